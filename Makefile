@@ -1,0 +1,83 @@
+# make demo     a first look, on real patches
+# make test     the suite                          (TORCH=0: without torch)
+# make check    everything a change has to pass
+# make prove    long runs that prove a claim at scale
+# make bench    the measurements quoted in the docs
+# make gpu      the tests that need a CUDA GPU, in the environment of $(PYTHON), which it leaves as it is
+# make docs     the site, in site/
+# make clean    removes what these made
+#
+# demo, test, check, prove, bench and docs install what they need in .venv, with $(PYTHON).
+
+PYTHON ?= python3
+TORCH ?= 1
+export TORCH
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+ENVIRONMENT := $(VENV)/dev-torch-$(TORCH)
+
+.PHONY: demo test check prove gpu bench docs clean FORCE
+.NOTPARALLEL:
+
+demo: $(VENV)/demo
+	$(BIN)/bigearth demo
+
+test: $(ENVIRONMENT)
+	$(BIN)/python -m pytest -n 2
+
+check: $(ENVIRONMENT)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest --quiet --doctest-modules bigearth_xr
+	$(MAKE) docs
+	$(BIN)/python -m pytest --quiet -m wheel
+	$(MAKE) test
+
+prove: $(ENVIRONMENT)
+	$(BIN)/python -m pytest -m prove
+
+gpu:
+	$(PYTHON) -m pytest -m gpu
+
+bench: $(ENVIRONMENT)
+	$(BIN)/python -m benchmarks
+
+docs: $(ENVIRONMENT)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf $(VENV) site dist build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Environments. A stamp in .venv says that its extras are installed, so that a second run installs nothing.
+
+$(VENV)/demo: $(VENV)/interpreter pyproject.toml constraints.txt
+	$(PIP_INSTALL) --editable '.[sample]'
+	@touch $@
+
+$(VENV)/dev-torch-1: $(VENV)/interpreter pyproject.toml constraints.txt
+	$(PIP_INSTALL) --editable '.[dev,geo,sample,torch]'
+	@rm -f $(VENV)/dev-torch-*
+	@touch $@
+
+$(VENV)/dev-torch-0: $(VENV)/interpreter pyproject.toml constraints.txt
+	$(PIP_INSTALL) --editable '.[dev,geo,sample]'
+	@rm -f $(VENV)/dev-torch-*
+	@if $(BIN)/python -m pip show --quiet torch 2>/dev/null; then $(BIN)/python -m pip uninstall --quiet --yes torch; fi
+	@touch $@
+
+# Holds the path of the interpreter that .venv was made with. The file changes only when the interpreter does, and .venv
+# is then made anew.
+REAL_PYTHON = import os, sys; \
+	sys.version_info >= (3, 11) or sys.exit(f"{sys.executable} is Python {sys.version.split()[0]}; bigearth-xr needs 3.11 or newer: make PYTHON=..."); \
+	print(os.path.realpath(sys.executable))
+
+$(VENV)/interpreter: FORCE
+	@python=$$($(PYTHON) -c '$(REAL_PYTHON)') && \
+	if [ "$$python" != "$$(cat $@ 2>/dev/null)" ]; then \
+		rm -rf $(VENV) && "$$python" -m venv $(VENV) && echo "$$python" > $@; \
+	fi

@@ -1,0 +1,1 @@
+"""One module per claim: its ``main()`` returns the figures, by name."""

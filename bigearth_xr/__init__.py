@@ -1,0 +1,34 @@
+"""BigEarthNet-MM as an array database: one Zarr store, opened lazily by xarray.
+
+``ingest`` turns an archive into a store, ``open`` opens the store as a Dataset, whose
+operations are under ``.ben``. Each name is loaded when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from bigearth_xr import accessor as _accessor  # noqa: F401  registers `.ben`
+
+if TYPE_CHECKING:
+    from bigearth_xr import bands, labels, table, testing
+    from bigearth_xr.backend import open
+    from bigearth_xr.ingestion import ingest
+
+__all__ = ["bands", "ingest", "labels", "open", "table", "testing"]
+
+_HOME = {"ingest": "bigearth_xr.ingestion", "open": "bigearth_xr.backend"}
+
+if not TYPE_CHECKING:  # else a type checker would take any name for one of ours
+
+    def __getattr__(name: str) -> object:
+        if name in _HOME:
+            return getattr(import_module(_HOME[name]), name)
+        if name in __all__:
+            return import_module(f"bigearth_xr.{name}")
+        raise AttributeError(
+            f"module 'bigearth_xr' has no attribute {name!r}; it has {__all__}"
+        )
+
+
+def __dir__() -> list[str]:
+    return __all__

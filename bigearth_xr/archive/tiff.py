@@ -1,0 +1,275 @@
+"""From the bytes of a single-band GeoTIFF to pixels and their place on the ground.
+
+The archive has eight million such files but only a few dozen different headers: but for the corner of
+the patch, a header is a function of band and UTM zone. So a header is parsed once (by tifffile) and
+recognized byte by byte from then on; what is not recognized is parsed again. See `docs/decisions/`.
+"""
+
+import io
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigearth_xr.bands import Band
+from bigearth_xr.errors import PatchError
+
+if TYPE_CHECKING:
+    from tifffile import TiffPage
+
+__all__ = ["Raster", "check_raster", "decode_tiff"]
+
+_STRIP_OFFSETS, _STRIP_SIZES = 273, 279
+_PIXEL_SCALE, _TIEPOINT, _GEO_KEYS = 33550, 33922, 34735
+_PROJECTED_CRS_KEY = 3072
+_UNPACK_AGAIN = "unpack the archive again, or remove the patch"
+_MOST_HEADERS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Raster:
+    """Pixels of one band and where they lie."""
+
+    pixels: NDArray[np.generic]
+    """Shape ``(y, x)`` if the file has one band, native byte order, read-only; row 0 is the northernmost."""
+
+    epsg: int
+    """Coordinate reference system."""
+
+    res_m: float
+    """Side of a pixel, metres."""
+
+    ulx: float
+    """Easting of the upper left corner of the upper left pixel, metres."""
+
+    uly: float
+    """Northing of the same corner, metres."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Header:
+    """The bytes around the corner in a header of uncompressed pixels, and what they mean."""
+
+    before: bytes
+    after: bytes
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+    epsg: int
+    res_m: float
+
+    def fits(self, data: bytes) -> bool:
+        """Tell whether a file has this header, up to where its patch lies."""
+        return data.startswith(self.before) and data.startswith(
+            self.after, len(self.before) + 16
+        )
+
+    def decode(self, data: bytes) -> Raster:
+        """View the pixels of a file that has this header."""
+        ulx, uly = struct.unpack_from("<2d", data, len(self.before))
+        start = len(self.before) + 16 + len(self.after)
+        pixels = np.frombuffer(data, self.dtype, offset=start).reshape(self.shape)
+        return Raster(pixels=pixels, epsg=self.epsg, res_m=self.res_m, ulx=ulx, uly=uly)
+
+
+# Headers met by this process, by size of the file.
+_headers: dict[int, list[_Header]] = {}
+
+
+def decode_tiff(data: bytes, *, where: str) -> Raster:
+    """Decode a GeoTIFF, never giving pixels that the file does not hold.
+
+    Parameters
+    ----------
+    data
+        The whole file: one image, stored raw or compressed, with a north-up grid of square pixels.
+    where
+        Place of the file, for messages.
+
+    Raises
+    ------
+    PatchError
+        If the file is cut short, damaged or not georeferenced.
+
+    Examples
+    --------
+    >>> from bigearth_xr.testing import encode_tiff
+    >>> data = encode_tiff(np.full((120, 120), 7, "uint16"), epsg=32633, ulx=331200, uly=5331600)
+    >>> raster = decode_tiff(data, where="patch_B02.tif")
+    >>> raster.pixels.shape, raster.epsg, raster.res_m, raster.ulx, raster.uly
+    ((120, 120), 32633, 10.0, 331200.0, 5331600.0)
+    >>> decode_tiff(data[:-1], where="patch_B02.tif")
+    Traceback (most recent call last):
+    bigearth_xr.errors.PatchError: patch_B02.tif is cut short: it has 29,191 bytes of 29,192; unpack ...
+    """
+    for header in _headers.get(len(data), ()):
+        if header.fits(data):
+            return header.decode(data)
+    return _parse(data, where)
+
+
+def check_raster(
+    raster: Raster, *, band: Band, epsg: int, ulx: int, uly: int, where: str
+) -> None:
+    """Refuse a raster that is not this band of the patch whose upper left corner this is.
+
+    Parameters
+    ----------
+    raster
+        As decoded.
+    band
+        Gives the shape, dtype and pixel size that are expected.
+    epsg, ulx, uly
+        Coordinate reference system and upper left corner of the patch, metres.
+    where
+        Patch, band and file, for messages.
+
+    Raises
+    ------
+    PatchError
+        If shape, dtype, coordinate reference system, pixel size or corner differ.
+
+    Examples
+    --------
+    >>> from bigearth_xr.bands import band
+    >>> pixels = np.zeros((60, 60), "uint16")
+    >>> raster = Raster(pixels=pixels, epsg=32633, res_m=20.0, ulx=331200.0, uly=5331600.0)
+    >>> check_raster(raster, band=band("B05"), epsg=32633, ulx=331200, uly=5331600, where="B05")
+    >>> check_raster(raster, band=band("B02"), epsg=32633, ulx=331200, uly=5331600, where="B02")
+    Traceback (most recent call last):
+    bigearth_xr.errors.PatchError: B02: shape is (60, 60), expected (120, 120); unpack ...
+    """
+    properties = (
+        ("shape", raster.pixels.shape, (band.size, band.size)),
+        ("dtype", str(raster.pixels.dtype), band.dtype),
+        ("coordinate reference system", f"EPSG:{raster.epsg}", f"EPSG:{epsg}"),
+        ("pixel size in metres", raster.res_m, band.res_m),
+        ("upper left corner", (raster.ulx, raster.uly), (ulx, uly)),
+    )
+    for name, found, expected in properties:
+        if found != expected:
+            raise PatchError(
+                f"{where}: {name} is {found}, expected {expected}; {_UNPACK_AGAIN}"
+            )
+
+
+def _parse(data: bytes, where: str) -> Raster:
+    """Decode a file whose header was not met before, and remember the header."""
+    import tifffile
+
+    if not data:
+        raise PatchError(f"{where} is empty; {_UNPACK_AGAIN}")
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            page = file.pages.first
+            _check_complete(page, data, where)
+            raster = _decode_page(page, where)
+            _remember(page, data, raster)
+            return raster
+    except PatchError:
+        raise
+    # A damaged file can make the parser stumble in any way there is.
+    except Exception as error:
+        raise PatchError(
+            f"{where} is no readable GeoTIFF ({error}); {_UNPACK_AGAIN}"
+        ) from error
+
+
+def _check_complete(page: "TiffPage", data: bytes, where: str) -> None:
+    """Refuse a file that ends before its pixels do."""
+    # The parser guesses where these tags are damaged: read what the file itself says.
+    offsets, sizes = (
+        _numbers(page, tag, where) for tag in (_STRIP_OFFSETS, _STRIP_SIZES)
+    )
+    strips = -(-page.imagelength // page.rowsperstrip)
+    if not len(offsets) == len(sizes) == strips:
+        raise PatchError(
+            f"{where}: its header tells of {len(offsets)} strips of pixels, expected {strips}; {_UNPACK_AGAIN}"
+        )
+    end = int(max(offset + size for offset, size in zip(offsets, sizes, strict=True)))
+    if end > len(data):
+        raise PatchError(
+            f"{where} is cut short: it has {len(data):,} bytes of {end:,}; {_UNPACK_AGAIN}"
+        )
+    if page.compression == 1 and sum(sizes) != page.nbytes:
+        raise PatchError(
+            f"{where}: its strips hold {int(sum(sizes)):,} bytes, expected {page.nbytes:,}; {_UNPACK_AGAIN}"
+        )
+
+
+def _decode_page(page: "TiffPage", where: str) -> Raster:
+    """Decode the pixels of a page and read its place."""
+    scale_x, scale_y, *_ = _numbers(page, _PIXEL_SCALE, where)
+    column, row, _, x, y, *_ = _numbers(page, _TIEPOINT, where)
+    if scale_x != scale_y:
+        raise PatchError(
+            f"{where}: pixels are {scale_x} m × {scale_y} m, expected squares; {_UNPACK_AGAIN}"
+        )
+    pixels = page.asarray()
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    pixels.flags.writeable = False
+    return Raster(
+        pixels=pixels,
+        epsg=_epsg(page, where),
+        res_m=scale_x,
+        ulx=x - column * scale_x,
+        uly=y + row * scale_y,
+    )
+
+
+def _epsg(page: "TiffPage", where: str) -> int:
+    """Find the projected coordinate reference system among the geographic keys."""
+    keys = _numbers(page, _GEO_KEYS, where)
+    for key, location, _, value in zip(*(keys[i::4] for i in range(4)), strict=False):
+        if key == _PROJECTED_CRS_KEY and location == 0:
+            return int(value)
+    raise PatchError(
+        f"{where} names no projected coordinate reference system, expected a UTM zone; {_UNPACK_AGAIN}"
+    )
+
+
+def _numbers(page: "TiffPage", tag: int, where: str) -> tuple[float, ...]:
+    """Read a tag that must be there, as numbers."""
+    found = page.tags.get(tag)
+    if found is None:
+        raise PatchError(
+            f"{where}: its header has no {_TAG_NAMES[tag]}; {_UNPACK_AGAIN}"
+        )
+    return tuple(np.atleast_1d(found.value).tolist())
+
+
+_TAG_NAMES = {
+    _STRIP_OFFSETS: "place of the pixels (tag StripOffsets)",
+    _STRIP_SIZES: "size of the pixels (tag StripByteCounts)",
+    _PIXEL_SCALE: "pixel size (tag ModelPixelScale)",
+    _TIEPOINT: "corner on the ground (tag ModelTiepoint)",
+    _GEO_KEYS: "coordinate reference system (tag GeoKeyDirectory)",
+}
+
+
+def _remember(page: "TiffPage", data: bytes, raster: Raster) -> None:
+    """Keep a header for the next file that has it."""
+    corner = page.tags[_TIEPOINT].valueoffset + 24
+    start = page.dataoffsets[0]
+    is_plain = (
+        data.startswith(b"II")
+        and page.compression == 1
+        and page.is_contiguous
+        and corner + 16 <= start
+        and start + raster.pixels.nbytes == len(data)
+        # Elsewhere the corner on the ground is not the pair of numbers that varies.
+        and page.tags[_TIEPOINT].value[:2] == (0.0, 0.0)
+    )
+    alike = _headers.setdefault(len(data), [])
+    if is_plain and len(alike) < _MOST_HEADERS:
+        alike.append(
+            _Header(
+                before=data[:corner],
+                after=data[corner + 16 : start],
+                shape=raster.pixels.shape,
+                dtype=raster.pixels.dtype,
+                epsg=raster.epsg,
+                res_m=raster.res_m,
+            )
+        )

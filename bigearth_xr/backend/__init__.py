@@ -1,0 +1,67 @@
+"""Stores as xarray Datasets: the engine, and `open`."""
+
+from os import PathLike
+
+import xarray as xr
+
+from bigearth_xr.backend.dataset import States
+from bigearth_xr.backend.entrypoint import BigEarthBackend
+from bigearth_xr.labels import Nomenclature
+from bigearth_xr.ops.resample import Resampling
+
+__all__ = ["BigEarthBackend", "open"]
+
+
+def open(
+    store: str | PathLike[str],
+    *,
+    resampling: Resampling = "nearest",
+    nomenclature: Nomenclature = 19,
+    states: States = ("stored",),
+) -> xr.Dataset:
+    """Open a store as a lazy, Dask-backed Dataset indexed by patch and band.
+
+    The same as ``xr.open_dataset(store, engine="bigearth", chunks={})``, but its Dask arrays know their store: 3
+    scattered patches of one band read 3 patches, where stock Dask reads the 3 chunks of 128 that hold them.
+
+    Parameters
+    ----------
+    store
+        The store's folder, as `bigearth_xr.ingest` made it.
+    resampling
+        How bands of 20 m and 60 m are brought to 10 m: ``"nearest"`` keeps uint16; ``"bilinear"`` and ``"bicubic"``
+        give float32, not clipped. Only bands that are read are resampled.
+    nomenclature
+        19 or 43 classes, in the order of the paper; release v2 has 19 only.
+    states
+        Rows to show: ``("stored",)`` those with pixels, ``"all"`` every row, with its ``state`` as a coordinate.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``s2 (patch, band, y, x)`` digital numbers, ``s1 (patch, polarization, y, x)`` float32 dB,
+        ``labels (patch, label)`` bool, and ``reference_map (patch, y, x)`` uint16 where the release has it. ``patch``
+        is indexed; every other coordinate is read when used. No pixel is read.
+
+    Raises
+    ------
+    StoreNotFoundError
+        If there is no store.
+    FormatError
+        If the store is of another format, or another version of it.
+    LabelError
+        If the release has no labels of this nomenclature.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> ds.s2.sel(band=["B04", "B03", "B02"]).shape
+    (3, 3, 120, 120)
+    """
+    from bigearth_xr.backend.patches import with_patch_arrays
+
+    lazy = BigEarthBackend().open_dataset(
+        store, resampling=resampling, nomenclature=nomenclature, states=states
+    )
+    return with_patch_arrays(lazy)

@@ -1,0 +1,217 @@
+"""Build the Dataset of a store: which variables, on which rows, with which coordinates."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, get_args
+
+import numpy as np
+import xarray as xr
+from xarray.core import indexing
+
+from bigearth_xr import bands as band_facts
+from bigearth_xr import releases
+from bigearth_xr.backend.columns import StoredColumn
+from bigearth_xr.backend.pixels import SIZE_10M, Rows, StoredPixels
+from bigearth_xr.errors import LabelError, SelectionError
+from bigearth_xr.labels import Nomenclature, label_names
+from bigearth_xr.ops.resample import Resampling
+from bigearth_xr.store import schema
+from bigearth_xr.store.read import Store, read_column, read_state
+from bigearth_xr.store.schema import Column
+
+__all__ = ["States", "band_coordinates", "build_dataset", "build_groups"]
+
+State = Literal["absent", "stored", "quarantined"]
+States = Iterable[State] | Literal["all"]
+
+PREFERRED_CHUNKS = {"patch": 128}
+"""What ``chunks={}`` means: one patch a chunk, as stored, would make 590,326 tasks."""
+
+_PIXEL_ATTRIBUTES = {
+    "s2": {"units": "1", "long_name": "Sentinel-2 L2A digital number", "comment": "10 000 is a reflectance of 1"},
+    "s1": {"units": "dB", "long_name": "Sentinel-1 GRD backscatter"},
+    schema.REFERENCE_MAP: {
+        "units": "1",
+        "long_name": "CORINE land cover 2018, Level 3 code",
+        "comment": "999 is unlabelled, 65535 a missing map",
+    },
+}
+
+
+def build_dataset(
+    store: Store, *, resampling: Resampling, nomenclature: Nomenclature, states: States
+) -> xr.Dataset:
+    """Build the Dataset at 10 m; see `bigearth_xr.open`.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.read import open_store
+    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> dict(build_dataset(store, resampling="nearest", nomenclature=19, states="all").sizes)
+    {'patch': 3, 'band': 12, 'y': 120, 'x': 120, 'polarization': 2, 'label': 19}
+    """
+    _check_choice("resampling", resampling, get_args(Resampling))
+    rows = _rows(store, states)
+    variables: dict[str, xr.Variable] = {}
+    for name, dim, known in (("s2", "band", band_facts.S2_BANDS), ("s1", "polarization", band_facts.S1_BANDS)):
+        bands = tuple(band.name for band in known if band.name in store.bands)
+        if bands:
+            pixels = StoredPixels(store, rows, bands, resampling)
+            variables[name] = _lazy(("patch", dim, "y", "x"), pixels, _PIXEL_ATTRIBUTES[name])
+    if any(array.name == schema.REFERENCE_MAP for array in store.arrays):
+        pixels = StoredPixels(store, rows, (), None, native=schema.REFERENCE_MAP)
+        variables[schema.REFERENCE_MAP] = _lazy(("patch", "y", "x"), pixels, _PIXEL_ATTRIBUTES[schema.REFERENCE_MAP])
+    variables["labels"] = _labels(store, rows, nomenclature, dim="label")
+    coordinates = {
+        **_patch_coordinates(store, rows, states),
+        **(band_coordinates(_names_on(variables, "s2"), "band") if "s2" in variables else {}),
+        **({"polarization": list(_names_on(variables, "s1"))} if "s1" in variables else {}),
+        "label": np.array(label_names(nomenclature), dtype=object),
+        **_axes("y", "x", SIZE_10M),
+    }
+    attributes = _attributes(store, resampling=resampling, nomenclature=nomenclature)
+    return xr.Dataset(variables, coords=coordinates, attrs=attributes)
+
+
+def build_groups(store: Store, *, states: States) -> dict[str, xr.Dataset]:
+    """Build the native arrays at ``/``, under their names in the store; `states` as in `build_dataset`.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.read import open_store
+    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> build_groups(store, states=("stored",))["/"].s2_60m.shape
+    (3, 2, 20, 20)
+    """
+    rows = _rows(store, states)
+    variables: dict[str, xr.Variable] = {}
+    coordinates: dict[str, Any] = dict(_patch_coordinates(store, rows, states))
+    for array in store.arrays:
+        pixels = StoredPixels(store, rows, array.bands, None, native=array.name)
+        variables[array.name] = _lazy(array.dims, pixels, {"units": array.units})
+        coordinates |= _axes(*array.dims[-2:], array.size)
+        if array.bands:
+            coordinates |= {array.dims[1]: np.array(array.bands, dtype=object)}
+    for nomenclature in _nomenclatures(store):
+        dim = f"label_{nomenclature}"
+        variables[f"labels_{nomenclature}"] = _labels(store, rows, nomenclature, dim=dim)
+        coordinates[dim] = np.array(label_names(nomenclature), dtype=object)
+    return {"/": xr.Dataset(variables, coords=coordinates, attrs=_attributes(store))}
+
+
+def band_coordinates(bands: Iterable[str], dim: str) -> dict[str, Any]:
+    """Name each band along a dimension, with its wavelength (nm) and native pixel size (m).
+
+    Examples
+    --------
+    >>> band_coordinates(["B04", "B8A"], "band")["native_res_m"].values
+    array([10, 20])
+    """
+    facts = band_facts.bands(bands)
+    wavelengths = xr.Variable(dim, [float(band.wavelength_nm) for band in facts], {"units": "nm"})
+    return {
+        dim: np.array([band.name for band in facts], dtype=object),
+        "wavelength_nm": wavelengths,
+        "native_res_m": xr.Variable(dim, [band.res_m for band in facts], {"units": "m"}),
+    }
+
+
+def _rows(store: Store, states: States) -> Rows:
+    """The rows to show, by the state of each."""
+    wanted = set(schema.STATES) if states == "all" else {states} if isinstance(states, str) else set(states)
+    for state in wanted:
+        _check_choice("state", state, (*schema.STATES, "all"))
+    if wanted == set(schema.STATES):
+        return range(store.rows)
+    shown = np.isin(read_state(store), [schema.STATES.index(state) for state in wanted])
+    return range(store.rows) if shown.all() else np.flatnonzero(shown)
+
+
+def _lazy(dims: Iterable[str], array: Any, attributes: Mapping[str, Any]) -> xr.Variable:
+    chunks = {dim: PREFERRED_CHUNKS.get(dim, size) for dim, size in zip(dims, array.shape, strict=True)}
+    return xr.Variable(
+        tuple(dims), indexing.LazilyIndexedArray(array), attributes, {"preferred_chunks": chunks}
+    )
+
+
+def _labels(store: Store, rows: Rows, nomenclature: Nomenclature, *, dim: str) -> xr.Variable:
+    names = label_names(nomenclature)
+    if f"labels_{nomenclature}" not in store.columns:
+        raise LabelError(
+            f"{store.path}: release {store.release} has no {nomenclature}-class labels: reBEN publishes the 19 "
+            "classes only; open it with nomenclature=19"
+        )
+    column = Column(name=f"labels_{nomenclature}", kind="number", dtype="bool", long_name="")
+    attributes = {"long_name": f"CORINE land cover, {nomenclature} classes"}
+    return _lazy(("patch", dim), StoredColumn(store, column, rows, width=len(names)), attributes)
+
+
+def _nomenclatures(store: Store) -> list[Nomenclature]:
+    both: tuple[Nomenclature, ...] = (19, 43)
+    return [nomenclature for nomenclature in both if f"labels_{nomenclature}" in store.columns]
+
+
+def _patch_coordinates(store: Store, rows: Rows, states: States) -> dict[str, xr.Variable]:
+    """Everything known of a patch: its id is read now, for the index; the rest on demand."""
+    coordinates = {
+        column.name: _lazy(("patch",), StoredColumn(store, column, rows), _column_attributes(column))
+        for column in schema.COLUMNS
+        if column.name != "patch"
+    }
+    patch = read_column(store, "patch")
+    coordinates["patch"] = xr.Variable("patch", patch if isinstance(rows, range) else patch[rows])
+    coordinates["row"] = xr.Variable("patch", np.asarray(rows), {"long_name": "row in the store and its table"})
+    for name in ("has_labels", "has_reference_map"):
+        if name in store.columns:
+            column = Column(name=name, kind="number", dtype="bool", long_name=name.replace("_", " "))
+            coordinates[name] = _lazy(("patch",), StoredColumn(store, column, rows), _column_attributes(column))
+    coordinates["listed"] = _lazy(("patch",), StoredColumn(store, schema.LISTED, rows), _column_attributes(schema.LISTED))
+    if states == "all":
+        state = np.asarray(schema.STATES, dtype=object)[read_state(store)]
+        coordinates["state"] = xr.Variable("patch", state, {"long_name": "whether the pixels are in the store"})
+    return coordinates
+
+
+def _column_attributes(column: Column) -> dict[str, str]:
+    units = {} if column.units is None else {"units": column.units}
+    return {"long_name": column.long_name, **units}
+
+
+def _axes(y: str, x: str, size: int) -> dict[str, xr.Variable]:
+    """Pixel centres, metres north and east of the patch's upper left corner: add ``uly`` and ``ulx``."""
+    centres_m = (np.arange(size) + 0.5) * (band_facts.PATCH_SIDE_M / size)
+    return {
+        y: xr.Variable(y, -centres_m, {"units": "m", "long_name": "northing less uly"}),
+        x: xr.Variable(x, centres_m, {"units": "m", "long_name": "easting less ulx"}),
+    }
+
+
+def _names_on(variables: Mapping[str, xr.Variable], name: str) -> tuple[str, ...]:
+    lazy: StoredPixels = variables[name]._data.array
+    return lazy.bands
+
+
+def _attributes(store: Store, **opened: Any) -> dict[str, str]:
+    """Identity and origin. The identity is one JSON text: netCDF takes no nested attributes."""
+    identity = {
+        "store": str(store.path.resolve()),
+        "uuid": store.uuid,
+        "format": schema.FORMAT_VERSION,
+        "release": store.release,
+        **opened,
+    }
+    facts = releases.release(store.release)
+    return {
+        "title": facts.title,
+        "license": releases.LICENSE,
+        "references": f"https://doi.org/{facts.citation.doi}",
+        "Conventions": "CF-1.11",
+        "bigearth": json.dumps(identity),
+    }
+
+
+def _check_choice(what: str, given: object, known: Iterable[str]) -> None:
+    if given not in known:
+        raise SelectionError(f"unknown {what} {given!r}; expected one of {', '.join(known)}")

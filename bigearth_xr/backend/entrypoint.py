@@ -1,0 +1,80 @@
+"""``engine="bigearth"``: a store as a lazy Dataset at 10 m, or as a tree at native resolution."""
+
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from typing import Any, ClassVar
+
+import xarray as xr
+from xarray.backends import BackendEntrypoint
+
+from bigearth_xr import accessor as _accessor  # noqa: F401  registers `.ben` for those who only import xarray
+from bigearth_xr.backend.dataset import States, build_dataset, build_groups
+from bigearth_xr.errors import StoreError
+from bigearth_xr.labels import Nomenclature
+from bigearth_xr.ops.resample import Resampling
+from bigearth_xr.store.read import open_store
+
+__all__ = ["BigEarthBackend"]
+
+Path_ = str | PathLike[str]
+
+
+class BigEarthBackend(BackendEntrypoint):  # type: ignore[misc]  # xarray's backends are untyped here
+    """Opens stores of bigearth_xr; reads their metadata and patch ids, and no pixel."""
+
+    description: ClassVar[str] = "Open BigEarthNet stores (Zarr v3) of bigearth_xr, indexed by patch and band"
+    url: ClassVar[str] = "https://pypi.org/project/bigearth-xr"
+    open_dataset_parameters = ("filename_or_obj", "drop_variables", "resampling", "nomenclature", "states")
+    supports_groups = True
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Claim local folders whose metadata names our format."""
+        try:
+            open_store(_local(filename_or_obj))
+        except (StoreError, OSError, KeyError, TypeError):
+            return False
+        return True
+
+    def open_dataset(
+        self,
+        filename_or_obj: Path_,
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+        resampling: Resampling = "nearest",
+        nomenclature: Nomenclature = 19,
+        states: States = ("stored",),
+    ) -> xr.Dataset:
+        """Open a store; see `bigearth_xr.open` for the arguments and what comes back."""
+        store = open_store(_local(filename_or_obj))
+        dataset = build_dataset(store, resampling=resampling, nomenclature=nomenclature, states=states)
+        return dataset.drop_vars(_names(drop_variables), errors="ignore")
+
+    def open_groups_as_dict(
+        self,
+        filename_or_obj: Path_,
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+        states: States = ("stored",),
+    ) -> dict[str, xr.Dataset]:
+        """Open a store's native arrays at the root, and each embedding as a group below."""
+        groups = build_groups(open_store(_local(filename_or_obj)), states=states)
+        dropped = _names(drop_variables)
+        return {path: group.drop_vars(dropped, errors="ignore") for path, group in groups.items()}
+
+    def open_datatree(self, filename_or_obj: Path_, **options: Any) -> xr.DataTree:
+        """Open a store's native arrays, and its embeddings, as a tree."""
+        return xr.DataTree.from_dict(self.open_groups_as_dict(filename_or_obj, **options))
+
+
+def _local(place: Any) -> Path:
+    """The folder that is meant; addresses of other file systems are refused by name."""
+    if not isinstance(place, str | PathLike):
+        raise TypeError(f"expected a path, got {type(place).__name__}")
+    if "://" in str(place):
+        raise StoreError(f"{place}: only local stores can be opened yet; mount or copy it")
+    return Path(place)
+
+
+def _names(names: str | Iterable[str] | None) -> list[str]:
+    return [names] if isinstance(names, str) else list(names or ())

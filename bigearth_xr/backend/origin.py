@@ -1,0 +1,86 @@
+"""Tell which stored pixels an array still is, by asking the array itself.
+
+Attributes and encoding survive arithmetic, `where` and `concat`, so they prove nothing. What proves it is that the
+array is one of ours, indexed and nothing else.
+"""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.core import indexing
+
+from bigearth_xr.backend.pixels import StoredPixels
+
+__all__ = ["own_pixels", "own_rows"]
+
+
+def own_rows(variable: xr.Variable | xr.DataArray) -> tuple[Any, Any, tuple[str, ...]] | None:
+    """Tell the store, rows and bands that a variable holds unchanged.
+
+    Parameters
+    ----------
+    variable
+        Any variable, lazily indexed, Dask-backed or in memory.
+
+    Returns
+    -------
+    tuple or None
+        ``(store, rows, bands)``: rows of the store, shape ``(patch,)``, and band names, in the variable's order; None
+        where the values are computed, cropped in y or x, loaded, or not from a store at all.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> own_rows(ds.s1.isel(patch=[2, 0]))[1:]
+    (array([2, 0]), ('VV', 'VH'))
+    >>> own_rows(ds.s1 + 1) is None
+    True
+    """
+    pixels = own_pixels(variable)
+    return None if pixels is None else (pixels.store, np.asarray(pixels.rows), pixels.bands)
+
+
+def own_pixels(variable: xr.Variable | xr.DataArray) -> StoredPixels | None:
+    """Find the stored pixels that a variable is, whole in y and x, or None.
+
+    Examples
+    --------
+    >>> own_pixels(xr.Variable("x", [1, 2])) is None
+    True
+    """
+    data = variable.variable._data if isinstance(variable, xr.DataArray) else variable._data
+    found = _of_dask(data) if hasattr(data, "dask") else _of_lazy(data)
+    return found if found is not None and found.shape == variable.shape else None
+
+
+def _of_dask(data: Any) -> StoredPixels | None:
+    from bigearth_xr.backend.patches import PatchArray
+
+    if isinstance(data, PatchArray):
+        return None if data.fixed else data.source
+    return _of_opened(data)
+
+
+def _of_opened(data: Any) -> StoredPixels | None:
+    """Unwrap what ``chunks={}`` makes: xarray's graph of one source and the reads of its chunks, nothing more."""
+    layers = data.dask.layers
+    source = layers.get(f"original-{data.name}")
+    if source is None or set(layers) != {data.name, f"original-{data.name}"}:
+        return None
+    return _of_lazy(next(iter(source.values())))
+
+
+def _of_lazy(data: Any) -> StoredPixels | None:
+    """Peel xarray's wrappers off a lazily indexed array, and apply its key to the rows and bands."""
+    while not isinstance(data, indexing.LazilyIndexedArray):
+        data = getattr(data, "array", None)
+        if data is None:
+            return None
+    key = data.key.tuple
+    if not isinstance(data.array, StoredPixels) or any(np.ndim(k) != 1 and not isinstance(k, slice) for k in key):
+        return None
+    whole = all(isinstance(k, slice) and len(range(*k.indices(n))) == n and k.step in (None, 1)
+                for k, n in zip(key[-2:], data.array.shape[-2:], strict=True))  # fmt: skip
+    return data.array.narrow(*key[:-2]) if whole else None

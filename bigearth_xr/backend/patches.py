@@ -1,0 +1,159 @@
+"""A Dask array that knows its store: narrowing it by patch or band reads that much less.
+
+Stock Dask keeps a chunk whole: of 128 patches, one asked for is read with the other 127. This subclass
+answers ``[patch, band]`` by starting again from the store with fewer rows and bands. Every other operation
+gives a plain Dask array.
+"""
+
+from typing import Any, cast
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+from dask.base import tokenize
+
+from bigearth_xr.backend.origin import own_pixels
+from bigearth_xr.backend.pixels import StoredPixels
+
+__all__ = ["CHUNK_PATCHES", "PatchArray", "patch_array", "with_patch_arrays"]
+
+CHUNK_PATCHES = 128
+"""Patches in a Dask chunk: 35 MB of native pairs; one patch a chunk would make 590,326 tasks."""
+
+
+class PatchArray(da.Array):  # type: ignore[misc]  # dask is untyped
+    """A Dask array of stored pixels; made by `patch_array`."""
+
+    source: StoredPixels
+    fixed: tuple[int, ...]
+
+    def __getitem__(self, index: Any) -> da.Array:
+        """Index; by patch and band lazily down to the store, by anything else as Dask does."""
+        keys = _keys_by_axis(index, self)
+        if keys is None:
+            return super().__getitem__(index)
+        axes = [axis for axis in range(self.source.ndim) if axis not in self.fixed]
+        by_axis = dict(zip(axes, keys, strict=True))
+        spatial = tuple(by_axis[axis] for axis in axes if axis >= self.source.ndim - 2)
+        narrowed = self.source.narrow(*(_as_many(by_axis.get(axis, slice(None))) for axis in self._outer))
+        fixed = tuple(a for a in self._outer if a in self.fixed or isinstance(by_axis[a], int | np.integer))
+        result = patch_array(narrowed, fixed)
+        if all(key == slice(None) for key in spatial):
+            return result
+        return cast(da.Array, da.Array.__getitem__(result, (..., *spatial)))
+
+    @property
+    def _outer(self) -> range:
+        """The axes before y and x."""
+        return range(self.source.ndim - 2)
+
+    def rechunk(self, *args: Any, **kwargs: Any) -> da.Array:
+        """Chunk anew, from the store: no pixel is read twice to be cut otherwise."""
+        chunks = super().rechunk(*args, **kwargs).chunks
+        return patch_array(self.source, self.fixed, chunks)
+
+    def copy(self) -> "PatchArray":
+        """Copy; as cheap as the array is lazy."""
+        return patch_array(self.source, self.fixed, self.chunks)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return patch_array, (self.source, self.fixed, self.chunks)
+
+
+def patch_array(
+    source: StoredPixels, fixed: tuple[int, ...] = (), chunks: tuple[tuple[int, ...], ...] | None = None
+) -> PatchArray:
+    """Make a Dask array of stored pixels.
+
+    Parameters
+    ----------
+    source
+        The pixels.
+    fixed
+        Axes among patch and band that an integer index removed; the source has length 1 there.
+    chunks
+        Dask chunks of the axes that remain; by default `CHUNK_PATCHES` patches, all else whole.
+
+    Returns
+    -------
+    PatchArray
+        Of the source's shape less the fixed axes.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)
+    >>> array = bex.open(path).s2.data
+    >>> array[1, [2, 0]].shape, type(array[1]).__name__, type(array + 1).__name__
+    ((2, 120, 120), 'PatchArray', 'Array')
+    """
+    whole = chunks is None
+    blocks = list(chunks or ())
+    full = (
+        (CHUNK_PATCHES, *source.shape[1:])
+        if whole
+        else tuple((1,) if axis in fixed else blocks.pop(0) for axis in range(source.ndim))
+    )
+    name = "patches-" + tokenize(source.store.uuid, str(source.store.path), source.rows, source.bands,
+                                 source.resampling, source.native, full)  # fmt: skip
+    array = da.from_array(
+        _Orthogonal(source), chunks=full, name=name, asarray=False, meta=np.empty((0,) * source.ndim, source.dtype)
+    )
+    if fixed:
+        array = array[tuple(0 if axis in fixed else slice(None) for axis in range(source.ndim))]
+    known = PatchArray(array.dask, array.name, array.chunks, meta=array._meta)
+    known.source, known.fixed = source, fixed
+    return cast(PatchArray, known)
+
+
+class _Orthogonal:
+    """What Dask indexes: plain tuples of slices instead of xarray's indexers."""
+
+    def __init__(self, source: StoredPixels) -> None:
+        self._source = source
+        self.shape, self.dtype, self.ndim = source.shape, source.dtype, source.ndim
+
+    def __getitem__(self, key: tuple[Any, ...]) -> Any:
+        return self._source.read(key)
+
+
+def _keys_by_axis(index: Any, array: PatchArray) -> list[Any] | None:
+    """One key an axis, or None where only Dask itself can answer: new axes, masks of pixels, lazy keys."""
+    keys = list(index) if isinstance(index, tuple) else [index]
+    if any(key is Ellipsis for key in keys):
+        at = next(i for i, key in enumerate(keys) if key is Ellipsis)
+        keys[at : at + 1] = [slice(None)] * (array.ndim - len(keys) + 1)
+    keys += [slice(None)] * (array.ndim - len(keys))
+    keys = [np.asarray(key) if isinstance(key, list | tuple) else key for key in keys]
+    simple = all(isinstance(key, int | np.integer | slice) or _is_vector(key) for key in keys)
+    # Two vectors at once mean points to NumPy and nothing to Dask: leave these to Dask.
+    return keys if simple and len(keys) == array.ndim and sum(map(_is_vector, keys)) <= 1 else None
+
+
+def _is_vector(key: Any) -> bool:
+    return isinstance(key, np.ndarray) and key.ndim == 1 and key.dtype.kind in "iub"
+
+
+def _as_many(key: Any) -> Any:
+    """An integer as an array of one, so that the axis stays until Dask removes it."""
+    return np.array([key]) if isinstance(key, int | np.integer) else key
+
+
+def with_patch_arrays(dataset: xr.Dataset) -> xr.Dataset:
+    """Make the pixels of a Dataset Dask arrays that know their store, wherever they are still unchanged.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)
+    >>> stock = xr.open_dataset(path, engine="bigearth", chunks={})
+    >>> type(with_patch_arrays(stock).s2.data).__name__
+    'PatchArray'
+    """
+    own = {name: own_pixels(variable) for name, variable in dataset.variables.items()}
+    known = {
+        name: dataset[name].variable._replace(data=patch_array(pixels))
+        for name, pixels in own.items()
+        if pixels is not None
+    }
+    return dataset.assign(known)

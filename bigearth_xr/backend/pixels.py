@@ -1,0 +1,115 @@
+"""Pixels of a store as lazily indexed arrays: nothing is read before somebody asks for values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from bigearth_xr.bands import group_of
+from bigearth_xr.ops.resample import Resampling, upsample
+from bigearth_xr.store.read import Store, read_patches
+from bigearth_xr.store.schema import PixelArray
+
+__all__ = ["Rows", "StoredPixels"]
+
+SIZE_10M = 120
+
+Rows = range | NDArray[np.intp]
+"""Row numbers of the store: a range as long as they are all of them, which costs nothing to keep or send."""
+
+
+@dataclass(frozen=True, eq=False)
+class StoredPixels(BackendArray):  # type: ignore[misc]  # xarray's backends are untyped here
+    """Chosen rows and bands of a store, as an array that reads when indexed.
+
+    The axes are ``patch, band, y, x``, or those of the stored array where ``native`` names one without bands.
+    """
+
+    store: Store
+    """Where the pixels lie."""
+
+    rows: Rows
+    """Row in the store of each patch along the first axis."""
+
+    bands: tuple[str, ...]
+    """Band along the second axis; none for the reference map."""
+
+    resampling: Resampling | None
+    """How coarser bands are brought to 10 m; None leaves them as stored, all of one size."""
+
+    native: str = ""
+    """Name of the one stored array that the bands are of; empty where they may be of several."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape: ``(patch, band, y, x)``, or ``(patch, y, x)`` without bands."""
+        size = self.store.array(self.native).size if self.native else SIZE_10M
+        axes = (len(self.bands),) if self.bands else ()
+        return (len(self.rows), *axes, size, size)
+
+    @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        """uint16 for Sentinel-2 as stored or repeated; float32 with Sentinel-1 or interpolation."""
+        stored = {array.dtype for array, _ in self._sources()}
+        interpolated = self.resampling in ("bilinear", "bicubic")
+        return np.dtype("float32" if "float32" in stored or interpolated else "uint16")
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        """Read what xarray asks for; any other key than an orthogonal one is taken apart by xarray."""
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self.read)
+
+    def read(self, key: tuple[Any, ...]) -> NDArray[Any]:
+        """Read by an orthogonal key of one integer, slice or integer array an axis: each patch once."""
+        rows = np.asarray(self.rows)[key[0]]
+        band_key = key[1] if self.bands else slice(None)
+        wanted = np.arange(max(1, len(self.bands)))[band_key]
+        pixels = self._gather(np.atleast_1d(rows), np.atleast_1d(wanted))
+        if np.ndim(rows) == 0:
+            pixels = pixels[0]
+        if self.bands and np.ndim(wanted) == 0:
+            pixels = np.take(pixels, 0, axis=np.ndim(rows))
+        y, x = key[-2:]
+        return pixels[..., y, :][..., x]
+
+    def narrow(self, rows: Any = slice(None), bands: Any = slice(None)) -> "StoredPixels":
+        """Keep some patches and bands, by slice, or integer or boolean array; reads nothing."""
+        kept_rows = self.rows[rows] if isinstance(rows, slice) else np.asarray(self.rows)[rows]
+        kept_bands = tuple(np.asarray(self.bands, dtype=object)[bands]) if self.bands else ()
+        return replace(self, rows=kept_rows, bands=kept_bands)
+
+    def _sources(self) -> list[tuple[PixelArray, list[str]]]:
+        """The stored arrays that hold the bands, with the bands that each holds."""
+        if self.native:
+            return [(self.store.array(self.native), list(self.bands))]
+        names = [group_of(band).array for band in self.bands]
+        return [
+            (self.store.array(name), [band for band, at in zip(self.bands, names, strict=True) if at == name])
+            for name in dict.fromkeys(names)
+        ]
+
+    def _gather(self, rows: NDArray[np.intp], wanted: NDArray[np.intp]) -> NDArray[Any]:
+        """Read rows × bands from as few stored arrays as hold them, each patch of each once."""
+        if not self.bands:
+            return read_patches(self.store, self.store.array(self.native), rows)
+        chosen = [self.bands[place] for place in wanted]
+        part = replace(self, rows=rows, bands=tuple(dict.fromkeys(chosen)))
+        pixels = np.empty(part.shape, dtype=self.dtype)
+        for array, bands in part._sources():
+            native = read_patches(self.store, array, rows, [array.bands.index(band) for band in bands])
+            pixels[:, _places(bands, part.bands)] = self._resampled(native)
+        return pixels if len(chosen) == len(part.bands) else pixels[:, _places(chosen, part.bands)]
+
+    def _resampled(self, native: NDArray[Any]) -> NDArray[Any]:
+        factor = 1 if self.native else SIZE_10M // native.shape[-1]
+        if factor == 1 or self.resampling is None:
+            return native
+        return upsample(native, factor, self.resampling)
+
+
+def _places(bands: Sequence[str], among: Sequence[str]) -> list[int]:
+    return [among.index(band) for band in bands]

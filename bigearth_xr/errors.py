@@ -1,0 +1,72 @@
+"""What can go wrong, by kind: each error is also the builtin that a caller would catch.
+
+Every message says what was wrong, where, what was expected and what to do.
+"""
+
+__all__ = [
+    "ArchiveError",
+    "ArchiveNotFoundError",
+    "BandError",
+    "BigEarthError",
+    "ChecksumError",
+    "FormatError",
+    "LabelError",
+    "MetadataError",
+    "NotStoredError",
+    "PatchError",
+    "SelectionError",
+    "StoreError",
+    "StoreNotFoundError",
+]
+
+
+class BigEarthError(Exception):
+    """Anything that this package refuses to do."""
+
+
+class BandError(BigEarthError, ValueError):
+    """A band or polarization has no such name, or is not there."""
+
+
+class LabelError(BigEarthError, ValueError):
+    """A label or nomenclature has no such name, or the release lacks it."""
+
+
+class ArchiveError(BigEarthError, ValueError):
+    """The archive as a whole is not laid out as its release promises."""
+
+
+class ArchiveNotFoundError(ArchiveError, FileNotFoundError):
+    """There is no archive at this place."""
+
+
+class PatchError(ArchiveError):
+    """A patch of the archive does not hold what its format promises."""
+
+
+class MetadataError(ArchiveError):
+    """A list, parquet or JSON of the archive does not hold what it promises."""
+
+
+class StoreError(BigEarthError, ValueError):
+    """The store as a whole is not what its format promises."""
+
+
+class StoreNotFoundError(StoreError, FileNotFoundError):
+    """There is no store at this place."""
+
+
+class FormatError(StoreError):
+    """The store is of another format, or of another version of ours."""
+
+
+class ChecksumError(StoreError, OSError):
+    """Bytes on disk changed after they were written."""
+
+
+class NotStoredError(BigEarthError, LookupError):
+    """A row was asked for whose pixels are absent or quarantined."""
+
+
+class SelectionError(BigEarthError, ValueError):
+    """A selection is empty, or names something that does not exist."""

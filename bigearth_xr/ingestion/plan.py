@@ -1,0 +1,168 @@
+"""Decide before the first pixel is read which patch goes to which row, and which rows are still to do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bigearth_xr.archive import Archive, open_archive
+from bigearth_xr.bands import Sensor
+from bigearth_xr.errors import MetadataError, StoreError, StoreNotFoundError
+from bigearth_xr.ingestion.progress import Progress
+from bigearth_xr.ingestion.shards import ShardJob
+from bigearth_xr.store.create import create_store, store_uuid
+from bigearth_xr.store.read import Store, open_store, read_state
+from bigearth_xr.store.schema import PROFILES, SHARD_PATCHES, STORED, PixelArray, Profile, pixel_arrays
+from bigearth_xr.table import from_archive
+from bigearth_xr.table.found import Rows
+from bigearth_xr.table.lists import find_lists, read_lists
+
+__all__ = ["Plan", "Request", "plan_ingest"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a caller asked `ingest` for."""
+
+    archive: Path
+    """Folder of the archive."""
+
+    store: Path
+    """Folder of the store."""
+
+    metadata: tuple[Path, ...]
+    """Lists named by the caller; none for those inside the archive."""
+
+    sensors: tuple[Sensor, ...]
+    """Sensors to store."""
+
+    bands: tuple[str, ...] | None
+    """Bands to store, None for all."""
+
+    rows: Rows
+    """Whether listed pairs that were not found get rows too."""
+
+    profile: Profile | None
+    """How to encode pixels; None for the store's own, or `fast`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be done."""
+
+    archive: Archive
+    """The opened archive."""
+
+    store: Store
+    """The store, laid out."""
+
+    jobs: tuple[ShardJob, ...]
+    """One job for each shard that lacks pixels which the archive has."""
+
+    unlisted: int
+    """Patches of the archive that its metadata does not mention."""
+
+
+def plan_ingest(request: Request, progress: Progress) -> Plan:
+    """Open the archive, build its table, and lay out the store or continue the one that is there.
+
+    Raises
+    ------
+    StoreError
+        If the store that is there holds something else.
+
+    Examples
+    --------
+    >>> from bigearth_xr.testing import write_archive
+    >>> archive = write_archive(getfixture("tmp_path") / "archive", pairs=3)
+    >>> request = Request(archive=archive, store=getfixture("tmp_path") / "ben.zarr", metadata=(), sensors=("s1", "s2"),
+    ...                   bands=None, rows="found", profile=None)
+    >>> with Progress() as progress:
+    ...     plan = plan_ingest(request, progress)
+    >>> [len(job.patches) for job in plan.jobs]
+    [3]
+    """
+    archive, listed = _open(request)
+    table = from_archive(archive, listed, rows=request.rows, track=lambda items: progress.over(items, "metadata"))
+    arrays = pixel_arrays(archive.bands, reference_map=archive.has_reference_maps)
+    store = _open_or_create(request, table, arrays, archive)
+    known = 0 if listed is None else pc.sum(pc.is_in(_patches(archive), listed["patch"])).as_py() or 0
+    return Plan(
+        archive=archive,
+        store=store,
+        jobs=tuple(_jobs(archive, store, table)),
+        unlisted=0 if listed is None else len(archive.patches) - known,
+    )
+
+
+def _open(request: Request) -> tuple[Archive, Mapping[str, pa.Array] | None]:
+    """Open the archive with the pairs that its lists name; lists deep inside are found by a first pass."""
+    places = request.metadata or ((request.archive,) if find_lists(request.archive) else ())
+    if not places:
+        archive = open_archive(request.archive, sensors=request.sensors, bands=request.bands)
+        places = _parents(archive)
+        if not places:
+            return archive, None
+    release, listed = read_lists(places)
+    pairs = dict(zip(listed["patch"].to_pylist(), listed["s1_name"].to_pylist(), strict=True))
+    archive = open_archive(request.archive, sensors=request.sensors, bands=request.bands, pairs=pairs)
+    if archive.release != release:
+        raise MetadataError(
+            f"{places[0]}: lists of {release}, but {request.archive} is an archive of {archive.release}; give the "
+            "metadata of its own release"
+        )
+    return archive, listed
+
+
+def _parents(archive: Archive) -> tuple[Path, ...]:
+    """Parquets found inside an archive, or the one folder of its CSVs."""
+    files = [archive.root / file for file in archive.metadata_files]
+    if archive.release == "v2":
+        return tuple(files)
+    return tuple(sorted({file.parent for file in files if find_lists(file.parent) == "v1"}))[:1]
+
+
+def _open_or_create(
+    request: Request, table: pa.Table, arrays: tuple[PixelArray, ...], archive: Archive
+) -> Store:
+    if request.profile not in (None, *PROFILES):
+        raise StoreError(f"unknown profile {request.profile!r}; expected one of {', '.join(PROFILES)}")
+    try:
+        store = open_store(request.store)
+    except StoreNotFoundError:
+        if request.store.exists() and any(request.store.iterdir()):
+            raise StoreError(f"{request.store}: exists and is no store; choose another place") from None
+        profile = request.profile or "fast"
+        create_store(request.store, table, profile=profile, arrays=arrays, sensors=archive.sensors)
+        return open_store(request.store)
+    if store.uuid != store_uuid(table, profile=request.profile or store.profile, arrays=arrays):
+        raise StoreError(
+            f"{request.store}: holds {store.rows:,} rows of {store.release} as {store.profile!r}, not this archive's "
+            f"{table.num_rows:,} rows of {archive.release} with the bands and profile asked for; choose another "
+            "place, or delete it first"
+        )
+    return store
+
+
+def _jobs(archive: Archive, store: Store, table: pa.Table) -> list[ShardJob]:
+    """Gather the patches that are here but not stored, by shard."""
+    slim = replace(archive, patches=(), problems=())
+    row_of = pc.index_in(_patches(archive), table["patch"].combine_chunks()).to_numpy()
+    state = read_state(store)
+    todo = np.flatnonzero(state[row_of] != STORED)
+    jobs = []
+    for shard in np.unique(row_of[todo] // SHARD_PATCHES):
+        first = int(shard) * SHARD_PATCHES
+        patches = {int(row_of[i]) - first: archive.patches[i] for i in todo if row_of[i] // SHARD_PATCHES == shard}
+        kept = np.flatnonzero(state[first : first + SHARD_PATCHES] == STORED)
+        jobs.append(
+            ShardJob(store=store, archive=slim, shard=int(shard), patches=patches, kept=frozenset(kept.tolist()))
+        )
+    return jobs
+
+
+def _patches(archive: Archive) -> pa.Array:
+    return pa.array([patch.patch for patch in archive.patches], pa.string())

@@ -1,0 +1,98 @@
+"""Carry out a plan: shards in parallel, the store's account of them in one place."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigearth_xr.errors import BigEarthError
+from bigearth_xr.ingestion.plan import Plan
+from bigearth_xr.ingestion.progress import Progress
+from bigearth_xr.ingestion.report import IngestReport
+from bigearth_xr.ingestion.shards import ShardResult, write_shard
+from bigearth_xr.store.create import write_states
+from bigearth_xr.store.read import read_column, read_state
+from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STORED
+
+__all__ = ["run_plan"]
+
+
+def run_plan(plan: Plan, *, workers: int, progress: Progress) -> IngestReport:
+    """Write every shard of a plan and record the state of its patches as each is finished.
+
+    Examples
+    --------
+    Called by `bigearth_xr.ingest`.
+
+    >>> run_plan.__name__
+    'run_plan'
+    """
+    state, mapped = read_state(plan.store).copy(), _read_mapped(plan)
+    failures: dict[str, str] = {}
+    written = 0
+    for result in _results(plan, workers, progress):
+        first = result.shard * SHARD_PATCHES
+        for place, value in result.states.items():
+            state[first + place] = value
+            mapped[first + place] = place in result.mapped
+        written += sum(value == STORED for value in result.states.values())
+        failures |= result.failures
+        # Only now do readers see the shard: a run that is killed before will write it again.
+        write_states(plan.store, state, mapped)
+    return _report(plan, state, mapped, failures=failures, written=written)
+
+
+def _results(plan: Plan, workers: int, progress: Progress) -> Iterator[ShardResult]:
+    """Write shards here if there is one only, else in processes of their own; in any order."""
+    advance = progress.steps("patches", sum(len(job.patches) for job in plan.jobs))
+    processes = min(workers, len(plan.jobs), os.cpu_count() or 1)
+    if processes <= 1:
+        yield from (write_shard(job, advance) for job in plan.jobs)
+        return
+    # Spawned, not forked: the caller may have threads (Dask, tensorstore) that a fork would tear apart.
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        running = [pool.submit(write_shard, job) for job in plan.jobs]
+        try:
+            for done in as_completed(running):
+                result = done.result()
+                advance(len(result.states))
+                yield result
+        except BrokenProcessPool:
+            raise BigEarthError(
+                "a worker process died; what it had finished is stored, so ingest again to continue. In a script, "
+                "call ingest below `if __name__ == '__main__':`, or with workers=1; with little memory, with fewer "
+                "workers"
+            ) from None
+
+
+def _read_mapped(plan: Plan) -> NDArray[np.bool_]:
+    if "has_reference_map" in plan.store.columns:
+        return read_column(plan.store, "has_reference_map").copy()
+    return np.zeros(plan.store.rows, bool)
+
+
+def _report(
+    plan: Plan, state: NDArray[np.uint8], mapped: NDArray[np.bool_], *, failures: dict[str, str], written: int
+) -> IngestReport:
+    without_map: tuple[str, ...] = ()
+    if any(array.name == REFERENCE_MAP for array in plan.store.arrays):
+        patches = read_column(plan.store, "patch")
+        without_map = tuple(patches[(state == STORED) & ~mapped])
+    return IngestReport(
+        archive=plan.archive.root,
+        store=plan.store.path,
+        release=plan.store.release,
+        profile=plan.store.profile,
+        rows=plan.store.rows,
+        found=len(plan.archive.patches),
+        stored=int((state == STORED).sum()),
+        written=written,
+        quarantined=dict(sorted(failures.items())),
+        problems=plan.archive.problems,
+        without_map=without_map,
+        unlisted=plan.unlisted,
+    )

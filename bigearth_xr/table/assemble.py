@@ -1,0 +1,180 @@
+"""Complete and order the rows of a table.
+
+What follows from a patch's place and date (CRS, footprint, times, season) is computed here, once, for both
+releases; what somebody had to decide (labels, split, country, snow, cloud) is given, or null.
+"""
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from bigearth_xr import grid, products, releases
+from bigearth_xr.errors import MetadataError, SelectionError
+from bigearth_xr.labels import Release
+from bigearth_xr.table.schema import SCHEMA, metadata_of
+
+__all__ = ["assemble"]
+
+
+def assemble(release: Release, columns: Mapping[str, pa.Array]) -> pa.Table:
+    """Complete and order rows of which only the decided columns are known.
+
+    Parameters
+    ----------
+    release
+        The release that the rows belong to.
+    columns
+        Arrays of one length by name: ``patch``, ``tile``, ``column``, ``tile_row``, ``s1_name``, and any
+        of ``s2v1_name``, ``country``, ``split``, ``seasonal_snow``, ``cloud_or_shadow``, ``recommended``,
+        ``labels_19``, ``labels_43``; those not given are null.
+
+    Returns
+    -------
+    pyarrow.Table
+        Columns of `SCHEMA`, ordered by tile, date, Morton code of (column, row), and patch.
+
+    Raises
+    ------
+    MetadataError
+        If two rows bear one patch name.
+
+    Examples
+    --------
+    >>> rows = {
+    ...     "patch": pa.array(["S2A_MSIL2A_20170617T113321_4_55"]),
+    ...     "s1_name": pa.array(["S1A_IW_GRDH_1SDV_20170617T064724_29UPU_4_55"]),
+    ...     "tile": pa.array(["29UPU"]),
+    ...     "column": pa.array([4]),
+    ...     "tile_row": pa.array([55]),
+    ... }
+    >>> assemble("v1", rows).select(["epsg", "ulx", "uly", "season"]).to_pylist()
+    [{'epsg': 32629, 'ulx': 604800, 'uly': 5834040, 'season': 'summer'}]
+    """
+    known = {name: _flat(array) for name, array in columns.items()}
+    _refuse_duplicates(known["patch"])
+    known |= _place(known["tile"], known["column"], known["tile_row"])
+    known |= _time(release, known["patch"], known["tile"], known["s1_name"])
+    rows = len(known["patch"])
+    arrays = [_cast(known.get(field.name), field, rows) for field in SCHEMA]
+    table = pa.Table.from_arrays(arrays, schema=SCHEMA).take(_row_order(known))
+    return table.combine_chunks().replace_schema_metadata(metadata_of(release))
+
+
+def _flat(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """One array, however many chunks it came in."""
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _refuse_duplicates(patches: pa.Array) -> None:
+    counts = pc.value_counts(patches)
+    twice = [entry["values"] for entry in counts.filter(pc.greater(counts.field("counts"), 1)).to_pylist()]
+    if twice:
+        raise MetadataError(
+            f"{len(twice)} patches are listed more than once, first {twice[0]}; expected one row per patch; "
+            "check that each list was given once"
+        )
+
+
+def _place(tile: pa.Array, column: pa.Array, tile_row: pa.Array) -> dict[str, pa.Array]:
+    """Where each patch lies: CRS, corner, centre, bounding box and outline."""
+    epsg, ulx, uly = grid.patch_corner(
+        tile.to_numpy(zero_copy_only=False), column.to_numpy(), tile_row.to_numpy()
+    )
+    rings = grid.corners_lonlat(epsg, ulx, uly)
+    lon, lat = grid.centres_lonlat(epsg, ulx, uly)
+    low, high = rings.min(axis=1), rings.max(axis=1)
+    sides = [pa.array(side) for side in (low[:, 0], low[:, 1], high[:, 0], high[:, 1])]
+    return {
+        "epsg": pa.array(epsg),
+        "ulx": pa.array(ulx),
+        "uly": pa.array(uly),
+        "lon": pa.array(lon),
+        "lat": pa.array(lat),
+        "bbox": pa.StructArray.from_arrays(sides, fields=list(SCHEMA.field("bbox").type)),
+        "geometry": _polygons_wkb(rings),
+    }
+
+
+def _polygons_wkb(rings: NDArray[np.float64]) -> pa.Array:
+    """Encode closed rings, shape ``(patch, corner, 2)``, as little-endian WKB polygons of one ring."""
+    patches, corners = rings.shape[:2]
+    layout = np.dtype(
+        [("order", "u1"), ("kind", "<u4"), ("rings", "<u4"), ("corners", "<u4"), ("xy", "<f8", (corners, 2))]
+    )
+    polygons = np.empty(patches, layout)
+    polygons["order"], polygons["kind"], polygons["rings"], polygons["corners"] = 1, 3, 1, corners
+    polygons["xy"] = rings
+    offsets = np.arange(patches + 1, dtype=np.int32) * layout.itemsize
+    return pa.Array.from_buffers(
+        pa.binary(), patches, [None, pa.py_buffer(offsets), pa.py_buffer(polygons.tobytes())]
+    )
+
+
+def _time(release: Release, patch: pa.Array, tile: pa.Array, s1_name: pa.Array) -> dict[str, pa.Array]:
+    """When each half was acquired and by which satellite; the season is that of Sentinel-2."""
+    date = pc.utf8_slice_codeunits(patch, 11, 19)
+    s2_time = _sensing_times(release, patch, tile, date)
+    months = np.asarray(pc.month(s2_time))
+    seasons = pa.array([releases.season_of(month) for month in range(1, 13)])
+    return {
+        "s2_time": s2_time,
+        "s1_time": pc.strptime(pc.utf8_slice_codeunits(s1_name, 17, 32), "%Y%m%dT%H%M%S", "s"),
+        "s2_platform": _platform(patch, "sentinel-2"),
+        "s1_platform": _platform(s1_name, "sentinel-1"),
+        "season": seasons.take(pa.array(months - 1)),
+    }
+
+
+def _platform(name: pa.Array, mission: str) -> pa.Array:
+    """``"S2A_…"`` → ``"sentinel-2a"``, as STAC spells it."""
+    return pc.binary_join_element_wise(
+        mission, pc.utf8_lower(pc.utf8_slice_codeunits(name, 2, 3)), ""
+    )
+
+
+def _sensing_times(release: Release, patch: pa.Array, tile: pa.Array, date: pa.Array) -> pa.Array:
+    """v2 names tell the time; v1 names are shifted, so there the source product of tile and date does."""
+    if release == "v2":
+        return pc.strptime(pc.utf8_slice_codeunits(patch, 11, 26), "%Y%m%dT%H%M%S", "s")
+    passes = pc.binary_join_element_wise(tile, date, "_").dictionary_encode()
+    first = {code: row for row, code in reversed(list(enumerate(passes.indices.to_pylist())))}
+    times = [_sensing_time(*(column[row].as_py() for column in (tile, date, patch))) for _, row in sorted(first.items())]
+    return pa.array(np.array(times, dtype="datetime64[s]")).take(passes.indices)
+
+
+def _sensing_time(tile: str, date: str, patch: str) -> np.datetime64:
+    """The time of the product that shows the tile that day; of a product never published, what the name says."""
+    try:
+        return products.product_of(tile, f"{date[:4]}-{date[4:6]}-{date[6:]}").sensing_time
+    except SelectionError:
+        hours, minutes, seconds = re.fullmatch(r"S2[AB]_MSIL2A_\d{8}T(\d{1,2})(\d\d)(\d\d)_.*", patch).groups()
+        # Added up, not parsed: v1 has names with a second 60 or 61.
+        since_midnight_s = (int(hours) * 60 + int(minutes)) * 60 + int(seconds)
+        return np.datetime64(f"{date[:4]}-{date[4:6]}-{date[6:]}", "s") + since_midnight_s
+
+
+def _row_order(columns: Mapping[str, pa.Array]) -> pa.Array:
+    """Indices that sort rows by tile, date, Morton code and patch: neighbours on the ground lie together."""
+    morton = grid.morton(columns["column"].to_numpy(), columns["tile_row"].to_numpy())
+    keys = pa.table(
+        {
+            "tile": columns["tile"],
+            "date": pc.utf8_slice_codeunits(columns["patch"], 11, 19),
+            "morton": pa.array(morton),
+            "patch": columns["patch"],
+        }
+    )
+    return pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in keys.column_names])
+
+
+def _cast(array: pa.Array | None, field: pa.Field, rows: int) -> pa.Array:
+    """One column in its type; null where nothing is known."""
+    if array is None:
+        array = pa.nulls(rows, field.type)
+    if array.null_count and not field.nullable:
+        raise MetadataError(f"{array.null_count} rows lack a {field.name}; every patch needs one")
+    return array.cast(field.type)

@@ -1,0 +1,170 @@
+"""What a table is: its columns, its file, and the digest that identifies what it says."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bigearth_xr.errors import MetadataError
+from bigearth_xr.labels import Release
+
+__all__ = ["DERIVED", "SCHEMA", "digest", "metadata_of", "read", "release_of", "write"]
+
+BBOX = pa.struct([(side, pa.float64()) for side in ("xmin", "ymin", "xmax", "ymax")])
+
+SCHEMA = pa.schema(
+    [
+        pa.field("patch", pa.string(), nullable=False),
+        pa.field("s1_name", pa.string()),
+        pa.field("s2v1_name", pa.string()),
+        pa.field("tile", pa.string(), nullable=False),
+        pa.field("column", pa.int16(), nullable=False),
+        pa.field("tile_row", pa.int16(), nullable=False),
+        pa.field("epsg", pa.int32(), nullable=False),
+        pa.field("ulx", pa.int32(), nullable=False),
+        pa.field("uly", pa.int32(), nullable=False),
+        pa.field("lon", pa.float64(), nullable=False),
+        pa.field("lat", pa.float64(), nullable=False),
+        pa.field("bbox", BBOX, nullable=False),
+        pa.field("geometry", pa.binary(), nullable=False),
+        pa.field("s2_time", pa.timestamp("s"), nullable=False),
+        pa.field("s1_time", pa.timestamp("s")),
+        pa.field("s2_platform", pa.string(), nullable=False),
+        pa.field("s1_platform", pa.string()),
+        pa.field("country", pa.string()),
+        pa.field("season", pa.string(), nullable=False),
+        pa.field("split", pa.string()),
+        pa.field("seasonal_snow", pa.bool_()),
+        pa.field("cloud_or_shadow", pa.bool_()),
+        pa.field("recommended", pa.bool_()),
+        pa.field("labels_19", pa.list_(pa.string())),
+        pa.field("labels_43", pa.list_(pa.string())),
+    ]
+)
+"""Names, types and nullability of the columns; docs/table.md explains each."""
+
+DERIVED = ("lon", "lat", "bbox", "geometry")
+"""Columns that follow from others through PROJ, and so stay out of the digest."""
+
+_GEO = {
+    "version": "1.1.0",
+    "primary_column": "geometry",
+    "columns": {
+        "geometry": {
+            "encoding": "WKB",
+            "geometry_types": ["Polygon"],
+            "covering": {"bbox": {side: ["bbox", side] for side in ("xmin", "ymin", "xmax", "ymax")}},
+        }
+    },
+}
+
+
+def metadata_of(release: Release) -> Mapping[str, str]:
+    """Schema metadata of a table of this release: our own entry, and that of GeoParquet.
+
+    Examples
+    --------
+    >>> metadata_of("v2")["bigearth"]
+    '{"release": "v2"}'
+    """
+    return {"bigearth": json.dumps({"release": release}), "geo": json.dumps(_GEO)}
+
+
+def release_of(table: pa.Table) -> Release:
+    """Tell the release that a table describes.
+
+    Raises
+    ------
+    MetadataError
+        If the table is not one of ours.
+
+    Examples
+    --------
+    >>> release_of(pa.table({"patch": ["a"]}))
+    Traceback (most recent call last):
+    ...
+    bigearth_xr.errors.MetadataError: the table has no 'bigearth' entry in its schema metadata; build it with bigearth_xr.table
+    """
+    entry = (table.schema.metadata or {}).get(b"bigearth")
+    if entry is None:
+        raise MetadataError(
+            "the table has no 'bigearth' entry in its schema metadata; build it with bigearth_xr.table"
+        )
+    release: Release = json.loads(entry)["release"]
+    return release
+
+
+def write(table: pa.Table, path: str | PathLike[str]) -> None:
+    """Write a table as GeoParquet, zstd-compressed, rows in the given order.
+
+    Examples
+    --------
+    >>> path = getfixture("tmp_path") / "ben.parquet"
+    >>> write(SCHEMA.empty_table(), path)
+    >>> read(path).num_rows
+    0
+    """
+    import pyarrow.parquet as pq
+
+    pq.write_table(table, path, compression="zstd", row_group_size=131_072)
+
+
+def read(path: str | PathLike[str]) -> pa.Table:
+    """Read a table that `write` wrote, with its types as in `SCHEMA`.
+
+    Examples
+    --------
+    >>> path = getfixture("tmp_path") / "ben.parquet"
+    >>> write(SCHEMA.empty_table(), path)
+    >>> read(path).schema.equals(SCHEMA)
+    True
+    """
+    import pyarrow.parquet as pq
+
+    stored = pq.read_table(path)
+    # Parquet has no seconds: the times come back as milliseconds.
+    return stored.cast(SCHEMA.with_metadata(stored.schema.metadata))
+
+
+def digest(table: pa.Table) -> str:
+    """Hash what a table says, not how Arrow happens to lay it out.
+
+    Returns
+    -------
+    str
+        SHA-256, hexadecimal, over release, column names and values but those of `DERIVED`.
+
+    Examples
+    --------
+    >>> rows = {"patch": ["S2A_MSIL2A_20170617T113321_4_55"], "s1_name": [None], "tile": ["29UPU"]}
+    >>> arrays = {name: pa.array(values, pa.string()) for name, values in rows.items()}
+    >>> table = assemble("v1", arrays | {"column": pa.array([4]), "tile_row": pa.array([55])})
+    >>> digest(table) == digest(table.slice(0, 1)), len(digest(table))
+    (True, 64)
+    """
+    content = hashlib.sha256(release_of(table).encode())
+    for name in table.column_names:
+        if name not in DERIVED:
+            content.update(name.encode())
+            _hash_array(content, table[name].combine_chunks())
+    return content.hexdigest()
+
+
+def _hash_array(content: "hashlib._Hash", array: pa.Array) -> None:
+    """Feed validity and values; what lies under a null is not part of the value."""
+    content.update(np.packbits(np.asarray(array.is_valid())).tobytes())
+    if pa.types.is_list(array.type):
+        content.update(np.asarray(pc.list_value_length(array).fill_null(0), dtype="<i4").tobytes())
+        _hash_array(content, array.flatten())
+    elif pa.types.is_string(array.type):
+        texts = array.fill_null("")
+        content.update(np.asarray(pc.binary_length(texts), dtype="<i4").tobytes())
+        content.update("".join(texts.to_pylist()).encode())
+    else:
+        integers = array.cast(pa.int64()) if pa.types.is_timestamp(array.type) else array.cast(pa.int32())
+        content.update(np.asarray(integers.fill_null(0)).astype("<i8").tobytes())

@@ -1,0 +1,209 @@
+"""Which patches a synthetic archive holds: names, places and days as in the real one."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from bigearth_xr.bands import PATCH_SIDE_M
+from bigearth_xr.labels import CLASSES_43, group_labels
+from bigearth_xr.products import PRODUCTS, Product
+from bigearth_xr.releases import Release
+from bigearth_xr.tiles import tile_origin
+
+__all__ = ["SyntheticPair", "synthetic_pair"]
+
+_BLOCK_SIDE = 2
+_BLOCKS_PER_SIDE = 45
+_BLOCKS = _BLOCKS_PER_SIDE**2
+# No common factor with the number of blocks: all of them are visited before one comes again.
+_BLOCK_STEP = 1327
+_COUNTRY_BY_TILE = {
+    "29S": "Portugal",
+    "29U": "Ireland",
+    "31U": "Belgium",
+    "31UGR": "Luxembourg",
+    "32T": "Switzerland",
+    "33T": "Austria",
+    "33U": "Austria",
+    "34T": "Serbia",
+    "34TEN": "Kosovo",
+    "34U": "Lithuania",
+    "35U": "Lithuania",
+    "35VLC": "Lithuania",
+}
+"""The rest is Finland; a longer name wins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyntheticPair:
+    """One patch pair of a synthetic archive, as its metadata has it."""
+
+    index: int
+    """Place in the sequence of all synthetic pairs."""
+
+    release: Release
+    """Release whose names and labels it has."""
+
+    product: Product
+    """Real Sentinel-2 product that it pretends to be cut from."""
+
+    column: int
+    """Patches from the western border of the tile."""
+
+    row: int
+    """Patches from the northern border of the tile."""
+
+    labels_43: tuple[str, ...]
+    """Classes of the 43, in paper order."""
+
+    @property
+    def patch(self) -> str:
+        """Patch id in its release."""
+        return self.v1_name if self.release == "v1" else self.v2_name
+
+    @property
+    def v1_name(self) -> str:
+        """Patch id in v1, with the shifted time that keeps two tiles of one data take apart."""
+        head = f"{self.product.platform}_MSIL2A_{_stamp(self.product)}"
+        return f"{head}_{self.column}_{self.row}"
+
+    @property
+    def v2_name(self) -> str:
+        """Patch id in v2."""
+        product = self.product
+        head = f"{product.platform}_MSIL2A_{_compact(product.sensing_time)}_N9999"
+        return (
+            f"{head}_R{product.orbit:03}_T{product.tile}_{self.column:02}_{self.row:02}"
+        )
+
+    @property
+    def s1_name(self) -> str:
+        """Name of the Sentinel-1 partner, taken on the same day or the day before."""
+        rank = PRODUCTS.index(self.product)
+        days, hours = (
+            np.timedelta64(rank % 2, "D"),
+            np.timedelta64(16 - 12 * (rank % 3 == 0), "h"),
+        )
+        time = self.product.date - days + hours + np.timedelta64(2580 + rank, "s")
+        place = f"{self.product.tile}_{self.column}_{self.row}"
+        return f"S1{'AB'[rank % 5 % 2]}_IW_GRDH_1SDV_{_compact(time)}_{place}"
+
+    @property
+    def labels_19(self) -> tuple[str, ...]:
+        """Classes of the 19, sorted by name."""
+        return tuple(sorted(group_labels(self.labels_43)))
+
+    @property
+    def country(self) -> str:
+        """Country of the tile."""
+        tile = self.product.tile
+        return _COUNTRY_BY_TILE.get(tile) or _COUNTRY_BY_TILE.get(tile[:3], "Finland")
+
+    @property
+    def has_snow(self) -> bool:
+        """Whether the lists call it snowy: every tenth."""
+        return self.index % 10 == 7
+
+    @property
+    def has_cloud(self) -> bool:
+        """Whether the lists call it cloudy: every twenty-fifth."""
+        return self.index % 25 == 12
+
+    @property
+    def epsg(self) -> int:
+        """UTM zone of the tile."""
+        return tile_origin(self.product.tile).epsg
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """Easting and northing of the upper left corner, metres."""
+        origin = tile_origin(self.product.tile)
+        return (
+            origin.ulx + PATCH_SIDE_M * self.column,
+            origin.uly - PATCH_SIDE_M * self.row,
+        )
+
+
+def synthetic_pair(
+    index: int, *, release: Release = "v2", seed: int = 0
+) -> SyntheticPair:
+    """Name the pair at a place of the endless sequence that archives are cut from.
+
+    Four pairs that touch come from each product in turn, and two products that show one tile
+    on two days follow each other, so that a small archive has neighbours, series and
+    countries. v1 has labels that the 19 classes drop; at every fortieth pair there is no other.
+
+    Parameters
+    ----------
+    index
+        Place in the sequence; the first 1,012,500 differ.
+    release
+        Decides the names; the places are the same.
+    seed
+        Another seed has other places and labels.
+
+    Examples
+    --------
+    >>> synthetic_pair(0).patch
+    'S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_...'
+    >>> synthetic_pair(0, release="v1").country
+    'Austria'
+    """
+    block, within = divmod(index, _BLOCK_SIDE**2)
+    lap, turn = divmod(block, len(PRODUCTS))
+    product = _products_in_turn()[turn]
+    # The place depends on the tile, not on the day: one place is seen on all days of its tile.
+    start = sum(product.tile.encode()) * 97 + seed * 389
+    below, right = divmod((start + lap * _BLOCK_STEP) % _BLOCKS, _BLOCKS_PER_SIDE)
+    return SyntheticPair(
+        index=index,
+        release=release,
+        product=product,
+        column=_BLOCK_SIDE * right + within % _BLOCK_SIDE,
+        row=_BLOCK_SIDE * below + within // _BLOCK_SIDE,
+        labels_43=_labels(index, release, seed),
+    )
+
+
+def _labels(index: int, release: Release, seed: int) -> tuple[str, ...]:
+    """Draw one to five classes."""
+    kept = [place for place, label in enumerate(CLASSES_43) if label.group]
+    dropped = [place for place, label in enumerate(CLASSES_43) if not label.group]
+    random = np.random.default_rng((seed, index))
+    places = random.choice(kept, random.integers(1, 5), replace=False).tolist()
+    if release == "v1" and index % 5 == 4:
+        places.append(random.choice(dropped))
+    if release == "v1" and index % 40 == 39:
+        places = places[-1:]
+    return tuple(CLASSES_43[place].name for place in sorted(places))
+
+
+@cache
+def _products_in_turn() -> tuple[Product, ...]:
+    """Order the products: two days of a tile, two of the next tile, and at last the other days."""
+    days: dict[str, list[Product]] = {}
+    for product in PRODUCTS:
+        days.setdefault(product.tile, []).append(product)
+    laps = range(0, max(map(len, days.values())), 2)
+    return tuple(
+        one for lap in laps for tile in days.values() for one in tile[lap : lap + 2]
+    )
+
+
+@cache
+def _stamp(product: Product) -> str:
+    """Write the time in a v1 name: an integer that was counted up, leading zero and minutes lost."""
+    take = [
+        one
+        for one in PRODUCTS
+        if (one.platform, one.sensing_time) == (product.platform, product.sensing_time)
+    ]
+    day, clock = _compact(product.sensing_time).split("T")
+    shift = take.index(product)
+    return f"{day}T{int(clock) + shift if shift else clock}"
+
+
+def _compact(time: np.datetime64) -> str:
+    """Write a time as names do, e.g. ``20170613T101031``."""
+    return str(time.astype("datetime64[s]")).replace("-", "").replace(":", "")

@@ -1,0 +1,183 @@
+"""The rules of the source tree: what imports what, how long things are, their names."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+PACKAGE = ROOT / "bigearth_xr"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+MAX_MODULE_LINES = 300
+MAX_FUNCTION_LINES = 40
+
+# Who may import these at the top of a module; all else imports them where needed.
+TOP_LEVEL_IMPORTERS = {
+    "torch": ("torch/", "learn/", "embedding.py"),
+    "cupy": ("device/",),
+}
+ONLY_IMPORTERS = {"cupy": ("device/",)}
+
+# Spelled in pieces, so that this file does not find itself.
+MACHINE_PATHS = tuple(f"/{folder}/" for folder in ("work", "root", "opt"))
+TEXTS = (
+    *("*.css", "*.cu", "*.html", "*.ipynb", "*.js", "*.json", "*.md", "*.py", "*.toml"),
+    *("*.txt", "*.yml", ".gitignore", "Dockerfile", "Makefile", ".ci/run"),
+)
+NOT_OURS = {"build", "dist", "node_modules", "site"}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def name_of(path: Path) -> str:
+    """Path below the package, for messages and for the ids of tests."""
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def functions(tree: ast.Module) -> Iterator[Function]:
+    return (node for node in ast.walk(tree) if isinstance(node, Function))
+
+
+def public_names(tree: ast.Module) -> set[str]:
+    """Functions and classes defined in the module whose names are no private ones."""
+    kinds = Function | ast.ClassDef
+    defined = {node.name for node in tree.body if isinstance(node, kinds)}
+    return {name for name in defined if not name.startswith("_")}
+
+
+def public_functions(tree: ast.Module) -> Iterator[Function]:
+    public = public_names(tree)
+    return (
+        node for node in tree.body if isinstance(node, Function) and node.name in public
+    )
+
+
+def names_in_reach(init: Path) -> set[str]:
+    """Functions and classes that a package defines or re-exports."""
+    tree = tree_of(init)
+    package = ".".join(init.parent.relative_to(ROOT).parts)
+    imports = (n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom))
+    return public_names(tree) | {
+        alias.asname or alias.name
+        for node in imports
+        if node.module != package  # else it is a module that is imported
+        for alias in node.names
+    }
+
+
+def code_lines(function: Function) -> int:
+    """Lines of a function less those of its docstring."""
+    length = (function.end_lineno or function.lineno) - function.lineno + 1
+    first = function.body[0]
+    if ast.get_docstring(function) is not None:
+        length -= (first.end_lineno or first.lineno) - first.lineno + 1
+    return length
+
+
+def imported(nodes: Iterator[ast.AST]) -> set[str]:
+    """Top-level packages that these nodes import."""
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+    return {name.partition(".")[0] for name in names}
+
+
+def at_import(tree: ast.AST) -> Iterator[ast.AST]:
+    """Walk the nodes that run when the module is imported: no function bodies."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if not isinstance(node, Function | ast.Lambda):
+            yield node
+            yield from at_import(node)
+
+
+def texts() -> Iterator[Path]:
+    """Yield our text files, wherever they lie in the repository."""
+    folders = [ROOT]
+    while folders:
+        for path in sorted(folders.pop().iterdir()):
+            if path.is_dir() and not path.is_symlink():
+                ours = path.name == ".ci" or not path.name.startswith(".")
+                if ours and path.name not in NOT_OURS:
+                    folders.append(path)
+            elif any(path.match(pattern) for pattern in TEXTS):
+                yield path
+
+
+def test_data_flows_one_way() -> None:
+    lint = Path(sys.executable).with_name("lint-imports")
+    result = subprocess.run(
+        [lint, "--no-cache"], check=False, cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_module_is_short(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_MODULE_LINES
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_functions_fit_a_screen(path: Path) -> None:
+    lengths = {f.name: code_lines(f) for f in functions(tree_of(path))}
+    assert {n: k for n, k in lengths.items() if k > MAX_FUNCTION_LINES} == {}
+
+
+@pytest.mark.parametrize(
+    # A command's docstring is its --help, and its examples are in the docs.
+    "path",
+    [path for path in MODULES if name_of(path) != "cli.py"],
+    ids=name_of,
+)
+def test_public_functions_show_an_example(path: Path) -> None:
+    silent = [
+        function.name
+        for function in public_functions(tree_of(path))
+        if ">>>" not in (ast.get_docstring(function) or "")
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_heavy_libraries_are_imported_where_they_belong(path: Path) -> None:
+    tree = tree_of(path)
+    for rules, nodes in (
+        (TOP_LEVEL_IMPORTERS, at_import(tree)),
+        (ONLY_IMPORTERS, ast.walk(tree)),
+    ):
+        packages = imported(nodes)
+        for library, importers in rules.items():
+            allowed = name_of(path).startswith(importers)
+            assert allowed or library not in packages, f"{library} in {name_of(path)}"
+
+
+def test_no_module_is_called_utils() -> None:
+    assert not {path.stem for path in MODULES} & {"common", "helpers", "util", "utils"}
+
+
+def test_no_module_bears_the_name_of_a_public_function() -> None:
+    # `bex.embed` would be the function until the first import of the module.
+    for init in PACKAGE.rglob("__init__.py"):
+        modules = {path.stem for path in init.parent.iterdir()}
+        assert modules & names_in_reach(init) == set(), init.parent.name
+
+
+def test_nothing_mentions_the_paths_of_one_machine() -> None:
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path in texts()
+        if any(place in path.read_text(encoding="utf-8") for place in MACHINE_PATHS)
+    }
+    assert found == set()
