@@ -40,6 +40,7 @@ def run(name: str) -> None:
         "figures": import_module(f"benchmarks.{name}").main(),
     }
     text = json.dumps(result, indent=2)
+    RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(text + "\n")
     print(text)
 

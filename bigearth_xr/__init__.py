@@ -25,9 +25,7 @@ if not TYPE_CHECKING:  # else a type checker would take any name for one of ours
             return getattr(import_module(_HOME[name]), name)
         if name in __all__:
             return import_module(f"bigearth_xr.{name}")
-        raise AttributeError(
-            f"module 'bigearth_xr' has no attribute {name!r}; it has {__all__}"
-        )
+        raise AttributeError(f"module 'bigearth_xr' has no attribute {name!r}; it has {__all__}")
 
 
 def __dir__() -> list[str]:

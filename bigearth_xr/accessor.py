@@ -1,13 +1,133 @@
 """``.ben`` on Datasets: names the operations, and holds none of their logic."""
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
 import xarray as xr
+
+if TYPE_CHECKING:
+    from bigearth_xr.ops.resample import Resampling
+    from bigearth_xr.selection import Bbox, Datetime, Texts
 
 __all__ = ["DatasetAccessor"]
 
 
-@xr.register_dataset_accessor("ben")  # type: ignore[no-untyped-call]  # xarray has none
+@xr.register_dataset_accessor("ben")
 class DatasetAccessor:
-    """Operations on a Dataset of patches."""
+    """Operations on a Dataset of patches; shown by itself, what the Dataset holds.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> ds.ben  # doctest: +ELLIPSIS
+    reBEN (v2), 3 patches...
+    """
 
     def __init__(self, dataset: xr.Dataset) -> None:
         self._dataset = dataset
+
+    def select(
+        self,
+        *,
+        split: str | None = None,
+        country: "Texts | None" = None,
+        season: "Texts | None" = None,
+        tile: "Texts | None" = None,
+        any_label: "Texts | None" = None,
+        all_labels: "Texts | None" = None,
+        bbox: "Bbox | None" = None,
+        datetime: "Datetime | None" = None,
+        seasonal_snow: bool | None = None,
+        cloud_or_shadow: bool | None = None,
+        recommended: bool | Literal["any"] | None = None,
+    ) -> xr.Dataset:
+        """Keep the patches that meet every criterion given.
+
+        Parameters
+        ----------
+        split
+            ``"train"``, ``"validation"`` (or ``"val"``) or ``"test"``; implies ``recommended=True``, as the
+            published splits of v2 also name patches that are not.
+        country, season, tile
+            One name or several, of which a patch has one.
+        any_label, all_labels
+            Names of the Dataset's nomenclature, of which a patch has at least one, or every one.
+        bbox
+            ``(west, south, east, north)``, degrees WGS 84; the patch's footprint intersects it.
+        datetime
+            When Sentinel-2 saw the patch, UTC: a time as exact as wanted (``"2017-06"``), or an interval with both
+            ends included, as ``"2017-06-13/2017-08"``, tuple or slice; ``".."`` or None leaves an end open.
+        seasonal_snow, cloud_or_shadow
+            What the published lists say; a patch that they do not name is neither.
+        recommended
+            True for the patches recommended for use; ``"any"`` to take a split with the others in it.
+
+        Returns
+        -------
+        xarray.Dataset
+            Fewer patches in the same order, still lazy; where it was Dask-backed, its pixels are Dask arrays that
+            read only the patches kept.
+
+        Raises
+        ------
+        SelectionError
+            If nothing is left, or a name is unknown.
+        LabelError
+            If a label is not of the Dataset's nomenclature.
+
+        Examples
+        --------
+        >>> import bigearth_xr as bex
+        >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=20))
+        >>> ds.ben.select(split="val", recommended="any").sizes["patch"] < 20
+        True
+        """
+        from bigearth_xr.selection import select
+
+        criteria = {name: value for name, value in locals().items() if name not in ("self", "select")}
+        return select(self._dataset, **criteria)
+
+    def image(self, bands: Iterable[str], resampling: "Resampling | None" = None) -> xr.DataArray:
+        """Stack bands of both sensors into one image, in the order asked for.
+
+        Parameters
+        ----------
+        bands
+            Names of bands and polarizations, e.g. ``["B04", "B03", "B02", "VV"]``.
+        resampling
+            How bands of 20 m and 60 m are brought to 10 m; by default as the Dataset was opened.
+
+        Returns
+        -------
+        xarray.DataArray
+            Dims ``(patch, band, y, x)``; uint16 digital numbers for Sentinel-2 bands as stored or repeated,
+            float32 with Sentinel-1 (dB) or interpolation. Lazy where the Dataset is.
+
+        Raises
+        ------
+        BandError
+            If a band is unknown, or not in the Dataset.
+        StoreError
+            If the Dataset's pixels are of two stores, or of other rows than its coordinates.
+
+        Examples
+        --------
+        >>> import bigearth_xr as bex
+        >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+        >>> ds.ben.image(["B8A", "VV"]).dtype
+        dtype('float32')
+        """
+        from bigearth_xr.image import image
+
+        return image(self._dataset, bands, resampling)
+
+    def __repr__(self) -> str:
+        from bigearth_xr.summary import summarize
+
+        return summarize(self._dataset).as_text()
+
+    def _repr_html_(self) -> str:
+        from bigearth_xr.summary import summarize
+
+        return summarize(self._dataset).as_html()

@@ -153,15 +153,11 @@ def bands(names: Iterable[str]) -> tuple[Band, ...]:
     [10, 20, 10]
     """
     if isinstance(names, str):
-        raise BandError(
-            f"expected several band names, got the one string {names!r}; write [{names!r}]"
-        )
+        raise BandError(f"expected several band names, got the one string {names!r}; write [{names!r}]")
     found = tuple(band(name) for name in names)
     repeated = sorted({one.name for one in found if found.count(one) > 1})
     if repeated:
-        raise BandError(
-            f"band {', '.join(repeated)} is asked for twice; name each band once"
-        )
+        raise BandError(f"band {', '.join(repeated)} is asked for twice; name each band once")
     return found
 
 
@@ -177,9 +173,7 @@ def group_of(name: str) -> BandGroup:
     return next(group for group in GROUPS if wanted in group.bands)
 
 
-def _s2(
-    name: str, res_m: int, wavelength_nm: float, bandwidth_nm: float, common: str
-) -> Band:
+def _s2(name: str, res_m: int, wavelength_nm: float, bandwidth_nm: float, common: str) -> Band:
     """Build a row of the Sentinel-2 table."""
     return Band(
         name=name,

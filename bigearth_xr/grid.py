@@ -72,9 +72,7 @@ def patch_corner(
     return epsg.copy(), ulx, uly
 
 
-def corners_lonlat(
-    epsg: ArrayLike, ulx: ArrayLike, uly: ArrayLike
-) -> NDArray[np.float64]:
+def corners_lonlat(epsg: ArrayLike, ulx: ArrayLike, uly: ArrayLike) -> NDArray[np.float64]:
     """Project the footprints of patches to longitude and latitude.
 
     Parameters
@@ -100,9 +98,7 @@ def corners_lonlat(
     return np.stack(_lonlat(epsg, east, north), axis=-1)
 
 
-def centres_lonlat(
-    epsg: ArrayLike, ulx: ArrayLike, uly: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def centres_lonlat(epsg: ArrayLike, ulx: ArrayLike, uly: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Project the centres of patches to longitude and latitude.
 
     Parameters
@@ -125,9 +121,7 @@ def centres_lonlat(
     return _lonlat(epsg, np.asarray(ulx) + half, np.asarray(uly) - half)
 
 
-def footprints_intersect(
-    corners: NDArray[np.float64], bbox: tuple[float, float, float, float]
-) -> NDArray[np.bool_]:
+def footprints_intersect(corners: NDArray[np.float64], bbox: tuple[float, float, float, float]) -> NDArray[np.bool_]:
     """Tell which footprints meet a box of longitude and latitude; touching counts.
 
     Parameters
@@ -159,9 +153,7 @@ def footprints_intersect(
             footprints_intersect(corners, (-180, south, east, north))
         )
     low, high = corners.min(axis=1), corners.max(axis=1)
-    meets: NDArray[np.bool_] = ((low <= (east, north)) & (high >= (west, south))).all(
-        axis=1
-    )
+    meets: NDArray[np.bool_] = ((low <= (east, north)) & (high >= (west, south))).all(axis=1)
     box = np.array([(west, south), (east, south), (east, north), (west, north)])
     meets[meets] = ~_beyond_an_edge(corners[meets], box)
     return meets
@@ -195,9 +187,7 @@ def split_by_position(column: ArrayLike, row: ArrayLike) -> NDArray[np.str_]:
     """
     columns, rows = _positions(column, row)
     x, y = (PATCH_SIDE_M * (place + 0.5) for place in (columns, rows))
-    to_border = np.minimum(
-        np.minimum(x, TILE_SIDE_M - x), np.minimum(y, TILE_SIDE_M - y)
-    )
+    to_border = np.minimum(np.minimum(x, TILE_SIDE_M - x), np.minimum(y, TILE_SIDE_M - y))
     # The core square has 1/4 of the area, core and ring together 1/2.
     train_width = TILE_SIDE_M * (1 - math.sqrt(1 / 2)) / 2
     core_border = TILE_SIDE_M * (1 - math.sqrt(1 / 4)) / 2
@@ -234,9 +224,7 @@ def morton(column: ArrayLike, row: ArrayLike) -> NDArray[np.uint16]:
     return code
 
 
-def _beyond_an_edge(
-    corners: NDArray[np.float64], points: NDArray[np.float64]
-) -> NDArray[np.bool_]:
+def _beyond_an_edge(corners: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Tell which rings have an edge that all points lie beyond, shape ``(patch,)``.
 
     Convex shapes whose bounding boxes meet are apart exactly if there is such an edge.
@@ -246,9 +234,7 @@ def _beyond_an_edge(
     outwards = np.stack([edges[..., 1], -edges[..., 0]], axis=-1)[:, :, None]
     # From the corner on: so a point on a corner is at exactly 0, which still touches.
     from_corner = points - corners[:, :4, None]
-    beyond: NDArray[np.bool_] = (
-        ((from_corner * outwards).sum(-1) > 0).all(axis=2).any(axis=1)
-    )
+    beyond: NDArray[np.bool_] = ((from_corner * outwards).sum(-1) > 0).all(axis=2).any(axis=1)
     return beyond
 
 
@@ -261,17 +247,14 @@ def _spread(number: NDArray[np.int32]) -> NDArray[np.int32]:
     return spread
 
 
-def _positions(
-    column: ArrayLike, row: ArrayLike
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def _positions(column: ArrayLike, row: ArrayLike) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Check that positions are in the tile."""
     columns, rows = np.asarray(column), np.asarray(row)
     for name, place in (("column", columns), ("row", rows)):
         strange = place[(place < 0) | (place >= PATCHES_PER_SIDE)]
         if strange.size:
             raise SelectionError(
-                f"{name} {strange.flat[0]} lies outside of the tile; "
-                f"expected 0 to {PATCHES_PER_SIDE - 1}"
+                f"{name} {strange.flat[0]} lies outside of the tile; expected 0 to {PATCHES_PER_SIDE - 1}"
             )
     return columns.astype(np.int32), rows.astype(np.int32)
 
@@ -280,14 +263,9 @@ def _checked_bbox(
     bbox: tuple[float, float, float, float],
 ) -> tuple[float, float, float, float]:
     """Refuse a box that holds nothing by mistake."""
-    if (
-        len(bbox) != 4
-        or not all(math.isfinite(edge) for edge in bbox)
-        or bbox[1] > bbox[3]
-    ):
+    if len(bbox) != 4 or not all(math.isfinite(edge) for edge in bbox) or bbox[1] > bbox[3]:
         raise SelectionError(
-            f"bbox is {tuple(bbox)}, expected (west, south, east, north) in degrees, "
-            f"finite, with south <= north"
+            f"bbox is {tuple(bbox)}, expected (west, south, east, north) in degrees, finite, with south <= north"
         )
     west, south, east, north = bbox
     return west, south, east, north

@@ -55,9 +55,7 @@ class _MultiHot(Protocol):
 MultiHot = TypeVar("MultiHot", bound=_MultiHot)
 
 
-def label_names(
-    nomenclature: Nomenclature = 19, order: Order = "paper"
-) -> tuple[str, ...]:
+def label_names(nomenclature: Nomenclature = 19, order: Order = "paper") -> tuple[str, ...]:
     """List the classes in the order of their index.
 
     Raises
@@ -73,13 +71,9 @@ def label_names(
     'Agro-forestry areas'
     """
     if nomenclature not in _CLASSES:
-        raise LabelError(
-            f"there is no nomenclature of {nomenclature!r} classes; expected 19 or 43"
-        )
+        raise LabelError(f"there is no nomenclature of {nomenclature!r} classes; expected 19 or 43")
     if order not in get_args(Order):
-        raise LabelError(
-            f"there is no label order {order!r}; expected {' or '.join(get_args(Order))}"
-        )
+        raise LabelError(f"there is no label order {order!r}; expected {' or '.join(get_args(Order))}")
     names = tuple(label.name for label in _CLASSES[nomenclature])
     return names if order == "paper" else tuple(sorted(names))
 
@@ -105,9 +99,7 @@ def group_labels(names: Iterable[str]) -> list[str]:
     return decode_labels(group_multi_hot(encode_labels(names, 43)))
 
 
-def encode_labels(
-    labels: Iterable[str], nomenclature: Nomenclature = 19, order: Order = "paper"
-) -> NDArray[np.bool_]:
+def encode_labels(labels: Iterable[str], nomenclature: Nomenclature = 19, order: Order = "paper") -> NDArray[np.bool_]:
     """Mark the classes of a patch.
 
     Returns
@@ -129,16 +121,12 @@ def encode_labels(
     multi_hot = np.zeros(len(names), np.bool_)
     for label in (labels,) if isinstance(labels, str) else labels:
         if label not in names:
-            raise LabelError(
-                f"{label!r} is not one of the {nomenclature} classes{did_you_mean(label, names)}"
-            )
+            raise LabelError(f"{label!r} is not one of the {nomenclature} classes{did_you_mean(label, names)}")
         multi_hot[names.index(label)] = True
     return multi_hot
 
 
-def decode_labels(
-    multi_hot: ArrayLike, nomenclature: Nomenclature = 19, order: Order = "paper"
-) -> list[str]:
+def decode_labels(multi_hot: ArrayLike, nomenclature: Nomenclature = 19, order: Order = "paper") -> list[str]:
     """Name the classes of a patch.
 
     Parameters
@@ -167,9 +155,7 @@ def decode_labels(
     marks = np.asarray(multi_hot, np.bool_)
     _check_classes(marks, len(names))
     if marks.ndim != 1:
-        raise LabelError(
-            f"multi-hot labels are {marks.shape}, expected one patch at a time"
-        )
+        raise LabelError(f"multi-hot labels are {marks.shape}, expected one patch at a time")
     return [names[index] for index in marks.nonzero()[0]]
 
 
@@ -285,14 +271,9 @@ def _group_members() -> list[list[int]]:
     All groups get as many members as the largest: a mark counts once however often it
     is or-ed, so short groups repeat their last.
     """
-    members = [
-        [index for index, label in enumerate(CLASSES_43) if label.group == group.name]
-        for group in CLASSES_19
-    ]
+    members = [[index for index, label in enumerate(CLASSES_43) if label.group == group.name] for group in CLASSES_19]
     largest = max(map(len, members))
-    return [
-        [those[min(k, len(those) - 1)] for those in members] for k in range(largest)
-    ]
+    return [[those[min(k, len(those) - 1)] for those in members] for k in range(largest)]
 
 
 def _class_of_clc() -> NDArray[np.uint8]:

@@ -73,11 +73,7 @@ def product_of(tile: str, date: str | np.datetime64) -> Product:
     found = _PRODUCT_BY_TILE_AND_DATE.get((tile, day))
     if found is None:
         days = [str(one.date) for one in PRODUCTS if one.tile == tile]
-        known = (
-            f"its days are {', '.join(days)}"
-            if days
-            else "the tile is in neither release"
-        )
+        known = f"its days are {', '.join(days)}" if days else "the tile is in neither release"
         raise SelectionError(f"there is no product of tile {tile} on {day}; {known}")
     return found
 
@@ -87,9 +83,7 @@ def _day(date: str | np.datetime64) -> str:
     try:
         return datetime.fromisoformat(str(date)).date().isoformat()
     except ValueError:
-        raise SelectionError(
-            f"{str(date)!r} is not a date; expected one such as 2017-06-13 or 20170613"
-        ) from None
+        raise SelectionError(f"{str(date)!r} is not a date; expected one such as 2017-06-13 or 20170613") from None
 
 
 def _product(line: str) -> Product:

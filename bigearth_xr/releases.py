@@ -154,9 +154,7 @@ def release(name: Release) -> ReleaseFacts:
     480038
     """
     if name not in RELEASES:
-        raise SelectionError(
-            f"there is no release {name!r}; known are {', '.join(RELEASES)}"
-        )
+        raise SelectionError(f"there is no release {name!r}; known are {', '.join(RELEASES)}")
     return RELEASES[name]
 
 
@@ -176,9 +174,7 @@ def normalize_split(name: str) -> Split:
     for split in SPLITS:
         if name.lower() in (split, _SPLIT_ALIASES.get(split)):
             return split
-    raise SelectionError(
-        f"there is no split {name!r}; known are {', '.join(SPLITS)}{did_you_mean(name, SPLITS)}"
-    )
+    raise SelectionError(f"there is no split {name!r}; known are {', '.join(SPLITS)}{did_you_mean(name, SPLITS)}")
 
 
 def season_of(month: int) -> Season:
@@ -267,19 +263,13 @@ _V1 = ReleaseFacts(
     products=125,
     tiles=56,
     split_pairs=_by_split(269_695, 123_723, 125_866),
-    country_pairs=_by_country(
-        44_240, 11_556, 174_943, 49_197, 1_586, 55_513, 3_344, 99_174, 74_791, 4_940
-    ),
+    country_pairs=_by_country(44_240, 11_556, 174_943, 49_197, 1_586, 55_513, 3_344, 99_174, 74_791, 4_940),
     snow_pairs=61_707,
     cloud_pairs=9_280,
     unlabelled_pairs=57,
     files=(
-        _zenodo(
-            12687186, "BigEarthNet-S1-v1.0.tar.gz", "94ced73440dea8c7b9645ee738c5a172"
-        ),
-        _zenodo(
-            12687186, "BigEarthNet-S2-v1.0.tar.gz", "5a64e9ce38deb036a435a7b59494924c"
-        ),
+        _zenodo(12687186, "BigEarthNet-S1-v1.0.tar.gz", "94ced73440dea8c7b9645ee738c5a172"),
+        _zenodo(12687186, "BigEarthNet-S2-v1.0.tar.gz", "5a64e9ce38deb036a435a7b59494924c"),
         _split_list("train.csv", "623e501b38ab7b12fe44f0083c00986d"),
         _split_list("val.csv", "22efe8ed9cbd71fa10742ff7df2b7978"),
         _split_list("test.csv", "697fb90677e30571b9ac7699b7e5b432"),
@@ -300,9 +290,7 @@ _V2 = ReleaseFacts(
     products=115,
     tiles=54,
     split_pairs=_by_split(237_871, 122_342, 119_825),
-    country_pairs=_by_country(
-        43_797, 11_196, 155_227, 48_326, 1_616, 48_365, 3_460, 89_792, 73_385, 4_874
-    ),
+    country_pairs=_by_country(43_797, 11_196, 155_227, 48_326, 1_616, 48_365, 3_460, 89_792, 73_385, 4_874),
     snow_pairs=60_773,
     cloud_pairs=8_677,
     unlabelled_pairs=0,

@@ -19,9 +19,7 @@ from bigearth_xr.releases import Release
 
 __all__ = ["BandStatistics", "StatsResampling", "band_statistics"]
 
-StatsResampling = Literal[
-    "none", "nearest", "bilinear_align_corners", "bicubic_align_corners"
-]
+StatsResampling = Literal["none", "nearest", "bilinear_align_corners", "bicubic_align_corners"]
 """How the bands were brought to one size before their statistics were taken.
 
 The published bilinear and bicubic tables were computed with torch's
@@ -60,9 +58,7 @@ class BandStatistics:
     population: str
     """Which pixels they were taken over."""
 
-    def as_arrays(
-        self, names: Iterable[str]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def as_arrays(self, names: Iterable[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Give mean and standard deviation in the order of some bands.
 
         Parameters
@@ -86,9 +82,7 @@ class BandStatistics:
         return mean, std
 
 
-def band_statistics(
-    release: Release, resampling: StatsResampling, size: int = 120
-) -> BandStatistics:
+def band_statistics(release: Release, resampling: StatsResampling, size: int = 120) -> BandStatistics:
     """Look up published band statistics.
 
     Parameters
@@ -124,12 +118,8 @@ def band_statistics(
         size=None if resampling == "none" else size,
         mean={name: mean for name, (mean, _) in rows.items()},
         std={name: std for name, (_, std) in rows.items()},
-        minimum={"VV": -74.33214569091797, "VH": -75.11137390136719}
-        if release == "v1"
-        else {},
-        maximum={"VV": 34.60696029663086, "VH": 33.59768295288086}
-        if release == "v1"
-        else {},
+        minimum={"VV": -74.33214569091797, "VH": -75.11137390136719} if release == "v1" else {},
+        maximum={"VV": 34.60696029663086, "VH": 33.59768295288086} if release == "v1" else {},
         source=_SOURCE[release],
         population=_POPULATION[release],
     )
@@ -269,7 +259,5 @@ _NATIVE: dict[str, Rows] = {"v1": _read_table(_V1, 1)[0], "v2": _read_table(_V2,
 _V2_RESAMPLED: dict[tuple[int, str], Rows] = {
     (size, method): rows
     for size, text in ((60, _V2_AT_60), (120, _V2_AT_120), (128, _V2_AT_128))
-    for method, rows in zip(
-        get_args(StatsResampling)[1:], _read_table(text, 3), strict=True
-    )
+    for method, rows in zip(get_args(StatsResampling)[1:], _read_table(text, 3), strict=True)
 }

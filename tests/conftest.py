@@ -10,9 +10,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import xarray as xr
 from hypothesis import settings
 
+import bigearth_xr as bex
+from bigearth_xr.releases import Release
+
 ROOT = Path(__file__).resolve().parent.parent
+PAIRS = 24
 HAS_TORCH = find_spec("torch") is not None
 
 # A shared or throttled machine misses hypothesis's 200 ms now and then; what a
@@ -39,3 +44,34 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"real data not found at {folder}; set BIGEARTH_SHARED")
     return folder
+
+
+# The pipeline, once a session and a release: archive → store → ds. The table is `bex.table.read(store's parquet)`.
+# Tests that change a store copy it first (`shutil.copytree` into their own `tmp_path`).
+
+
+@pytest.fixture(scope="session", params=["v1", "v2"])
+def release(request: pytest.FixtureRequest) -> Release:
+    """Each release in turn."""
+    found: Release = request.param
+    return found
+
+
+@pytest.fixture(scope="session")
+def archive(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic archive of 24 pairs; pixels are those of `formula_pixels`."""
+    return bex.testing.write_archive(tmp_path_factory.mktemp("archive") / release, pairs=PAIRS, version=release)
+
+
+@pytest.fixture(scope="session", params=["fast", "compact"])
+def store(request: pytest.FixtureRequest, archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of that archive, in each profile."""
+    path = tmp_path_factory.mktemp("store") / "ben.zarr"
+    bex.ingest(archive, path, profile=request.param)
+    return path
+
+
+@pytest.fixture
+def ds(store: Path) -> xr.Dataset:
+    """That store, opened: Dask-backed, nothing read."""
+    return bex.open(store)

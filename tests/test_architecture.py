@@ -55,9 +55,7 @@ def public_names(tree: ast.Module) -> set[str]:
 
 def public_functions(tree: ast.Module) -> Iterator[Function]:
     public = public_names(tree)
-    return (
-        node for node in tree.body if isinstance(node, Function) and node.name in public
-    )
+    return (node for node in tree.body if isinstance(node, Function) and node.name in public)
 
 
 def names_in_reach(init: Path) -> set[str]:
@@ -118,9 +116,7 @@ def texts() -> Iterator[Path]:
 
 def test_data_flows_one_way() -> None:
     lint = Path(sys.executable).with_name("lint-imports")
-    result = subprocess.run(
-        [lint, "--no-cache"], check=False, cwd=ROOT, capture_output=True, text=True
-    )
+    result = subprocess.run([lint, "--no-cache"], check=False, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
 
 

@@ -40,9 +40,7 @@ def test_sizes_and_types_are_those_of_real_files(shared: Path) -> None:
 
 
 def test_every_band_is_in_exactly_one_group() -> None:
-    assert sorted(one.name for group in GROUPS for one in group.bands) == sorted(
-        one.name for one in BANDS
-    )
+    assert sorted(one.name for group in GROUPS for one in group.bands) == sorted(one.name for one in BANDS)
     for one in BANDS:
         assert one in group_of(one.name).bands
 
@@ -67,9 +65,7 @@ def test_groups_are_the_pixel_arrays_of_the_store() -> None:
 
 def test_bands_of_a_group_share_size_and_type() -> None:
     for group in GROUPS:
-        assert {(one.size, one.dtype) for one in group.bands} == {
-            (group.size, group.dtype)
-        }
+        assert {(one.size, one.dtype) for one in group.bands} == {(group.size, group.dtype)}
 
 
 def test_pixels_fill_the_patch() -> None:

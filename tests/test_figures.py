@@ -12,9 +12,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 NUMBER = r"\d[\d,]*(?:\.\d+)?"
 # <!-- figure: NAME#dotted.key -->value        <!-- fact: source -->value
-MARKED = re.compile(
-    rf"<!-- (?P<kind>figure|fact): (?P<where>[^>]+?) -->\s*\**(?P<value>{NUMBER})?"
-)
+MARKED = re.compile(rf"<!-- (?P<kind>figure|fact): (?P<where>[^>]+?) -->\s*\**(?P<value>{NUMBER})?")
 UNIT = r"""(?:
     (?:x|×|times)\ (?:as|faster|slower|smaller|larger|bigger|less|fewer|more)\b
   | (?:[kM]\ )?(?:pairs?|patch(?:es)?|samples?|images?|files?|items?|rows?|tiles?|req(?:uests)?)

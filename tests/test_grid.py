@@ -72,16 +72,12 @@ def test_no_patches_have_no_corners() -> None:
 def test_a_position_outside_of_the_tile_is_refused() -> None:
     with pytest.raises(SelectionError, match="column 91 lies outside of the tile"):
         patch_corner("33UUP", [0, 91], [0, 0])
-    with pytest.raises(
-        SelectionError, match="row -1 lies outside of the tile; expected 0 to 90"
-    ):
+    with pytest.raises(SelectionError, match="row -1 lies outside of the tile; expected 0 to 90"):
         morton(0, -1)
 
 
 def test_footprints_are_closed_counter_clockwise_rings() -> None:
-    rings = corners_lonlat(
-        *patch_corner(["29SNB", "33UUP", "36VVR"], [0, 45, 90], [90, 45, 0])
-    )
+    rings = corners_lonlat(*patch_corner(["29SNB", "33UUP", "36VVR"], [0, 45, 90], [90, 45, 0]))
     for ring in shapely.polygons(rings):
         assert ring.is_valid
         assert ring.exterior.is_ccw
@@ -105,9 +101,7 @@ def test_projection_mixes_zones_patch_by_patch() -> None:
     width=st.floats(0, 0.05),
     height=st.floats(0, 0.05),
 )
-def test_boxes_meet_the_footprints_that_shapely_says(
-    west: float, south: float, width: float, height: float
-) -> None:
+def test_boxes_meet_the_footprints_that_shapely_says(west: float, south: float, width: float, height: float) -> None:
     rings = corners_lonlat(*patch_corner("33UUP", *np.indices((60, 60)).reshape(2, -1)))
     box = (west, south, west + width, south + height)
     expected = shapely.intersects(shapely.polygons(rings), shapely.box(*box))
@@ -137,23 +131,15 @@ def test_a_box_may_cross_the_antimeridian() -> None:
 def test_a_box_that_holds_nothing_by_mistake_is_refused(
     bbox: tuple[float, ...],
 ) -> None:
-    with pytest.raises(
-        SelectionError, match=r"bbox is .*expected \(west, south, east, north\)"
-    ):
+    with pytest.raises(SelectionError, match=r"bbox is .*expected \(west, south, east, north\)"):
         footprints_intersect(np.zeros((1, 5, 2)), bbox)  # type: ignore[arg-type]  # the mistake
 
 
 def test_the_split_rule_reproduces_every_published_split(shared: Path) -> None:
     for name in ("metadata", "metadata_for_patches_with_snow_cloud_or_shadow"):
-        rows = pq.read_table(
-            shared / f"data/v2/{name}.parquet", columns=["patch_id", "split"]
-        )
-        places = np.array(
-            [patch.split("_")[-2:] for patch in rows["patch_id"].to_pylist()], int
-        )
-        np.testing.assert_array_equal(
-            split_by_position(places[:, 0], places[:, 1]), rows["split"].to_numpy()
-        )
+        rows = pq.read_table(shared / f"data/v2/{name}.parquet", columns=["patch_id", "split"])
+        places = np.array([patch.split("_")[-2:] for patch in rows["patch_id"].to_pylist()], int)
+        np.testing.assert_array_equal(split_by_position(places[:, 0], places[:, 1]), rows["split"].to_numpy())
 
 
 def test_morton_interleaves_bits() -> None:

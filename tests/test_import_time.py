@@ -48,10 +48,7 @@ def test_import_registers_the_accessor() -> None:
 
 
 def test_engine_alone_registers_the_accessor() -> None:
-    code = (
-        "import xarray; 'bigearth' in xarray.backends.list_engines(); "
-        "print(hasattr(xarray.Dataset, 'ben'))"
-    )
+    code = "import xarray; 'bigearth' in xarray.backends.list_engines(); print(hasattr(xarray.Dataset, 'ben'))"
     assert printed_by(code).strip() == "True"
 
 

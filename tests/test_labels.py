@@ -40,21 +40,14 @@ def published(shared: Path) -> dict[str, Any]:
 
 
 def test_the_43_classes_are_those_published(published: dict[str, Any]) -> None:
-    assert [
-        (one.name, *one.clc_codes, list(one.color), one.group, one.published_count)
-        for one in CLASSES_43
-    ] == [
-        (row["name"], row["clc_code"], row["rgb"], row["ben19"], row["count_v1_all"])
-        for row in published["clc43"]
+    assert [(one.name, *one.clc_codes, list(one.color), one.group, one.published_count) for one in CLASSES_43] == [
+        (row["name"], row["clc_code"], row["rgb"], row["ben19"], row["count_v1_all"]) for row in published["clc43"]
     ]
 
 
 def test_the_19_classes_are_those_published(published: dict[str, Any]) -> None:
-    assert [
-        (one.name, list(one.clc_codes), one.published_count) for one in CLASSES_19
-    ] == [
-        (row["name"], row["from_clc_codes"], row["v2"]["total"])
-        for row in published["ben19"]
+    assert [(one.name, list(one.clc_codes), one.published_count) for one in CLASSES_19] == [
+        (row["name"], row["from_clc_codes"], row["v2"]["total"]) for row in published["ben19"]
     ]
 
 
@@ -78,9 +71,7 @@ def test_19_class_counts_are_those_of_the_published_table(shared: Path) -> None:
 
 def test_a_group_has_the_colour_of_its_most_frequent_member() -> None:
     arable = next(one for one in CLASSES_19 if one.name == "Arable land")
-    non_irrigated = next(
-        one for one in CLASSES_43 if one.name == "Non-irrigated arable land"
-    )
+    non_irrigated = next(one for one in CLASSES_43 if one.name == "Non-irrigated arable land")
     assert arable.color == non_irrigated.color
 
 
@@ -96,10 +87,7 @@ def test_paper_and_lexicographic_order_have_the_same_names(
 @given(labels=NAMES_19)
 def test_labels_survive_encoding(labels: set[str]) -> None:
     for order in ("paper", "lexicographic"):
-        assert (
-            set(decode_labels(encode_labels(labels, order=order), order=order))
-            == labels
-        )
+        assert set(decode_labels(encode_labels(labels, order=order), order=order)) == labels
 
 
 @given(labels=NAMES_43)
@@ -119,19 +107,13 @@ def test_grouping_is_that_of_the_official_index_lists(
 
 
 @given(labels=NAMES_43, nomenclature=st.sampled_from([19, 43]))
-def test_reordering_moves_each_mark_with_its_name(
-    labels: set[str], nomenclature: Nomenclature
-) -> None:
+def test_reordering_moves_each_mark_with_its_name(labels: set[str], nomenclature: Nomenclature) -> None:
     if nomenclature == 19:
         labels = set(group_labels(labels))
     paper = encode_labels(labels, nomenclature)
-    there = reorder_labels(
-        paper, nomenclature, from_order="paper", to_order="lexicographic"
-    )
+    there = reorder_labels(paper, nomenclature, from_order="paper", to_order="lexicographic")
     assert set(decode_labels(there, nomenclature, "lexicographic")) == labels
-    back = reorder_labels(
-        there, nomenclature, from_order="lexicographic", to_order="paper"
-    )
+    back = reorder_labels(there, nomenclature, from_order="lexicographic", to_order="paper")
     np.testing.assert_array_equal(back, paper)
 
 
@@ -151,13 +133,9 @@ def test_reference_maps_agree_with_a_dictionary() -> None:
 
 
 def test_a_misspelt_label_is_named() -> None:
-    with pytest.raises(
-        LabelError, match=r"'pasture' is not one of the 19.*mean 'Pastures'"
-    ):
+    with pytest.raises(LabelError, match=r"'pasture' is not one of the 19.*mean 'Pastures'"):
         encode_labels(["pasture"])
-    with pytest.raises(
-        LabelError, match=r"one of the 43 .*'Transitional woodland/shrub'"
-    ):
+    with pytest.raises(LabelError, match=r"one of the 43 .*'Transitional woodland/shrub'"):
         group_labels(["Transitional woodland, shrub"])
 
 
@@ -175,11 +153,7 @@ def test_a_wrong_number_of_classes_is_refused() -> None:
 
 
 def test_an_unknown_nomenclature_or_order_is_refused() -> None:
-    with pytest.raises(
-        LabelError, match="nomenclature of 44 classes; expected 19 or 43"
-    ):
+    with pytest.raises(LabelError, match="nomenclature of 44 classes; expected 19 or 43"):
         label_names(44)  # type: ignore[arg-type]  # the mistake under test
-    with pytest.raises(
-        LabelError, match="order 'alphabetic'; expected paper or lexicographic"
-    ):
+    with pytest.raises(LabelError, match="order 'alphabetic'; expected paper or lexicographic"):
         label_names(19, "alphabetic")  # type: ignore[arg-type]  # the mistake under test

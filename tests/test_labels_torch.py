@@ -11,7 +11,5 @@ def test_tensors_are_grouped_and_reordered_like_arrays() -> None:
     grouped = group_multi_hot(torch.from_numpy(marks))
     np.testing.assert_array_equal(grouped.numpy(), group_multi_hot(marks))
     moved = reorder_labels(grouped, from_order="paper", to_order="lexicographic")
-    expected = reorder_labels(
-        grouped.numpy(), from_order="paper", to_order="lexicographic"
-    )
+    expected = reorder_labels(grouped.numpy(), from_order="paper", to_order="lexicographic")
     np.testing.assert_array_equal(moved.numpy(), expected)

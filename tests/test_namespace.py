@@ -24,14 +24,10 @@ def test_derived_classes_count_as_what_they_derive_from() -> None:
 
 
 def test_mixed_kinds_are_refused() -> None:
-    with pytest.raises(
-        TypeError, match=r"arrays are of dask.array, numpy, expected one kind"
-    ):
+    with pytest.raises(TypeError, match=r"arrays are of dask.array, numpy, expected one kind"):
         array_namespace(np.zeros(2), da.zeros(2))
 
 
 def test_what_is_no_array_is_refused() -> None:
-    with pytest.raises(
-        TypeError, match=r"builtins.list is no array; expected one of cupy"
-    ):
+    with pytest.raises(TypeError, match=r"builtins.list is no array; expected one of cupy"):
         array_namespace([1, 2])

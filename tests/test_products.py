@@ -38,9 +38,7 @@ def test_v2_patches_bear_platform_time_and_orbit_of_their_product(shared: Path) 
     stems: set[tuple[str, ...]] = set()
     for name in ("metadata", "metadata_for_patches_with_snow_cloud_or_shadow"):
         table = pq.read_table(shared / f"data/v2/{name}.parquet", columns=["patch_id"])
-        stems |= {
-            tuple(patch.split("_")[:-2]) for patch in table["patch_id"].to_pylist()
-        }
+        stems |= {tuple(patch.split("_")[:-2]) for patch in table["patch_id"].to_pylist()}
     assert len(stems) == RELEASES["v2"].products
     for platform, _, time, _, orbit, tile in stems:
         one = product_of(tile.removeprefix("T"), time)
@@ -51,14 +49,8 @@ def test_v2_patches_bear_platform_time_and_orbit_of_their_product(shared: Path) 
 def test_every_v1_patch_has_its_product(shared: Path) -> None:
     pairs = read_csv(shared / "data/v1/lists/s1_s2_name_country_season.csv.bz2")
     s1, s2 = (pairs[name].to_pylist() for name in ("s1_name", "s2_name"))
-    counts = Counter(
-        (a.split("_")[5], b.split("_")[0], b.split("_")[2][:8])
-        for a, b in zip(s1, s2, strict=True)
-    )
-    assert {
-        (one.tile, one.platform, str(one.date).replace("-", "")): one.patches
-        for one in PRODUCTS
-    } == counts
+    counts = Counter((a.split("_")[5], b.split("_")[0], b.split("_")[2][:8]) for a, b in zip(s1, s2, strict=True))
+    assert {(one.tile, one.platform, str(one.date).replace("-", "")): one.patches for one in PRODUCTS} == counts
 
 
 @pytest.mark.parametrize(
@@ -75,13 +67,9 @@ def test_dates_are_understood_in_any_iso_spelling(date: str | np.datetime64) -> 
 
 
 def test_an_unknown_day_gets_the_days_of_the_tile() -> None:
-    with pytest.raises(
-        SelectionError, match="33UUP on 2017-06-14; its days are 2017-06-13"
-    ):
+    with pytest.raises(SelectionError, match="33UUP on 2017-06-14; its days are 2017-06-13"):
         product_of("33UUP", "2017-06-14")
     with pytest.raises(SelectionError, match="the tile is in neither release"):
         product_of("33UVP", "2017-06-13")
-    with pytest.raises(
-        SelectionError, match="'June' is not a date; expected one such as"
-    ):
+    with pytest.raises(SelectionError, match="'June' is not a date; expected one such as"):
         product_of("33UUP", "June")

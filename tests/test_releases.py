@@ -42,9 +42,7 @@ def v1_lists(shared: Path) -> dict[str, list[Any]]:
 def test_v1_numbers_follow_from_its_lists(v1_lists: dict[str, list[Any]]) -> None:
     facts = release("v1")
     assert facts.pairs == len(set(v1_lists["s2_name"]))
-    listed = {
-        normalize_split(name): v1_lists[name] for name in ("train", "val", "test")
-    }
+    listed = {normalize_split(name): v1_lists[name] for name in ("train", "val", "test")}
     assert facts.split_pairs == {name: len(rows) for name, rows in listed.items()}
     country = dict(zip(v1_lists["s2_name"], v1_lists["country"], strict=True))
     recommended = [row for rows in listed.values() for row in rows]
@@ -64,9 +62,7 @@ def test_v1_exclusions_are_its_three_lists(v1_lists: dict[str, list[Any]]) -> No
 
 def test_v2_numbers_follow_from_its_parquets(shared: Path) -> None:
     facts = release("v2")
-    good = pq.read_table(
-        shared / "data/v2/metadata.parquet", columns=["split", "country"]
-    )
+    good = pq.read_table(shared / "data/v2/metadata.parquet", columns=["split", "country"])
     bad = pq.read_table(shared / "data/v2" / SNOW_OR_CLOUD)
     assert facts.pairs == good.num_rows + bad.num_rows
     assert facts.split_pairs == Counter(good["split"].to_pylist())
@@ -135,7 +131,5 @@ def test_seasons_are_meteorological() -> None:
 
 
 def test_a_month_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(
-        MetadataError, match="month 13 does not exist; expected 1 to 12"
-    ):
+    with pytest.raises(MetadataError, match="month 13 does not exist; expected 1 to 12"):
         season_codes([1, 13])

@@ -29,9 +29,7 @@ def _keys(distance: float, a: float = -0.75) -> float:
     return a * (d**3 - 5 * d**2 + 8 * d - 4) if d < 2 else 0.0
 
 
-def _brute_force(
-    pixels: NDArray[Any], factor: int, kernel: Kernel
-) -> NDArray[np.float64]:
+def _brute_force(pixels: NDArray[Any], factor: int, kernel: Kernel) -> NDArray[np.float64]:
     """Sum over all pixels, the border repeated, weighed by their distance."""
     height, width = pixels.shape
     fine = np.zeros((height * factor, width * factor))
@@ -47,9 +45,7 @@ def _brute_force(
     return fine
 
 
-@pytest.mark.parametrize(
-    ("method", "kernel"), [("bilinear", _triangle), ("bicubic", _keys)]
-)
+@pytest.mark.parametrize(("method", "kernel"), [("bilinear", _triangle), ("bicubic", _keys)])
 @given(
     pixels=hnp.arrays(np.uint16, hnp.array_shapes(min_dims=2, max_dims=2, max_side=5)),
     factor=st.integers(1, 6),
@@ -58,18 +54,14 @@ def test_smooth_methods_agree_with_brute_force(
     method: Resampling, kernel: Kernel, pixels: NDArray[np.uint16], factor: int
 ) -> None:
     fine = upsample(pixels, factor, method)
-    np.testing.assert_allclose(
-        fine, _brute_force(pixels, factor, kernel), rtol=1e-5, atol=0.05
-    )
+    np.testing.assert_allclose(fine, _brute_force(pixels, factor, kernel), rtol=1e-5, atol=0.05)
 
 
 @given(
     pixels=hnp.arrays(np.uint16, hnp.array_shapes(min_dims=2, max_dims=4, max_side=4)),
     factor=st.integers(1, 6),
 )
-def test_nearest_repeats_each_pixel_and_keeps_its_type(
-    pixels: NDArray[np.uint16], factor: int
-) -> None:
+def test_nearest_repeats_each_pixel_and_keeps_its_type(pixels: NDArray[np.uint16], factor: int) -> None:
     fine = upsample(pixels, factor)
     expected = np.kron(pixels, np.ones((factor, factor), np.uint16))
     assert fine.dtype == np.uint16
@@ -82,9 +74,7 @@ def test_patches_and_bands_are_independent(method: Resampling) -> None:
     fine = upsample(pixels, 6, method)
     assert fine.shape == (3, 2, 120, 120)
     for patch, band in np.ndindex(3, 2):
-        np.testing.assert_array_equal(
-            fine[patch, band], upsample(pixels[patch, band], 6, method)
-        )
+        np.testing.assert_array_equal(fine[patch, band], upsample(pixels[patch, band], 6, method))
 
 
 @pytest.mark.parametrize("method", ["bilinear", "bicubic"])
@@ -118,12 +108,8 @@ def test_a_missing_pixel_stays_in_its_neighbourhood(method: Resampling) -> None:
 
 def test_what_cannot_be_resampled_is_refused() -> None:
     pixels = np.zeros((2, 2))
-    with pytest.raises(
-        SelectionError, match="no resampling 'cubic'; known are nearest, bilinear"
-    ):
+    with pytest.raises(SelectionError, match="no resampling 'cubic'; known are nearest, bilinear"):
         upsample(pixels, 2, "cubic")  # type: ignore[arg-type]  # the mistake under test
     for factor in (0, 1.5):
-        with pytest.raises(
-            SelectionError, match=f"factor is {factor}, expected a positive"
-        ):
+        with pytest.raises(SelectionError, match=f"factor is {factor}, expected a positive"):
             upsample(pixels, factor)  # type: ignore[arg-type]  # the mistake under test

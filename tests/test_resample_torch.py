@@ -11,14 +11,10 @@ from bigearth_xr.ops.resample import Resampling, upsample
 @pytest.mark.parametrize("factor", [1, 2, 3, 6])
 @pytest.mark.parametrize("method", ["bilinear", "bicubic"])
 def test_smooth_methods_are_those_of_torch(method: Resampling, factor: int) -> None:
-    pixels = np.random.default_rng(factor).integers(
-        0, 20_000, (2, 3, 20, 17), np.uint16
-    )
+    pixels = np.random.default_rng(factor).integers(0, 20_000, (2, 3, 20, 17), np.uint16)
     coarse = torch.from_numpy(pixels.astype(np.float32))
     theirs = interpolate(coarse, scale_factor=factor, mode=method, align_corners=False)
-    np.testing.assert_allclose(
-        upsample(pixels, factor, method), theirs, rtol=1e-5, atol=0.02
-    )
+    np.testing.assert_allclose(upsample(pixels, factor, method), theirs, rtol=1e-5, atol=0.02)
 
 
 @pytest.mark.parametrize("factor", [1, 2, 6])

@@ -33,12 +33,8 @@ def test_v2_is_as_published(published: dict[str, Any], size: int, method: str) -
     ours = band_statistics("v2", RESAMPLINGS[method], size)
     theirs = published["v2"]["interpolations"][f"{size}_{method}"]
     mean, std = ours.as_arrays(NAMES)
-    np.testing.assert_array_equal(
-        mean, np.array([theirs["mean"][name] for name in NAMES], np.float32)
-    )
-    np.testing.assert_array_equal(
-        std, np.array([theirs["std"][name] for name in NAMES], np.float32)
-    )
+    np.testing.assert_array_equal(mean, np.array([theirs["mean"][name] for name in NAMES], np.float32))
+    np.testing.assert_array_equal(std, np.array([theirs["std"][name] for name in NAMES], np.float32))
 
 
 def test_v2_at_native_size_is_as_published(published: dict[str, Any]) -> None:
@@ -91,12 +87,8 @@ def test_statistics_can_be_sent_to_a_worker() -> None:
         ("v3", "nearest", 120),
     ],
 )
-def test_what_was_not_published_is_refused(
-    release: Any, resampling: Any, size: int
-) -> None:
-    with pytest.raises(
-        SelectionError, match=f"release '{release}'.*known are v1: none"
-    ):
+def test_what_was_not_published_is_refused(release: Any, resampling: Any, size: int) -> None:
+    with pytest.raises(SelectionError, match=f"release '{release}'.*known are v1: none"):
         band_statistics(release, resampling, size)
 
 

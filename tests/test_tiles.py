@@ -17,9 +17,7 @@ def test_all_56_tiles_begin_where_the_products_do(shared: Path) -> None:
     assert len(origins) == 56
     for tile, published in origins.items():
         ours = tile_origin(tile)
-        assert (ours.epsg, ours.ulx, ours.uly) == tuple(
-            published[key] for key in ("epsg", "ulx", "uly")
-        )
+        assert (ours.epsg, ours.ulx, ours.uly) == tuple(published[key] for key in ("epsg", "ulx", "uly"))
 
 
 @given(
@@ -27,9 +25,7 @@ def test_all_56_tiles_begin_where_the_products_do(shared: Path) -> None:
     latitude=st.floats(0.5, 83.5),
     off_meridian=st.floats(-2.9, 2.9),
 )
-def test_a_tile_holds_the_points_of_its_square(
-    zone: int, latitude: float, off_meridian: float
-) -> None:
+def test_a_tile_holds_the_points_of_its_square(zone: int, latitude: float, off_meridian: float) -> None:
     project = Transformer.from_crs(4326, 32_600 + zone, always_xy=True)
     x, y = project.transform(zone * 6 - 183 + off_meridian, latitude)
     origin = tile_origin(_mgrs(zone, latitude, x, y))
@@ -46,13 +42,9 @@ def _mgrs(zone: int, latitude: float, easting: float, northing: float) -> str:
     return f"{zone:02d}{band}{column}{row}"
 
 
-@pytest.mark.parametrize(
-    "tile", ["T33UUP", "33UUI", "33CUP", "61UUP", "00UUP", "33UAP", ""]
-)
+@pytest.mark.parametrize("tile", ["T33UUP", "33UUI", "33CUP", "61UUP", "00UUP", "33UAP", ""])
 def test_what_is_no_tile_is_refused(tile: str) -> None:
-    with pytest.raises(
-        SelectionError, match=f"'{tile}' is not a tile; expected an MGRS square"
-    ):
+    with pytest.raises(SelectionError, match=f"'{tile}' is not a tile; expected an MGRS square"):
         tile_origin(tile)
 
 

@@ -1,4 +1,4 @@
-"""From the halves that were found to patches that can be read, and to problems where there is none."""
+"""From the halves that were found to patches to read, or to problems where there is none."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from bigearth_xr.archive.patches import PatchFiles, Problem
 from bigearth_xr.archive.scan import Scan
 from bigearth_xr.archive.source import PixelSource
 from bigearth_xr.bands import PATCH_SIDE_M, Sensor
-from bigearth_xr.tiles import tile_origin
-from bigearth_xr.releases import Release
 from bigearth_xr.products import PRODUCTS
+from bigearth_xr.releases import Release
+from bigearth_xr.tiles import tile_origin
 
 __all__ = ["Assembly"]
 
@@ -52,9 +52,7 @@ class Assembly:
         if "s1" in self.sensors:
             ids |= {s2 for s2, s1 in self.pairs.items() if s1 in self.found.s1}
             for s1 in self.found.s1.keys() - self.pairs.values() - self.found.twice:
-                yield self._lonely(
-                    s1, "a Sentinel-2 patch that fits is not in the archive"
-                )
+                yield self._lonely(s1, "a Sentinel-2 patch that fits is not in the archive")
         for patch in sorted(ids):
             if self.found.twice.isdisjoint((patch, self.pairs.get(patch))):
                 yield self._outcome(patch)
@@ -65,13 +63,9 @@ class Assembly:
         """Give one patch, or say what it lacks."""
         s1_name = self.pairs.get(patch)
         if "s2" in self.sensors and patch not in self.found.s2:
-            return self._lonely(
-                str(s1_name), f"its partner {patch} is not in the archive"
-            )
+            return self._lonely(str(s1_name), f"its partner {patch} is not in the archive")
         if "s1" in self.sensors and s1_name not in self.found.s1:
-            known = (
-                f"its partner {s1_name}" if s1_name else "a Sentinel-1 patch that fits"
-            )
+            known = f"its partner {s1_name}" if s1_name else "a Sentinel-1 patch that fits"
             return self._lonely(patch, f"{known} is not in the archive")
         return self._place(parse_s2(patch), parse_s1(s1_name) if s1_name else None)
 
@@ -86,9 +80,7 @@ class Assembly:
                 "unpack its JSON, or give pairs={patch id: Sentinel-1 name}",
             )
         if s1 and (s1.tile, s1.column, s1.row) != (tile, s2.column, s2.row):
-            return self._lonely(
-                s2.name, f"it is said to pair with {s1.name}, which lies elsewhere"
-            )
+            return self._lonely(s2.name, f"it is said to pair with {s1.name}, which lies elsewhere")
         return self._files(s2, tile, s1.name if s1 else None)
 
     def _files(self, s2: S2Name, tile: str, s1_name: str | None) -> PatchFiles:
@@ -108,9 +100,7 @@ class Assembly:
             bands=self.bands,
             s2_folder=self.found.s2[s2.name] if "s2" in self.sensors else None,
             s1_folder=self.found.s1[str(s1_name)] if "s1" in self.sensors else None,
-            reference_map=f"{maps}/{s2.name}_{REFERENCE_MAP}.tif"
-            if maps is not None
-            else None,
+            reference_map=f"{maps}/{s2.name}_{REFERENCE_MAP}.tif" if maps is not None else None,
         )
 
     def _tile_by_json(self, s2: S2Name) -> str | None:
@@ -133,7 +123,7 @@ class Assembly:
 
 
 @cache
-def _tiles_by_corner() -> dict[tuple[int, int, int], str]:
+def _tiles_by_corner() -> dict[tuple[int, float, float], str]:
     """Index the tiles of both releases by zone and upper left corner."""
     origins = {tile_origin(product.tile) for product in PRODUCTS}
     return {(origin.epsg, origin.ulx, origin.uly): origin.tile for origin in origins}

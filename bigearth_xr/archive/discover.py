@@ -31,25 +31,28 @@ def open_archive(
     path
         Any folder above the patch folders.
     sensors
-        With both, a patch without its partner is a problem; with one, the other's files are ignored.
+        With both, a patch without its partner is a problem; with one, the files of the
+        other are ignored.
     bands
-        Bands to read, by name; without, all of the sensors. A sensor of which no band is asked for is not
-        needed.
+        Bands to read, by name; without, all of the sensors. A sensor of which no band is
+        asked for is not needed.
     pairs
-        Sentinel-1 name by patch id, as the metadata lists it; wins over what JSONs and names say, which
-        is asked for the patches that it does not name.
+        Sentinel-1 name by patch id, as the metadata lists it; wins over what JSONs and
+        names say; these are asked about the patches that it leaves out.
 
     Returns
     -------
     Archive
-        Knows every file by name; of the files only Sentinel-1 JSONs that ``pairs`` does not name were read.
+        Knows every file by name; none was read but the v1 JSONs without which ``pairs``
+        leaves a partner or a tile unknown.
 
     Raises
     ------
     ArchiveNotFoundError
         If there is no such folder.
     ArchiveError
-        If it holds no patch, patches of both releases, or not a single file of a band that is asked for.
+        If it holds no patch, patches of both releases, or not one file of a band that
+        is asked for.
     BandError
         If a band is unknown, or is none of the sensors'.
 
@@ -86,17 +89,13 @@ def open_archive(
         sensors=assembly.sensors,
         bands=assembly.bands,
         patches=patches,
-        problems=tuple(
-            sorted(problems, key=lambda problem: (problem.patch, problem.message))
-        ),
+        problems=tuple(sorted(problems, key=lambda problem: (problem.patch, problem.message))),
         metadata_files=tuple(found.metadata_files[release]),
         has_reference_maps=any(patch.reference_map for patch in patches),
     )
 
 
-def _choose_bands(
-    sensors: Iterable[Sensor], names: Iterable[str] | None
-) -> tuple[Band, ...]:
+def _choose_bands(sensors: Iterable[Sensor], names: Iterable[str] | None) -> tuple[Band, ...]:
     """Find the bands to read, in the order of the archive."""
     known = {one.sensor for one in BANDS}
     wanted = {sensors} if isinstance(sensors, str) else set(sensors)
@@ -110,9 +109,7 @@ def _choose_bands(
         )
     chosen = tuple(one for one in BANDS if one in asked and one.sensor in wanted)
     if not chosen:
-        raise BandError(
-            "bands is empty, expected at least one name; leave it out to read all bands"
-        )
+        raise BandError("bands is empty, expected at least one name; leave it out to read all bands")
     return chosen
 
 

@@ -1,7 +1,7 @@
 """How the archive names its folders and files, in both releases.
 
-A folder's name says what it holds: a Sentinel-2 patch of v1 or v2, or a Sentinel-1 patch (whose names
-are the same in both). The parents of a patch folder say nothing that its own name does not.
+A folder's name says what it holds: a Sentinel-2 patch of v1 or v2, or a Sentinel-1 patch
+(whose names are the same in both). Its parents say nothing that its own name does not.
 """
 
 import re
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bigearth_xr.errors import ArchiveError, SelectionError
-from bigearth_xr.tiles import PATCHES_PER_SIDE, tile_origin
 from bigearth_xr.releases import Release
+from bigearth_xr.tiles import PATCHES_PER_SIDE, tile_origin
 
 __all__ = [
     "JSON_SUFFIX",
@@ -32,9 +32,7 @@ REFERENCE_MAP = "reference_map"
 
 # The time in a v1 name is no time of day: the leading 0 of the hour may be missing (T93020), the
 # seconds reach 61, and where several tiles of one data take would collide it was shifted.
-_S2_V1 = re.compile(
-    r"(S2[AB])_MSIL2A_(\d{8})T(\d{1,2})\d{4}_(\d{1,2})_(\d{1,2})", re.ASCII
-)
+_S2_V1 = re.compile(r"(S2[AB])_MSIL2A_(\d{8})T(\d{1,2})\d{4}_(\d{1,2})_(\d{1,2})", re.ASCII)
 _S2_V2 = re.compile(
     r"(S2[AB])_MSIL2A_(\d{8})T(\d{6})_N\d{4}_R\d{3}_T(\d{2}[A-Z]{3})_(\d{2})_(\d{2})",
     re.ASCII,
@@ -99,7 +97,8 @@ class S1Name:
     @property
     def date(self) -> np.datetime64:
         """Day of acquisition, UTC, unit D."""
-        return self.time.astype("datetime64[D]")
+        day: np.datetime64 = self.time.astype("datetime64[D]")
+        return day
 
 
 def parse_s2(name: str) -> S2Name:
@@ -126,8 +125,9 @@ def parse_s2(name: str) -> S2Name:
     parsed = _match_s2(name)
     if parsed is None:
         raise ArchiveError(
-            f"{name!r} is no Sentinel-2 patch name; expected S2A_MSIL2A_<date>T<time>_<column>_<row> (v1) or "
-            f"S2A_MSIL2A_<date>T<time>_N9999_R<orbit>_T<tile>_<column>_<row> (v2), "
+            f"{name!r} is no Sentinel-2 patch name; expected "
+            "S2A_MSIL2A_<date>T<time>_<column>_<row> (v1) or "
+            "S2A_MSIL2A_<date>T<time>_N9999_R<orbit>_T<tile>_<column>_<row> (v2), "
             f"column and row 0-{PATCHES_PER_SIDE - 1}; use the folder's name as it was unpacked"
         )
     return parsed
@@ -243,7 +243,7 @@ def _time(day: str, clock: str) -> np.datetime64 | None:
 
 
 def _on_grid(tile: str | None, column: str, row: str) -> bool:
-    """Tell whether there is such a tile, as far as it is known, and whether it has this column and row."""
+    """Tell whether the tile, where known, exists and has this column and row."""
     try:
         if tile is not None:
             tile_origin(tile)

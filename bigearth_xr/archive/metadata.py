@@ -18,6 +18,7 @@ from bigearth_xr.labels import encode_labels
 __all__ = ["PatchMetadata", "partner_of", "read_metadata", "tile_corner"]
 
 Json: TypeAlias = Mapping[str, object]
+_Footprint: TypeAlias = tuple[int, float, float, float, float]
 
 _UNPACK_AGAIN = "unpack the archive again, or remove the patch"
 
@@ -36,7 +37,7 @@ class PatchMetadata:
     """Classes of the 43, as the JSON orders them; None in v2."""
 
     s2_time: np.datetime64 | None
-    """Time of the optical image, UTC, unit s; seconds off in v1; None where the JSON leaves it out."""
+    """Time of the optical image, UTC, unit s: seconds off in v1, None if not in the JSON."""
 
     s1_time: np.datetime64 | None
     """Start of the radar scene, UTC, unit s."""
@@ -108,14 +109,12 @@ def partner_of(source: PixelSource, s1_json: str) -> str | None:
         return None
 
 
-def tile_corner(
-    source: PixelSource, s2_json: str, *, column: int, row: int
-) -> tuple[int, int, int] | None:
+def tile_corner(source: PixelSource, s2_json: str, *, column: int, row: int) -> tuple[int, float, float] | None:
     """Compute zone and upper left corner of the tile of a patch, whose own name does not hold it.
 
     Returns
     -------
-    tuple[int, int, int] or None
+    tuple[int, float, float] or None
         EPSG code, easting and northing in metres; None if the JSON does not say or cannot be read.
 
     Examples
@@ -140,12 +139,13 @@ def _read_half(source: PixelSource, patch: PatchFiles, path: str | None) -> Json
         return {}
     half = _read_json(source, path)
     right, bottom = patch.ulx + PATCH_SIDE_M, patch.uly - PATCH_SIDE_M
-    expected = (patch.epsg, patch.ulx, patch.uly, right, bottom)
+    expected: _Footprint = (patch.epsg, patch.ulx, patch.uly, right, bottom)
     found = _footprint(half, source.locate(path))
     if found != expected:
         raise PatchError(
-            f"{source.locate(path)}: footprint (EPSG, ulx, uly, lrx, lry) is {found}, expected {expected} "
-            f"for column {patch.column} and row {patch.row} of tile {patch.tile}; {_UNPACK_AGAIN}"
+            f"{source.locate(path)}: footprint (EPSG, ulx, uly, lrx, lry) is {found}, "
+            f"expected {expected} for column {patch.column} "
+            f"and row {patch.row} of tile {patch.tile}; {_UNPACK_AGAIN}"
         )
     _labels(half, source.locate(path))
     return half
@@ -159,55 +159,38 @@ def _read_json(source: PixelSource, path: str) -> Json:
     except FileNotFoundError:
         raise PatchError(f"{where} is missing; {_UNPACK_AGAIN}") from None
     except ValueError as error:
-        raise PatchError(
-            f"{where} is no valid JSON ({error}); {_UNPACK_AGAIN}"
-        ) from error
+        raise PatchError(f"{where} is no valid JSON ({error}); {_UNPACK_AGAIN}") from error
     if not isinstance(found, dict):
-        raise PatchError(
-            f"{where} holds a {type(found).__name__}, expected an object; {_UNPACK_AGAIN}"
-        )
+        raise PatchError(f"{where} holds a {type(found).__name__}, expected an object; {_UNPACK_AGAIN}")
     return found
 
 
-def _footprint(half: Json, where: str) -> tuple[int, int, int, int, int]:
+def _footprint(half: Json, where: str) -> _Footprint:
     """Read EPSG code, left, upper, right and lower border."""
     corners = half.get("coordinates")
     if not isinstance(corners, dict):
-        raise PatchError(
-            f"{where} has no 'coordinates', expected ulx, uly, lrx and lry; {_UNPACK_AGAIN}"
-        )
+        raise PatchError(f"{where} has no 'coordinates', expected ulx, uly, lrx and lry; {_UNPACK_AGAIN}")
     # The radar files spell lry as lly.
     borders = [corners.get(name) for name in ("ulx", "uly", "lrx")]
     borders.append(corners.get("lry", corners.get("lly")))
     # WKT closes with the code of the whole system; earlier codes are those of its parts.
-    zone = re.search(
-        r'AUTHORITY\["EPSG","(\d+)"\]\]$', str(half.get("projection")).strip()
-    )
+    zone = re.search(r'AUTHORITY\["EPSG","(\d+)"\]\]$', str(half.get("projection")).strip())
     if zone is None:
-        raise PatchError(
-            f"{where} has no 'projection' with an EPSG code, expected WKT; {_UNPACK_AGAIN}"
-        )
-    if not all(isinstance(border, int | float) for border in borders):
-        raise PatchError(
-            f"{where}: 'coordinates' are {corners}, expected four numbers; {_UNPACK_AGAIN}"
-        )
-    ulx, uly, lrx, lry = borders
+        raise PatchError(f"{where} has no 'projection' with an EPSG code, expected WKT; {_UNPACK_AGAIN}")
+    numbers = [border for border in borders if isinstance(border, int | float)]
+    if len(numbers) != len(borders):
+        raise PatchError(f"{where}: 'coordinates' are {corners}, expected four numbers; {_UNPACK_AGAIN}")
+    ulx, uly, lrx, lry = numbers
     return int(zone[1]), ulx, uly, lrx, lry
 
 
 def _labels(half: Json, where: str) -> tuple[str, ...]:
     """Read the classes of a patch, all of them known and each once."""
     labels = half.get("labels")
-    if not isinstance(labels, list) or not all(
-        isinstance(label, str) for label in labels
-    ):
-        raise PatchError(
-            f"{where}: 'labels' is {labels!r}, expected a list of class names; {_UNPACK_AGAIN}"
-        )
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise PatchError(f"{where}: 'labels' is {labels!r}, expected a list of class names; {_UNPACK_AGAIN}")
     if len(set(labels)) != len(labels):
-        raise PatchError(
-            f"{where}: 'labels' names a class twice: {labels}; {_UNPACK_AGAIN}"
-        )
+        raise PatchError(f"{where}: 'labels' names a class twice: {labels}; {_UNPACK_AGAIN}")
     try:
         encode_labels(labels, 43)
     except LabelError as error:
@@ -215,20 +198,16 @@ def _labels(half: Json, where: str) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def _check_agreement(
-    source: PixelSource, patch: PatchFiles, optical: Json, radar: Json
-) -> None:
+def _check_agreement(source: PixelSource, patch: PatchFiles, optical: Json, radar: Json) -> None:
     """Refuse two halves that are not of one pair."""
     where = source.locate(str(patch.s1_json))
     partner = radar.get("corresponding_s2_patch")
     if partner not in (None, patch.patch):
-        raise PatchError(
-            f"{where}: it belongs to {partner}, expected {patch.patch}; correct the pairs that were given"
-        )
+        raise PatchError(f"{where}: it belongs to {partner}, expected {patch.patch}; correct the pairs that were given")
     if set(_labels(optical, patch.patch)) != set(_labels(radar, patch.patch)):
         raise PatchError(
-            f"{where}: labels {radar['labels']} differ from {optical['labels']} of the Sentinel-2 JSON, "
-            f"expected the same; {_UNPACK_AGAIN}"
+            f"{where}: labels {radar['labels']} differ from {optical['labels']} "
+            f"of the Sentinel-2 JSON, expected the same; {_UNPACK_AGAIN}"
         )
 
 

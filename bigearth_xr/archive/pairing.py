@@ -21,9 +21,7 @@ __all__ = ["pair_up"]
 _MOST_DAYS_APART = np.timedelta64(6, "D")
 
 
-def pair_up(
-    source: PixelSource, found: Scan, given: Mapping[str, str]
-) -> dict[str, str]:
+def pair_up(source: PixelSource, found: Scan, given: Mapping[str, str]) -> dict[str, str]:
     """Find the partner of every patch, as far as it can be known.
 
     Parameters
@@ -46,8 +44,8 @@ def pair_up(
     >>> from bigearth_xr.archive.source import FolderSource
     >>> from bigearth_xr.testing import write_archive
     >>> source = FolderSource(write_archive(getfixture("tmp_path") / "v2", pairs=1))
-    >>> pair_up(source, scan(source), {})
-    {'S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_...': 'S1..._33UUP_...'}
+    >>> len(pair_up(source, scan(source), {}))
+    1
     """
     pairs = {s2: s1 for s2, s1 in given.items() if s2 in found.s2 or s1 in found.s1}
     if "v1" in found.releases:
@@ -65,9 +63,7 @@ def _add(pairs: dict[str, str], more: Iterable[tuple[str, str]]) -> None:
             taken.add(s1)
 
 
-def _named_by_json(
-    source: PixelSource, found: Scan, taken: set[str]
-) -> Iterator[tuple[str, str]]:
+def _named_by_json(source: PixelSource, found: Scan, taken: set[str]) -> Iterator[tuple[str, str]]:
     """Ask the JSON of each radar patch for its partner."""
     for s1, folder in found.s1.items():
         if s1 not in taken:
@@ -76,20 +72,14 @@ def _named_by_json(
                 yield s2, s1
 
 
-def _alone_at_place(
-    source: PixelSource, found: Scan, pairs: Mapping[str, str]
-) -> Iterator[tuple[str, str]]:
+def _alone_at_place(source: PixelSource, found: Scan, pairs: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Match halves that have one candidate each: same place, at most six days apart."""
     taken = set(pairs.values())
     radar = defaultdict(list)
     for one in map(parse_s1, found.s1.keys() - taken):
         radar[one.column, one.row].append(one)
     candidates = {
-        s2: [
-            one.name
-            for one in radar[s2.column, s2.row]
-            if _is_near(source, found, s2, one)
-        ]
+        s2: [one.name for one in radar[s2.column, s2.row] if _is_near(source, found, s2, one)]
         for s2 in map(parse_s2, found.s2.keys() - pairs.keys())
     }
     wanted = Counter(s1 for names in candidates.values() for s1 in names)

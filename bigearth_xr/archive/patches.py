@@ -32,7 +32,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchFiles:
-    """One patch pair, or one half of it if one sensor was asked for, and where its files must be."""
+    """One patch pair, or the half of it that was asked for, and where its files must be."""
 
     patch: str
     """Patch id: the Sentinel-2 name."""
@@ -76,9 +76,7 @@ class PatchFiles:
     @property
     def files(self) -> Mapping[str, str]:
         """Where the file of each band must be, by band name."""
-        return {
-            name: self._path(band(name).sensor, f"{name}.tif") for name in self.bands
-        }
+        return {name: self._path(band(name).sensor, f"{name}.tif") for name in self.bands}
 
     @property
     def s2_json(self) -> str | None:

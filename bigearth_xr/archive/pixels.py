@@ -17,9 +17,7 @@ from bigearth_xr.errors import PatchError
 __all__ = ["PatchPixels", "read_patch"]
 
 # On the grid of the 10 m bands, and uint16 as they are.
-_REFERENCE_MAP = replace(
-    band("B02"), name=REFERENCE_MAP, description="CORINE code of each pixel"
-)
+_REFERENCE_MAP = replace(band("B02"), name=REFERENCE_MAP, description="CORINE code of each pixel")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,7 +31,7 @@ class PatchPixels:
     """Pixels by band name, shape ``(y, x)``, read-only; uint16 digital numbers or float32 dB."""
 
     reference_map: NDArray[np.uint16] | None
-    """CORINE code of each pixel, shape ``(120, 120)``, read-only; None if the archive has no such map."""
+    """CORINE code of each pixel, shape ``(120, 120)``, read-only; None without a map."""
 
     metadata: PatchMetadata
     """What the archive says of the patch."""
@@ -68,10 +66,7 @@ def read_patch(archive: Archive, patch: PatchFiles) -> PatchPixels:
     >>> pixels.bands["B8A"].shape, pixels.bands["VH"].dtype
     ((60, 60), dtype('float32'))
     """
-    pixels = {
-        name: _read_band(archive, patch, band(name), path)
-        for name, path in patch.files.items()
-    }
+    pixels = {name: _read_band(archive, patch, band(name), path) for name, path in patch.files.items()}
     reference_map = None
     if patch.reference_map is not None:
         reference_map = _read_band(archive, patch, _REFERENCE_MAP, patch.reference_map)
@@ -83,9 +78,7 @@ def read_patch(archive: Archive, patch: PatchFiles) -> PatchPixels:
     )
 
 
-def _read_band(
-    archive: Archive, patch: PatchFiles, band: Band, path: str
-) -> NDArray[np.generic]:
+def _read_band(archive: Archive, patch: PatchFiles, band: Band, path: str) -> NDArray[np.generic]:
     """Read one file, naming patch, band and file in every failure."""
     where = f"{patch.patch}: band {band.name} ({archive.source.locate(path)})"
     try:
@@ -95,11 +88,7 @@ def _read_band(
             f"{where} is missing; unpack the archive again, or ask for other bands with bands=[…]"
         ) from None
     except OSError as error:
-        raise PatchError(
-            f"{where} cannot be read ({error}); check the file system"
-        ) from error
+        raise PatchError(f"{where} cannot be read ({error}); check the file system") from error
     raster = decode_tiff(data, where=where)
-    check_raster(
-        raster, band=band, epsg=patch.epsg, ulx=patch.ulx, uly=patch.uly, where=where
-    )
+    check_raster(raster, band=band, epsg=patch.epsg, ulx=patch.ulx, uly=patch.uly, where=where)
     return raster.pixels

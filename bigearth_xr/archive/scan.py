@@ -55,9 +55,7 @@ class Scan:
     problems: list[Problem] = field(default_factory=list)
     """What gives no patch."""
 
-    metadata_files: dict[Release, list[str]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
+    metadata_files: dict[Release, list[str]] = field(default_factory=lambda: defaultdict(list))
     """Parquets and lists, by the release whose they are."""
 
 
@@ -98,15 +96,14 @@ def scan(source: PixelSource) -> Scan:
     if not (found.s2 or found.s1 or found.reference_maps):
         raise ArchiveError(
             f"no patch folder below {source.locate('')}; looked for names like "
-            "S2A_MSIL2A_20170613T101031_87_48 (v1), S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_26_57 (v2) and "
+            "S2A_MSIL2A_20170613T101031_87_48 (v1), "
+            "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_26_57 (v2) and "
             "S1A_IW_GRDH_1SDV_20170613T165043_33UUP_87_48; give a folder above them"
         )
     return found
 
 
-def _note_place(
-    found: Scan, source: PixelSource, places: dict[str, str], folder: Folder
-) -> None:
+def _note_place(found: Scan, source: PixelSource, places: dict[str, str], folder: Folder) -> None:
     """Note where a half lies, once."""
     name = folder.name
     if name not in places:
@@ -124,16 +121,14 @@ def _note_other(found: Scan, source: PixelSource, folder: Folder) -> None:
     """Note the metadata in a folder that is no patch, and files that should lie in one."""
     stray = []
     for file in folder.files:
-        release = _METADATA_FILES.get(
-            file if file.endswith(".parquet") else file.partition(".csv")[0]
-        )
+        release = _METADATA_FILES.get(file if file.endswith(".parquet") else file.partition(".csv")[0])
         if release is not None and (file.endswith(".parquet") or ".csv" in file):
             found.metadata_files[release].append(f"{folder.path}/{file}".lstrip("/"))
         elif file.endswith((".tif", JSON_SUFFIX)):
             stray.append(file)
     if stray:
         message = (
-            f"{source.locate(folder.path)}: its name is none of a patch, but it holds {stray[0]}"
-            f"{f' and {len(stray) - 1} more' if stray[1:] else ''}; rename the folder or move the files"
+            f"{source.locate(folder.path)} does not bear the name of a patch, but holds "
+            f"{len(stray)} of its files, first {stray[0]}; rename the folder or move the files"
         )
         found.problems.append(Problem(patch=folder.name, kind="stray", message=message))

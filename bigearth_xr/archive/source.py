@@ -69,12 +69,10 @@ class FolderSource:
         """Walk the tree once, sorted by name; lists each folder and asks nothing of its files."""
         if not self.root.exists():
             raise ArchiveNotFoundError(
-                f"there is no archive at {self.root}; give the folder into which the archive was unpacked"
+                f"there is no archive at {self.root}; give the folder into which it was unpacked"
             )
         if not self.root.is_dir():
-            raise ArchiveError(
-                f"{self.root} is a file, expected the folder of an unpacked archive; unpack it first"
-            )
+            raise ArchiveError(f"{self.root} is a file, expected the folder of an unpacked archive; unpack it first")
         return self._walk("")
 
     def read(self, path: str) -> bytes:
@@ -89,7 +87,8 @@ class FolderSource:
 
     def _walk(self, path: str) -> Iterator[Folder]:
         """Give the folder at ``path``, then those below it."""
-        files, below = [], []
+        files: list[str] = []
+        below: list[str] = []
         with os.scandir(f"{self.root}/{path}") as entries:
             for entry in entries:
                 # The directory listing itself tells folders from files: no stat for each of them.

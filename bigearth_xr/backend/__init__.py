@@ -61,7 +61,5 @@ def open(
     """
     from bigearth_xr.backend.patches import with_patch_arrays
 
-    lazy = BigEarthBackend().open_dataset(
-        store, resampling=resampling, nomenclature=nomenclature, states=states
-    )
+    lazy = BigEarthBackend().open_dataset(store, resampling=resampling, nomenclature=nomenclature, states=states)
     return with_patch_arrays(lazy)

@@ -16,7 +16,7 @@ __all__ = ["StoredColumn", "decode_column", "decoded_dtype"]
 
 
 @dataclass(frozen=True, eq=False)
-class StoredColumn(BackendArray):  # type: ignore[misc]  # xarray's backends are untyped here
+class StoredColumn(BackendArray):
     """One small array of a store, decoded when it is indexed; read whole, as it is one chunk."""
 
     store: Store

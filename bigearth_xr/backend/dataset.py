@@ -1,7 +1,7 @@
 """Build the Dataset of a store: which variables, on which rows, with which coordinates."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -38,9 +38,7 @@ _PIXEL_ATTRIBUTES = {
 }
 
 
-def build_dataset(
-    store: Store, *, resampling: Resampling, nomenclature: Nomenclature, states: States
-) -> xr.Dataset:
+def build_dataset(store: Store, *, resampling: Resampling, nomenclature: Nomenclature, states: States) -> xr.Dataset:
     """Build the Dataset at 10 m; see `bigearth_xr.open`.
 
     Examples
@@ -54,22 +52,19 @@ def build_dataset(
     _check_choice("resampling", resampling, get_args(Resampling))
     rows = _rows(store, states)
     variables: dict[str, xr.Variable] = {}
+    coordinates: dict[str, Any] = {**_patch_coordinates(store, rows, states), **_axes("y", "x", SIZE_10M)}
     for name, dim, known in (("s2", "band", band_facts.S2_BANDS), ("s1", "polarization", band_facts.S1_BANDS)):
         bands = tuple(band.name for band in known if band.name in store.bands)
         if bands:
             pixels = StoredPixels(store, rows, bands, resampling)
             variables[name] = _lazy(("patch", dim, "y", "x"), pixels, _PIXEL_ATTRIBUTES[name])
+            facts = band_coordinates(bands, dim)
+            coordinates |= facts if name == "s2" else {dim: facts[dim]}
     if any(array.name == schema.REFERENCE_MAP for array in store.arrays):
         pixels = StoredPixels(store, rows, (), None, native=schema.REFERENCE_MAP)
         variables[schema.REFERENCE_MAP] = _lazy(("patch", "y", "x"), pixels, _PIXEL_ATTRIBUTES[schema.REFERENCE_MAP])
     variables["labels"] = _labels(store, rows, nomenclature, dim="label")
-    coordinates = {
-        **_patch_coordinates(store, rows, states),
-        **(band_coordinates(_names_on(variables, "s2"), "band") if "s2" in variables else {}),
-        **({"polarization": list(_names_on(variables, "s1"))} if "s1" in variables else {}),
-        "label": np.array(label_names(nomenclature), dtype=object),
-        **_axes("y", "x", SIZE_10M),
-    }
+    coordinates["label"] = np.array(label_names(nomenclature), dtype=object)
     attributes = _attributes(store, resampling=resampling, nomenclature=nomenclature)
     return xr.Dataset(variables, coords=coordinates, attrs=attributes)
 
@@ -91,7 +86,7 @@ def build_groups(store: Store, *, states: States) -> dict[str, xr.Dataset]:
     for array in store.arrays:
         pixels = StoredPixels(store, rows, array.bands, None, native=array.name)
         variables[array.name] = _lazy(array.dims, pixels, {"units": array.units})
-        coordinates |= _axes(*array.dims[-2:], array.size)
+        coordinates |= _axes(array.dims[-2], array.dims[-1], array.size)
         if array.bands:
             coordinates |= {array.dims[1]: np.array(array.bands, dtype=object)}
     for nomenclature in _nomenclatures(store):
@@ -131,9 +126,7 @@ def _rows(store: Store, states: States) -> Rows:
 
 def _lazy(dims: Iterable[str], array: Any, attributes: Mapping[str, Any]) -> xr.Variable:
     chunks = {dim: PREFERRED_CHUNKS.get(dim, size) for dim, size in zip(dims, array.shape, strict=True)}
-    return xr.Variable(
-        tuple(dims), indexing.LazilyIndexedArray(array), attributes, {"preferred_chunks": chunks}
-    )
+    return xr.Variable(tuple(dims), indexing.LazilyIndexedArray(array), attributes, {"preferred_chunks": chunks})
 
 
 def _labels(store: Store, rows: Rows, nomenclature: Nomenclature, *, dim: str) -> xr.Variable:
@@ -167,7 +160,9 @@ def _patch_coordinates(store: Store, rows: Rows, states: States) -> dict[str, xr
         if name in store.columns:
             column = Column(name=name, kind="number", dtype="bool", long_name=name.replace("_", " "))
             coordinates[name] = _lazy(("patch",), StoredColumn(store, column, rows), _column_attributes(column))
-    coordinates["listed"] = _lazy(("patch",), StoredColumn(store, schema.LISTED, rows), _column_attributes(schema.LISTED))
+    coordinates["listed"] = _lazy(
+        ("patch",), StoredColumn(store, schema.LISTED, rows), _column_attributes(schema.LISTED)
+    )
     if states == "all":
         state = np.asarray(schema.STATES, dtype=object)[read_state(store)]
         coordinates["state"] = xr.Variable("patch", state, {"long_name": "whether the pixels are in the store"})
@@ -186,11 +181,6 @@ def _axes(y: str, x: str, size: int) -> dict[str, xr.Variable]:
         y: xr.Variable(y, -centres_m, {"units": "m", "long_name": "northing less uly"}),
         x: xr.Variable(x, centres_m, {"units": "m", "long_name": "easting less ulx"}),
     }
-
-
-def _names_on(variables: Mapping[str, xr.Variable], name: str) -> tuple[str, ...]:
-    lazy: StoredPixels = variables[name]._data.array
-    return lazy.bands
 
 
 def _attributes(store: Store, **opened: Any) -> dict[str, str]:
@@ -212,6 +202,6 @@ def _attributes(store: Store, **opened: Any) -> dict[str, str]:
     }
 
 
-def _check_choice(what: str, given: object, known: Iterable[str]) -> None:
+def _check_choice(what: str, given: object, known: Collection[str]) -> None:
     if given not in known:
         raise SelectionError(f"unknown {what} {given!r}; expected one of {', '.join(known)}")

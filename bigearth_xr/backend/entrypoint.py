@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
-from bigearth_xr import accessor as _accessor  # noqa: F401  registers `.ben` for those who only import xarray
 from bigearth_xr.backend.dataset import States, build_dataset, build_groups
 from bigearth_xr.errors import StoreError
 from bigearth_xr.labels import Nomenclature
@@ -17,10 +16,8 @@ from bigearth_xr.store.read import open_store
 
 __all__ = ["BigEarthBackend"]
 
-Path_ = str | PathLike[str]
 
-
-class BigEarthBackend(BackendEntrypoint):  # type: ignore[misc]  # xarray's backends are untyped here
+class BigEarthBackend(BackendEntrypoint):
     """Opens stores of bigearth_xr; reads their metadata and patch ids, and no pixel."""
 
     description: ClassVar[str] = "Open BigEarthNet stores (Zarr v3) of bigearth_xr, indexed by patch and band"
@@ -38,7 +35,7 @@ class BigEarthBackend(BackendEntrypoint):  # type: ignore[misc]  # xarray's back
 
     def open_dataset(
         self,
-        filename_or_obj: Path_,
+        filename_or_obj: Any,
         *,
         drop_variables: str | Iterable[str] | None = None,
         resampling: Resampling = "nearest",
@@ -52,7 +49,7 @@ class BigEarthBackend(BackendEntrypoint):  # type: ignore[misc]  # xarray's back
 
     def open_groups_as_dict(
         self,
-        filename_or_obj: Path_,
+        filename_or_obj: Any,
         *,
         drop_variables: str | Iterable[str] | None = None,
         states: States = ("stored",),
@@ -62,7 +59,7 @@ class BigEarthBackend(BackendEntrypoint):  # type: ignore[misc]  # xarray's back
         dropped = _names(drop_variables)
         return {path: group.drop_vars(dropped, errors="ignore") for path, group in groups.items()}
 
-    def open_datatree(self, filename_or_obj: Path_, **options: Any) -> xr.DataTree:
+    def open_datatree(self, filename_or_obj: Any, **options: Any) -> xr.DataTree:
         """Open a store's native arrays, and its embeddings, as a tree."""
         return xr.DataTree.from_dict(self.open_groups_as_dict(filename_or_obj, **options))
 

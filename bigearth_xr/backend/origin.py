@@ -56,10 +56,9 @@ def own_pixels(variable: xr.Variable | xr.DataArray) -> StoredPixels | None:
 
 
 def _of_dask(data: Any) -> StoredPixels | None:
-    from bigearth_xr.backend.patches import PatchArray
-
-    if isinstance(data, PatchArray):
-        return None if data.fixed else data.source
+    source = getattr(data, "source", None)
+    if isinstance(source, StoredPixels):  # one of our PatchArrays
+        return None if data.fixed else source
     return _of_opened(data)
 
 

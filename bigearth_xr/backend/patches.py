@@ -21,7 +21,7 @@ CHUNK_PATCHES = 128
 """Patches in a Dask chunk: 35 MB of native pairs; one patch a chunk would make 590,326 tasks."""
 
 
-class PatchArray(da.Array):  # type: ignore[misc]  # dask is untyped
+class PatchArray(da.Array):
     """A Dask array of stored pixels; made by `patch_array`."""
 
     source: StoredPixels
@@ -31,7 +31,7 @@ class PatchArray(da.Array):  # type: ignore[misc]  # dask is untyped
         """Index; by patch and band lazily down to the store, by anything else as Dask does."""
         keys = _keys_by_axis(index, self)
         if keys is None:
-            return super().__getitem__(index)
+            return cast(da.Array, da.Array.__getitem__(self, index))
         axes = [axis for axis in range(self.source.ndim) if axis not in self.fixed]
         by_axis = dict(zip(axes, keys, strict=True))
         spatial = tuple(by_axis[axis] for axis in axes if axis >= self.source.ndim - 2)
@@ -49,7 +49,7 @@ class PatchArray(da.Array):  # type: ignore[misc]  # dask is untyped
 
     def rechunk(self, *args: Any, **kwargs: Any) -> da.Array:
         """Chunk anew, from the store: no pixel is read twice to be cut otherwise."""
-        chunks = super().rechunk(*args, **kwargs).chunks
+        chunks = da.Array.rechunk(self, *args, **kwargs).chunks
         return patch_array(self.source, self.fixed, chunks)
 
     def copy(self) -> "PatchArray":
@@ -103,7 +103,7 @@ def patch_array(
         array = array[tuple(0 if axis in fixed else slice(None) for axis in range(source.ndim))]
     known = PatchArray(array.dask, array.name, array.chunks, meta=array._meta)
     known.source, known.fixed = source, fixed
-    return cast(PatchArray, known)
+    return known
 
 
 class _Orthogonal:
@@ -140,7 +140,7 @@ def _as_many(key: Any) -> Any:
 
 
 def with_patch_arrays(dataset: xr.Dataset) -> xr.Dataset:
-    """Make the pixels of a Dataset Dask arrays that know their store, wherever they are still unchanged.
+    """Make Dask arrays of stored pixels, and lazily indexed ones, arrays that know their store.
 
     Examples
     --------

@@ -24,7 +24,7 @@ Rows = range | NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
-class StoredPixels(BackendArray):  # type: ignore[misc]  # xarray's backends are untyped here
+class StoredPixels(BackendArray):
     """Chosen rows and bands of a store, as an array that reads when indexed.
 
     The axes are ``patch, band, y, x``, or those of the stored array where ``native`` names one without bands.

@@ -125,9 +125,7 @@ def _parents(archive: Archive) -> tuple[Path, ...]:
     return tuple(sorted({file.parent for file in files if find_lists(file.parent) == "v1"}))[:1]
 
 
-def _open_or_create(
-    request: Request, table: pa.Table, arrays: tuple[PixelArray, ...], archive: Archive
-) -> Store:
+def _open_or_create(request: Request, table: pa.Table, arrays: tuple[PixelArray, ...], archive: Archive) -> Store:
     if request.profile not in (None, *PROFILES):
         raise StoreError(f"unknown profile {request.profile!r}; expected one of {', '.join(PROFILES)}")
     try:

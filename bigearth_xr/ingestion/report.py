@@ -71,9 +71,9 @@ class IngestReport:
             f"{self.archive} ({self.release}): {self.found:,} patches found",
             f"{self.store} ({self.profile}): {self.stored:,} of {self.rows:,} rows stored, {self.written:,} now",
         ]
-        counts = {
+        counts: dict[str, int] = {
             "quarantined": len(self.quarantined),
-            **kinds,
+            **{str(kind): count for kind, count in kinds.items()},
             "without a reference map": len(self.without_map),
             "not in the metadata": self.unlisted,
         }

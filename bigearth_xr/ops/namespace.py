@@ -75,6 +75,5 @@ def _namespace_of(kind: type) -> str:
         if library in _NAMESPACES:
             return _NAMESPACES[library]
     raise TypeError(
-        f"{kind.__module__}.{kind.__qualname__} is no array; "
-        f"expected one of {', '.join(_NAMESPACES.values())}"
+        f"{kind.__module__}.{kind.__qualname__} is no array; expected one of {', '.join(_NAMESPACES.values())}"
     )

@@ -60,9 +60,7 @@ def upsample(pixels: ArrayT, factor: int, method: Resampling = "nearest") -> Arr
     _check(factor, method)
     xp = array_namespace(pixels)
     if method == "nearest":
-        repeated: ArrayT = xp.repeat(
-            xp.repeat(pixels, factor, axis=-2), factor, axis=-1
-        )
+        repeated: ArrayT = xp.repeat(xp.repeat(pixels, factor, axis=-2), factor, axis=-1)
         return repeated
     fine: ArrayT = pixels.astype(xp.float32)
     # y first: it gathers whole rows, while the array is still small.
@@ -91,8 +89,7 @@ def _spread(pixels: ArrayT, taps: _Taps, axis: int) -> ArrayT:
     xp = array_namespace(pixels)
     shape = (-1, 1) if axis == -2 else (-1,)
     terms = (
-        xp.take(pixels, xp.asarray(index), axis=axis)
-        * xp.asarray(weight).reshape(shape)
+        xp.take(pixels, xp.asarray(index), axis=axis) * xp.asarray(weight).reshape(shape)
         for index, weight in zip(taps.index, taps.weight, strict=True)
     )
     spread: ArrayT = reduce(operator.add, terms)
@@ -108,9 +105,7 @@ def _taps(size: int, factor: int, method: Resampling) -> _Taps:
     index = np.floor(centre) + offsets[:, None]
     distance = np.abs(centre - index)
     weight = 1 - distance if method == "bilinear" else _cubic(distance)
-    return _Taps(
-        index=index.clip(0, size - 1).astype(np.intp), weight=weight.astype(np.float32)
-    )
+    return _Taps(index=index.clip(0, size - 1).astype(np.intp), weight=weight.astype(np.float32))
 
 
 def _cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -124,10 +119,6 @@ def _cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
 def _check(factor: int, method: str) -> None:
     """Refuse what no patch can be resampled with."""
     if method not in get_args(Resampling):
-        raise SelectionError(
-            f"there is no resampling {method!r}; known are {', '.join(get_args(Resampling))}"
-        )
+        raise SelectionError(f"there is no resampling {method!r}; known are {', '.join(get_args(Resampling))}")
     if not isinstance(factor, int) or factor < 1:
-        raise SelectionError(
-            f"factor is {factor!r}, expected a positive integer such as 2 or 6"
-        )
+        raise SelectionError(f"factor is {factor!r}, expected a positive integer such as 2 or 6")

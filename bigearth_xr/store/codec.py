@@ -64,10 +64,12 @@ def encode_patch(pixels: NDArray[Any], array: PixelArray, profile: Profile) -> b
         import imagecodecs
 
         # One thread: blosc lays out blocks in the order in which threads finish, and bytes must not depend on that.
-        data = imagecodecs.blosc_encode(
-            data, level=5, compressor="lz4", shuffle="bitshuffle", typesize=array.itemsize, numthreads=1
+        data = bytes(
+            imagecodecs.blosc_encode(
+                data, level=5, compressor="lz4", shuffle="bitshuffle", typesize=array.itemsize, numthreads=1
+            )
         )
-    return bytes(data) + crc32c(data)
+    return data + crc32c(data)
 
 
 def decode_patch(chunk: bytes, array: PixelArray, profile: Profile, *, where: str) -> NDArray[Any]:
@@ -95,7 +97,7 @@ def decode_patch(chunk: bytes, array: PixelArray, profile: Profile, *, where: st
     if profile == "compact":
         import imagecodecs
 
-        data = imagecodecs.blosc_decode(data, numthreads=1)
+        data = bytes(imagecodecs.blosc_decode(data, numthreads=1))
     if len(data) != array.patch_bytes:
         raise ChecksumError(
             f"{where}: {len(data)} bytes, expected {array.patch_bytes} for {array.patch_shape} {array.dtype}"

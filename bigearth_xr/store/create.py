@@ -84,7 +84,8 @@ def create_store(
     >>> import bigearth_xr as bex
     >>> archive = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=2)
     >>> rows, path = table.from_lists(archive), getfixture("tmp_path") / "ben.zarr"
-    >>> create_store(path, rows, profile="fast", arrays=schema.pixel_arrays(["B02"], reference_map=False), sensors=["s2"])
+    >>> arrays = schema.pixel_arrays(["B02"], reference_map=False)
+    >>> create_store(path, rows, profile="fast", arrays=arrays, sensors=["s2"])
     >>> sorted(entry.name for entry in path.iterdir())[:3]
     ['band_10m', 'cloud_or_shadow', 'column']
     """

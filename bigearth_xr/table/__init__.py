@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from bigearth_xr.labels import Release
-from bigearth_xr.table.assemble import assemble
+from bigearth_xr.table.assembly import assemble
 from bigearth_xr.table.encode import multi_hot
 from bigearth_xr.table.found import from_archive
 from bigearth_xr.table.lists import read_lists

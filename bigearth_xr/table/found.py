@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from bigearth_xr.archive import Archive, PatchFiles, read_metadata
 from bigearth_xr.errors import ArchiveError
 from bigearth_xr.labels import group_labels, label_names
-from bigearth_xr.table.assemble import assemble
+from bigearth_xr.table.assembly import assemble
 from bigearth_xr.table.schema import SCHEMA
 
 __all__ = ["Rows", "from_archive"]

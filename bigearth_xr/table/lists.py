@@ -3,7 +3,7 @@
 v1 comes as CSV files, one name a row; v2 as two parquet files that also hold the labels.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,12 +20,15 @@ V1_FLAGS = {"seasonal_snow": "patches_with_seasonal_snow", "cloud_or_shadow": "p
 V1_UNLABELLED = "patches_with_no_19_class_targets"
 V2_RECOMMENDED = "metadata.parquet"
 V2_EXCLUDED = "metadata_for_patches_with_snow_cloud_or_shadow.parquet"
-V2_COLUMNS = ("patch_id", "labels", "split", "country", "s1_name", "s2v1_name")
+V2_COLUMNS = {
+    "patch_id": "patch",
+    "labels": "labels_19",
+    **{name: name for name in ("split", "country", "s1_name", "s2v1_name")},
+}
+V2_FLAGS = ("contains_seasonal_snow", "contains_cloud_or_shadow")
 
 S1_PLACE = r"^S1[AB]_IW_GRDH_1SDV_\d{8}T\d{6}_(?P<tile>\w{5})_(?P<column>\d{1,2})_(?P<tile_row>\d{1,2})$"
-V2_PLACE = (
-    r"^S2[AB]_MSIL2A_\d{8}T\d{6}_N\d{4}_R\d{3}_T(?P<tile>\w{5})_(?P<column>\d{2})_(?P<tile_row>\d{2})$"
-)
+V2_PLACE = r"^S2[AB]_MSIL2A_\d{8}T\d{6}_N\d{4}_R\d{3}_T(?P<tile>\w{5})_(?P<column>\d{2})_(?P<tile_row>\d{2})$"
 
 Columns = dict[str, pa.Array]
 
@@ -68,7 +71,7 @@ def read_lists(places: Sequence[Path], version: Release | None = None) -> tuple[
     >>> read_lists([getfixture("tmp_path")])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    bigearth_xr.errors.MetadataError: ...: no lists found; expected metadata.parquet (v2) or s1_s2_name_country_season.csv (v1); ...
+    bigearth_xr.errors.MetadataError: ...: no lists found; expected metadata.parquet (v2) or ...
     """
     missing = [place for place in places if not place.exists()]
     if missing:
@@ -97,7 +100,7 @@ def _read_folder(folder: Path, version: Release | None) -> tuple[Release, Column
 def _read_v1(folder: Path) -> Columns:
     import pyarrow.csv
 
-    source = _csv_at(folder, V1_PAIRS)
+    source = _required(folder, V1_PAIRS)
     pairs = pyarrow.csv.read_csv(source)
     _require_columns(pairs, ("s1_name", "s2_name", "country"), source)
     patch = pairs["s2_name"].combine_chunks()
@@ -130,22 +133,22 @@ def _empty_where(mask: pa.Array) -> pa.Array:
 
 
 def _read_v2(parquets: Sequence[Path]) -> Columns:
+    listed = pa.concat_tables(map(_read_parquet, parquets), promote_options="permissive")
+    columns: Columns = {name: listed[name].combine_chunks() for name in listed.column_names}
+    patch = columns["patch"]
+    columns["labels_19"] = _in_paper_order(columns["labels_19"], patch)
+    return columns | _places(patch, V2_PLACE, parquets[0])
+
+
+def _read_parquet(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
-    tables = []
-    for path in parquets:
-        table = pq.read_table(path)
-        flags = ("contains_seasonal_snow", "contains_cloud_or_shadow")
-        _require_columns(table, (*V2_COLUMNS, *flags), path)
-        snow, cloud = (table[flag].combine_chunks() for flag in flags)
-        # A row of metadata.parquet is recommended; the other file holds the rest, by its flags.
-        columns = [*(table[name] for name in V2_COLUMNS), snow, cloud, pc.invert(pc.or_(snow, cloud))]
-        tables.append(pa.table(columns, names=[*V2_COLUMNS, "seasonal_snow", "cloud_or_shadow", "recommended"]))
-    listed = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
-    columns = {name: listed[name].combine_chunks() for name in listed.column_names}
-    patch = columns.pop("patch_id")
-    labels = _in_paper_order(columns.pop("labels"), patch)
-    return {"patch": patch, "labels_19": labels, **_places(patch, V2_PLACE, parquets[0]), **columns}
+    table = pq.read_table(path)
+    _require_columns(table, (*V2_COLUMNS, *V2_FLAGS), path)
+    snow, cloud = (table[flag].combine_chunks() for flag in V2_FLAGS)
+    # A row of metadata.parquet is recommended; the other file holds the rest, by its flags.
+    flags = {"seasonal_snow": snow, "cloud_or_shadow": cloud, "recommended": pc.invert(pc.or_(snow, cloud))}
+    return pa.table({ours: table[theirs] for theirs, ours in V2_COLUMNS.items()} | flags)
 
 
 def _in_paper_order(labels: pa.Array, patch: pa.Array) -> pa.Array:
@@ -162,9 +165,7 @@ def _in_paper_order(labels: pa.Array, patch: pa.Array) -> pa.Array:
     order = pc.sort_indices(
         pa.table({"owner": owner, "index": index}), sort_keys=[("owner", "ascending"), ("index", "ascending")]
     )
-    return pa.ListArray.from_arrays(
-        labels.offsets, names.take(index.take(order)), mask=pc.is_null(labels)
-    )
+    return pa.ListArray.from_arrays(labels.offsets, names.take(index.take(order)), mask=pc.is_null(labels))
 
 
 def _places(names: pa.Array, pattern: str, source: Path) -> Columns:
@@ -181,13 +182,18 @@ def _read_names(folder: Path, name: str) -> pa.Array:
     """The Sentinel-2 names of a list: one column, or the first of the official two."""
     import pyarrow.csv
 
+    path = _required(folder, name)
+    table = pyarrow.csv.read_csv(path, read_options=pyarrow.csv.ReadOptions(autogenerate_column_names=True))
+    return table.column(0).combine_chunks()
+
+
+def _required(folder: Path, name: str) -> Path:
     path = _csv_at(folder, name)
     if path is None:
         raise MetadataError(
             f"{folder}: {name}.csv is missing; the v1 lists are {', '.join(_v1_files())}: copy it there"
         )
-    table = pyarrow.csv.read_csv(path, read_options=pyarrow.csv.ReadOptions(autogenerate_column_names=True))
-    return table.column(0).combine_chunks()
+    return path
 
 
 def _v1_files() -> Iterator[str]:
@@ -201,7 +207,7 @@ def _csv_at(folder: Path, name: str) -> Path | None:
     return next((path for path in found if path.is_file()), None)
 
 
-def _require_columns(table: pa.Table, columns: tuple[str, ...], source: Path | None) -> None:
+def _require_columns(table: pa.Table, columns: Iterable[str], source: Path) -> None:
     missing = [column for column in columns if column not in table.column_names]
     if missing:
         raise MetadataError(

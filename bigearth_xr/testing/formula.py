@@ -41,7 +41,7 @@ def formula_pixels(patch: str, band_name: str) -> NDArray[np.generic]:
     Examples
     --------
     >>> formula_pixels("S2A_MSIL2A_20170613T101031_87_48", "B01")[0, :3]
-    array([6803, 6804, 6805], dtype=uint16)
+    array([618, 619, 620], dtype=uint16)
     """
     wanted = band(band_name)
     start = zlib.crc32(patch.encode()) + _BAND_STEP * BANDS.index(wanted)
@@ -74,8 +74,6 @@ def formula_reference_map(labels: Sequence[str]) -> NDArray[np.uint16]:
     """
     codes = {label.name: int(label.clc_codes[0]) for label in CLASSES_19}
     stripes = np.array([codes[label] for label in labels], np.uint16)
-    pixels = np.tile(
-        stripes[np.arange(_MAP_SIDE) * len(labels) // _MAP_SIDE], (_MAP_SIDE, 1)
-    )
+    pixels = np.tile(stripes[np.arange(_MAP_SIDE) * len(labels) // _MAP_SIDE], (_MAP_SIDE, 1))
     pixels[:10, :30] = UNLABELLED_CLC
     return pixels

@@ -24,7 +24,7 @@ def encode_tiff(
     uly: int,
     is_deflated: bool = False,
 ) -> bytes:
-    """Encode the pixels of one band of one patch.
+    """Encode one band of one patch, without a nodata value, uncompressed by default.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ def encode_tiff(
 
     Examples
     --------
-    >>> encode_tiff(np.zeros((20, 20), "uint16"), epsg=32633, ulx=331200, uly=5331600)[:4]
-    b'II*\\x00'
+    >>> encode_tiff(np.zeros((20, 20), "uint16"), epsg=32633, ulx=331200, uly=5331600)[:2]
+    b'II'
     """
     if is_deflated:
         return _encode(pixels, epsg, (ulx, uly), is_deflated=True)

@@ -34,22 +34,14 @@ def write_v1_lists(root: Path, pairs: Sequence[SyntheticPair]) -> None:
     excluded = {
         "patches_with_seasonal_snow": [pair for pair in pairs if pair.has_snow],
         "patches_with_cloud_and_shadow": [pair for pair in pairs if pair.has_cloud],
-        "patches_with_no_19_class_targets": [
-            pair for pair in pairs if not pair.labels_19
-        ],
+        "patches_with_no_19_class_targets": [pair for pair in pairs if not pair.labels_19],
     }
     for name, some in excluded.items():
         _write_csv(folder / f"{name}.csv", ((pair.patch,) for pair in some))
     left_out = {pair.patch for some in excluded.values() for pair in some}
     for split in SPLITS:
-        some = [
-            pair
-            for pair in pairs
-            if _split(pair) == split and pair.patch not in left_out
-        ]
-        _write_csv(
-            folder / f"{_LIST_BY_SPLIT[split]}.csv", ((pair.patch,) for pair in some)
-        )
+        some = [pair for pair in pairs if _split(pair) == split and pair.patch not in left_out]
+        _write_csv(folder / f"{_LIST_BY_SPLIT[split]}.csv", ((pair.patch,) for pair in some))
     header = ("s1_name", "s2_name", "country", "season")
     places = ((pair.s1_name, pair.patch, pair.country, _season(pair)) for pair in pairs)
     _write_csv(folder / "s1_s2_name_country_season.csv", (header, *places))
@@ -72,9 +64,7 @@ def write_v2_tables(root: Path, pairs: Sequence[SyntheticPair]) -> None:
     excluded = [pair for pair in pairs if pair.has_snow or pair.has_cloud]
     recommended = [pair for pair in pairs if not (pair.has_snow or pair.has_cloud)]
     _write_parquet(root / "metadata.parquet", recommended)
-    _write_parquet(
-        root / "metadata_for_patches_with_snow_cloud_or_shadow.parquet", excluded
-    )
+    _write_parquet(root / "metadata_for_patches_with_snow_cloud_or_shadow.parquet", excluded)
 
 
 def _write_parquet(path: Path, pairs: Iterable[SyntheticPair]) -> None:

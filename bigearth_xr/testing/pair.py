@@ -73,9 +73,7 @@ class SyntheticPair:
         """Patch id in v2."""
         product = self.product
         head = f"{product.platform}_MSIL2A_{_compact(product.sensing_time)}_N9999"
-        return (
-            f"{head}_R{product.orbit:03}_T{product.tile}_{self.column:02}_{self.row:02}"
-        )
+        return f"{head}_R{product.orbit:03}_T{product.tile}_{self.column:02}_{self.row:02}"
 
     @property
     def s1_name(self) -> str:
@@ -125,9 +123,7 @@ class SyntheticPair:
         )
 
 
-def synthetic_pair(
-    index: int, *, release: Release = "v2", seed: int = 0
-) -> SyntheticPair:
+def synthetic_pair(index: int, *, release: Release = "v2", seed: int = 0) -> SyntheticPair:
     """Name the pair at a place of the endless sequence that archives are cut from.
 
     Four pairs that touch come from each product in turn, and two products that show one tile
@@ -146,7 +142,7 @@ def synthetic_pair(
     Examples
     --------
     >>> synthetic_pair(0).patch
-    'S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_...'
+    'S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_68_76'
     >>> synthetic_pair(0, release="v1").country
     'Austria'
     """
@@ -186,19 +182,13 @@ def _products_in_turn() -> tuple[Product, ...]:
     for product in PRODUCTS:
         days.setdefault(product.tile, []).append(product)
     laps = range(0, max(map(len, days.values())), 2)
-    return tuple(
-        one for lap in laps for tile in days.values() for one in tile[lap : lap + 2]
-    )
+    return tuple(one for lap in laps for tile in days.values() for one in tile[lap : lap + 2])
 
 
 @cache
 def _stamp(product: Product) -> str:
-    """Write the time in a v1 name: an integer that was counted up, leading zero and minutes lost."""
-    take = [
-        one
-        for one in PRODUCTS
-        if (one.platform, one.sensing_time) == (product.platform, product.sensing_time)
-    ]
+    """Write the time in a v1 name: an integer counted up, leading zero lost."""
+    take = [one for one in PRODUCTS if (one.platform, one.sensing_time) == (product.platform, product.sensing_time)]
     day, clock = _compact(product.sensing_time).split("T")
     shift = take.index(product)
     return f"{day}T{int(clock) + shift if shift else clock}"

@@ -67,10 +67,7 @@ def write_archive(
     ['BigEarthNet-S1', 'BigEarthNet-S2', 'Reference_Maps']
     """
     root = Path(path)
-    written = [
-        synthetic_pair(index, release=version, seed=seed)
-        for index in range(first, first + pairs)
-    ]
+    written = [synthetic_pair(index, release=version, seed=seed) for index in range(first, first + pairs)]
     root.mkdir(parents=True, exist_ok=True)
     for pair in written:
         (_write_v1 if version == "v1" else _write_v2)(root, pair)
@@ -115,9 +112,7 @@ def _write_v2(root: Path, pair: SyntheticPair) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     ulx, uly = pair.corner
     reference_map = formula_reference_map(pair.labels_19)
-    data = encode_tiff(
-        reference_map, epsg=pair.epsg, ulx=ulx, uly=uly, is_deflated=True
-    )
+    data = encode_tiff(reference_map, epsg=pair.epsg, ulx=ulx, uly=uly, is_deflated=True)
     (folder / f"{pair.patch}_{REFERENCE_MAP}.tif").write_bytes(data)
 
 

@@ -4,7 +4,6 @@ What follows from a patch's place and date (CRS, footprint, times, season) is co
 releases; what somebody had to decide (labels, split, country, snow, cloud) is given, or null.
 """
 
-import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -81,9 +80,7 @@ def _refuse_duplicates(patches: pa.Array) -> None:
 
 def _place(tile: pa.Array, column: pa.Array, tile_row: pa.Array) -> dict[str, pa.Array]:
     """Where each patch lies: CRS, corner, centre, bounding box and outline."""
-    epsg, ulx, uly = grid.patch_corner(
-        tile.to_numpy(zero_copy_only=False), column.to_numpy(), tile_row.to_numpy()
-    )
+    epsg, ulx, uly = grid.patch_corner(tile.to_numpy(zero_copy_only=False), column.to_numpy(), tile_row.to_numpy())
     rings = grid.corners_lonlat(epsg, ulx, uly)
     lon, lat = grid.centres_lonlat(epsg, ulx, uly)
     low, high = rings.min(axis=1), rings.max(axis=1)
@@ -109,9 +106,7 @@ def _polygons_wkb(rings: NDArray[np.float64]) -> pa.Array:
     polygons["order"], polygons["kind"], polygons["rings"], polygons["corners"] = 1, 3, 1, corners
     polygons["xy"] = rings
     offsets = np.arange(patches + 1, dtype=np.int32) * layout.itemsize
-    return pa.Array.from_buffers(
-        pa.binary(), patches, [None, pa.py_buffer(offsets), pa.py_buffer(polygons.tobytes())]
-    )
+    return pa.Array.from_buffers(pa.binary(), patches, [None, pa.py_buffer(offsets), pa.py_buffer(polygons.tobytes())])
 
 
 def _time(release: Release, patch: pa.Array, tile: pa.Array, s1_name: pa.Array) -> dict[str, pa.Array]:
@@ -131,9 +126,7 @@ def _time(release: Release, patch: pa.Array, tile: pa.Array, s1_name: pa.Array) 
 
 def _platform(name: pa.Array, mission: str) -> pa.Array:
     """``"S2A_…"`` → ``"sentinel-2a"``, as STAC spells it."""
-    return pc.binary_join_element_wise(
-        mission, pc.utf8_lower(pc.utf8_slice_codeunits(name, 2, 3)), ""
-    )
+    return pc.binary_join_element_wise(mission, pc.utf8_lower(pc.utf8_slice_codeunits(name, 2, 3)), "")
 
 
 def _sensing_times(release: Release, patch: pa.Array, tile: pa.Array, date: pa.Array) -> pa.Array:
@@ -142,7 +135,9 @@ def _sensing_times(release: Release, patch: pa.Array, tile: pa.Array, date: pa.A
         return pc.strptime(pc.utf8_slice_codeunits(patch, 11, 26), "%Y%m%dT%H%M%S", "s")
     passes = pc.binary_join_element_wise(tile, date, "_").dictionary_encode()
     first = {code: row for row, code in reversed(list(enumerate(passes.indices.to_pylist())))}
-    times = [_sensing_time(*(column[row].as_py() for column in (tile, date, patch))) for _, row in sorted(first.items())]
+    times = [
+        _sensing_time(*(column[row].as_py() for column in (tile, date, patch))) for _, row in sorted(first.items())
+    ]
     return pa.array(np.array(times, dtype="datetime64[s]")).take(passes.indices)
 
 
@@ -151,9 +146,9 @@ def _sensing_time(tile: str, date: str, patch: str) -> np.datetime64:
     try:
         return products.product_of(tile, f"{date[:4]}-{date[4:6]}-{date[6:]}").sensing_time
     except SelectionError:
-        hours, minutes, seconds = re.fullmatch(r"S2[AB]_MSIL2A_\d{8}T(\d{1,2})(\d\d)(\d\d)_.*", patch).groups()
-        # Added up, not parsed: v1 has names with a second 60 or 61.
-        since_midnight_s = (int(hours) * 60 + int(minutes)) * 60 + int(seconds)
+        # Added up, not parsed: v1 has names with a second 60 or 61, and hours of one digit.
+        clock = patch[20:].partition("_")[0].zfill(6)
+        since_midnight_s = (int(clock[:2]) * 60 + int(clock[2:4])) * 60 + int(clock[4:])
         return np.datetime64(f"{date[:4]}-{date[4:6]}-{date[6:]}", "s") + since_midnight_s
 
 

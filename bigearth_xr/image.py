@@ -1,0 +1,119 @@
+"""Bands of both sensors as one image, in the order asked for."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.core import indexing
+
+from bigearth_xr import bands as band_facts
+from bigearth_xr.backend.dataset import band_coordinates
+from bigearth_xr.backend.origin import own_pixels
+from bigearth_xr.backend.pixels import StoredPixels
+from bigearth_xr.errors import BandError, StoreError
+from bigearth_xr.ops.resample import Resampling
+
+__all__ = ["image"]
+
+_DIM = {"s2": "band", "s1": "polarization"}
+
+
+def image(ds: xr.Dataset, bands: Iterable[str], resampling: Resampling | None = None) -> xr.DataArray:
+    """Stack bands and polarizations along ``band``; `Dataset.ben.image` documents it.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> image(ds, ["B04", "VV"]).dims
+    ('patch', 'band', 'y', 'x')
+    """
+    names = [band.name for band in band_facts.bands(bands)]
+    sources = {sensor: ds[sensor] for sensor in _sensors(ds, names)}
+    own = {sensor: own_pixels(array) for sensor, array in sources.items()}
+    stored = [pixels for pixels in own.values() if pixels is not None]
+    if len(stored) == len(sources):
+        variable = _from_store(ds, names, stored, resampling, lazy=not _is_dask(sources))
+    else:
+        variable = _from_values(sources, names, resampling)
+    coordinates: dict[Any, Any] = {
+        name: coordinate for name, coordinate in ds.coords.items() if not {*coordinate.dims} - {"patch", "y", "x"}
+    }
+    return xr.DataArray(variable, coords=coordinates | band_coordinates(names, "band"), name="image")
+
+
+def _sensors(ds: xr.Dataset, names: list[str]) -> list[str]:
+    """The variables that hold these bands, or an error that says which are missing."""
+    if not names:
+        raise BandError("no band asked for; give at least one, e.g. bands=['B04', 'B03', 'B02']")
+    there = [str(name) for sensor, dim in _DIM.items() if sensor in ds for name in np.atleast_1d(ds[dim].values)]
+    missing = [name for name in names if name not in there]
+    if missing:
+        raise BandError(
+            f"{', '.join(missing)} not in this Dataset, which holds {', '.join(there)}; ask for these, or ingest the "
+            "archive with the missing bands"
+        )
+    return list(dict.fromkeys(band_facts.band(name).sensor for name in names))
+
+
+def _is_dask(sources: dict[str, xr.DataArray]) -> bool:
+    return any(hasattr(array.variable._data, "dask") for array in sources.values())
+
+
+def _from_store(
+    ds: xr.Dataset, names: list[str], stored: list[StoredPixels], resampling: Resampling | None, *, lazy: bool
+) -> xr.Variable:
+    """Start again from the store with the bands in their new order: each patch is read once an array."""
+    first = stored[0]
+    _check_rows(ds, stored)
+    pixels = StoredPixels(first.store, first.rows, tuple(names), resampling or first.resampling)
+    if lazy:
+        data: Any = indexing.LazilyIndexedArray(pixels)
+    else:
+        from bigearth_xr.backend.patches import patch_array
+
+        data = patch_array(pixels)
+    return xr.Variable(("patch", "band", "y", "x"), data, _attributes(ds, names, pixels.resampling))
+
+
+def _check_rows(ds: xr.Dataset, stored: list[StoredPixels]) -> None:
+    """Refuse pixels that are not those of the patches they are labelled with."""
+    if len({pixels.store.uuid for pixels in stored}) > 1:
+        raise StoreError(
+            f"s2 and s1 come from two stores, {' and '.join(str(pixels.store.path) for pixels in stored)}; make an "
+            "image of each and concatenate these"
+        )
+    for pixels in stored:
+        if "row" in ds.coords and not np.array_equal(np.asarray(pixels.rows), ds["row"].values):
+            raise StoreError(
+                "the pixels are of other rows than the coordinate 'row' says; select patches on the whole Dataset, "
+                "not on one variable"
+            )
+
+
+def _from_values(sources: dict[str, xr.DataArray], names: list[str], resampling: Resampling | None) -> xr.Variable:
+    """Stack values that were computed: they are at 10 m already, and resampled as they are."""
+    if resampling is not None:
+        raise BandError(
+            f"resampling={resampling!r} needs pixels as stored, but these were computed; open the store with "
+            f"resampling={resampling!r} instead"
+        )
+    alike = [array.rename({_DIM[sensor]: "band"}).drop_vars(["wavelength_nm", "native_res_m"], errors="ignore")
+             for sensor, array in sources.items()]  # fmt: skip
+    stacked = xr.concat(alike, dim="band", coords="minimal", compat="override", join="exact")
+    return stacked.sel(band=names).transpose("patch", "band", "y", "x").variable
+
+
+def _attributes(ds: xr.Dataset, names: list[str], resampling: Resampling | None) -> dict[str, str]:
+    units = dict.fromkeys(band.units for band in band_facts.bands(names))
+    meaning = {"1": "Sentinel-2: digital numbers, 10 000 is a reflectance of 1", "dB": "Sentinel-1: backscatter, dB"}
+    identity = json.loads(ds.attrs.get("bigearth", "{}")) | {"resampling": resampling}
+    return {
+        "long_name": "Sentinel image",
+        # One variable, two units: CF has no word for it, so there is none but in the comment.
+        **({"units": next(iter(units))} if len(units) == 1 else {}),
+        "comment": "; ".join(meaning[unit] for unit in units),
+        "bigearth": json.dumps(identity),
+    }

@@ -1,0 +1,5 @@
+"""A Dataset as one HTML page: where its patches lie, how they look, what they show."""
+
+from bigearth_xr.report.page import write_report
+
+__all__ = ["write_report"]

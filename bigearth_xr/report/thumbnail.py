@@ -1,0 +1,159 @@
+"""Pixels as small pictures: which numbers become which colours."""
+
+import base64
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bigearth_xr.labels import CLASSES_43
+
+__all__ = [
+    "RGB_BANDS",
+    "RGB_STRETCH",
+    "SAR_BANDS",
+    "SAR_STRETCH",
+    "color_map",
+    "color_optical",
+    "color_radar",
+    "png_uri",
+]
+
+RGB_BANDS = ("B04", "B03", "B02")
+"""Red, green and blue."""
+
+SAR_BANDS = ("VV", "VH")
+"""The polarizations that the radar picture is made of."""
+
+_PERCENTILES = (1.0, 99.0)
+_NARROWEST = 600
+"""Digital numbers between black and white at least: without it calm water is all noise."""
+
+_SAR_RANGES_DB = {"VV": (-20.0, 0.0), "VH": (-26.0, -6.0), "VV − VH": (2.0, 14.0)}
+"""Backscatter shown as black and as white, by channel: red, green, blue."""
+
+RGB_STRETCH = (
+    f"red, green, blue = {', '.join(RGB_BANDS)}; per patch, percentile {_PERCENTILES[0]:g} to "
+    f"{_PERCENTILES[1]:g} of the three bands together, at least {_NARROWEST / 10_000:g} of reflectance"
+)
+"""How the optical picture is stretched, for a reader."""
+
+SAR_STRETCH = "red, green, blue = " + ", ".join(
+    f"{name} from {low:g} to {high:g} dB".replace("-", "−")
+    for name, (low, high) in _SAR_RANGES_DB.items()
+)
+"""How the radar picture is stretched, for a reader; the same for every patch."""
+
+Picture = NDArray[np.uint8]
+
+
+def color_optical(bands: Iterable[NDArray[np.generic]]) -> Picture:
+    """Draw red, green and blue as the eye would see them, brightened.
+
+    Parameters
+    ----------
+    bands
+        Three bands of one patch, shape ``(y, x)``; 10 000 is a reflectance of 1.
+
+    Returns
+    -------
+    NDArray[np.uint8]
+        Shape ``(y, x, 3)``. The three share one stretch, so that hues stay true.
+
+    Examples
+    --------
+    >>> color_optical([np.uint16([[0, 1000]])] * 3)[0, :, 0]
+    array([  0, 255], dtype=uint8)
+    """
+    pixels = np.stack([np.asarray(band, np.float32) for band in bands], axis=-1)
+    finite = pixels[np.isfinite(pixels)]
+    low, high = np.percentile(finite, _PERCENTILES) if finite.size else (0.0, 0.0)
+    return _bytes((pixels - low) / max(high - low, _NARROWEST))
+
+
+def color_radar(vv: NDArray[np.generic], vh: NDArray[np.generic]) -> Picture:
+    """Draw VV, VH and their ratio; all patches alike, so that they can be compared.
+
+    Parameters
+    ----------
+    vv, vh
+        Backscatter of one patch, shape ``(y, x)``, float32, dB.
+
+    Returns
+    -------
+    NDArray[np.uint8]
+        Shape ``(y, x, 3)``; black where a value is not finite.
+
+    Examples
+    --------
+    >>> color_radar(np.float32([[0]]), np.float32([[-6]]))
+    array([[[255, 255,  85]]], dtype=uint8)
+    """
+    from bigearth_xr.ops.indices import radar_ratio_db
+
+    channels = (vv, vh, np.asarray(radar_ratio_db(vv, vh)))
+    ranges = _SAR_RANGES_DB.values()
+    return _bytes(
+        np.stack(
+            [
+                (np.asarray(channel, np.float32) - low) / (high - low)
+                for channel, (low, high) in zip(channels, ranges, strict=True)
+            ],
+            axis=-1,
+        )
+    )
+
+
+def color_map(codes: ArrayLike) -> Picture:
+    """Draw a reference map in the colours of CORINE Land Cover.
+
+    Parameters
+    ----------
+    codes
+        CORINE codes, shape ``(y, x)``, uint16.
+
+    Returns
+    -------
+    NDArray[np.uint8]
+        Shape ``(y, x, 4)``; transparent where there is no class.
+
+    Examples
+    --------
+    >>> color_map([[112, 999]])[0].tolist()
+    [[255, 0, 0, 255], [0, 0, 0, 0]]
+    """
+    return _CORINE[np.asarray(codes, np.uint16)]
+
+
+def png_uri(picture: Picture) -> str:
+    """Encode a picture for the ``src`` of an image.
+
+    Examples
+    --------
+    >>> png_uri(np.zeros((2, 2, 3), np.uint8))[:32]
+    'data:image/png;base64,iVBORw0KGg'
+    """
+    import imagecodecs
+
+    png = imagecodecs.png_encode(np.ascontiguousarray(picture), level=9)
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def _bytes(brightness: NDArray[np.floating]) -> Picture:
+    """Turn 0 to 1 into 0 to 255; what lies beyond is cut off, what is unknown is black."""
+    clipped = np.nan_to_num(brightness, nan=0.0, posinf=1.0, neginf=0.0).clip(0, 1)
+    return (clipped * 255).round().astype(np.uint8)
+
+
+def _corine() -> Picture:
+    """Tabulate the colour of every code that 16 bits can hold."""
+    colors: Mapping[int, tuple[int, int, int]] = {
+        int(one.clc_codes[0]): one.color for one in CLASSES_43
+    }
+    table = np.zeros((2**16, 4), np.uint8)
+    for code, color in colors.items():
+        table[code] = (*color, 255)
+    return table
+
+
+_CORINE = _corine()

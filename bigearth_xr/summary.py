@@ -1,0 +1,83 @@
+"""What a Dataset of patches holds, in a few lines, for the eye."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+
+import xarray as xr
+
+__all__ = ["Summary", "summarize"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Release, counts and size."""
+
+    title: str
+    """What the Dataset is, in a line."""
+
+    facts: Mapping[str, str]
+    """Everything else, by name."""
+
+    def as_text(self) -> str:
+        """Lay out for a terminal."""
+        width = max(map(len, self.facts))
+        return "\n".join([self.title, *(f"  {name:<{width}}  {text}" for name, text in self.facts.items())])
+
+    def as_html(self) -> str:
+        """Lay out for a notebook; colours are the notebook's own, light or dark."""
+        cell = '<td style="text-align:left;padding:1px 12px 1px 0">'
+        rows = "".join(
+            f"<tr>{cell}{escape(name)}</td>{cell}{escape(text)}</td></tr>" for name, text in self.facts.items()
+        )
+        return f"<div><b>{escape(self.title)}</b><table>{rows}</table></div>"
+
+
+def summarize(ds: xr.Dataset) -> Summary:
+    """Count what a Dataset holds; reads coordinates, no pixel.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> summarize(ds).facts["pixels"]
+    '1.5 MB at 10 m: 12 bands, 2 polarizations, reference maps'
+    """
+    identity = json.loads(ds.attrs.get("bigearth", "{}"))
+    patches = ds.sizes.get("patch", 1)
+    facts = {"pixels": _pixels(ds)}
+    for name in ("split", "country", "season"):
+        if name in ds.coords:
+            facts[name] = _counts(ds[name])
+    if "listed" in ds.coords and "recommended" in ds.coords:
+        facts["recommended"] = f"{int(ds['recommended'].sum()):,} of {int(ds['listed'].sum()):,} listed"
+    if "s2_time" in ds.coords and ds["s2_time"].size:
+        first, last = ds["s2_time"].values.min(), ds["s2_time"].values.max()
+        facts["Sentinel-2"] = f"{str(first)[:10]} to {str(last)[:10]}"
+    if "label" in ds.dims:
+        facts["labels"] = f"{ds.sizes['label']} classes"
+    if "store" in identity:
+        facts["store"] = identity["store"]
+    release = f" ({identity['release']})" if "release" in identity else ""
+    title = f"{ds.attrs.get('title', 'Dataset')}{release}, {patches:,} patch{'es' * (patches != 1)}"
+    return Summary(title=title, facts=facts)
+
+
+def _pixels(ds: xr.Dataset) -> str:
+    pixels = [name for name in ("s2", "s1", "reference_map") if name in ds]
+    size_mb = sum(ds[name].nbytes for name in pixels) / 1e6
+    parts = [
+        f"{ds.sizes[dim]} {dim}s"
+        for dim, text in (("band", "s2"), ("polarization", "s1"))
+        if text in ds and dim in ds.dims
+    ]
+    maps = ["reference maps"] if "reference_map" in ds else []
+    size = f"{size_mb / 1e3:,.1f} GB" if size_mb >= 1e3 else f"{size_mb:.1f} MB"
+    return f"{size} at 10 m: {', '.join([*parts, *maps])}"
+
+
+def _counts(texts: xr.DataArray) -> str:
+    found = Counter(str(text) or "unknown" for text in texts.values.ravel())
+    return ", ".join(f"{text} {count:,}" for text, count in found.most_common())
