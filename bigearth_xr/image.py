@@ -11,7 +11,7 @@ from xarray.core import indexing
 from bigearth_xr import bands as band_facts
 from bigearth_xr.backend.dataset import band_coordinates
 from bigearth_xr.backend.origin import own_pixels
-from bigearth_xr.backend.pixels import StoredPixels
+from bigearth_xr.backend.pixels import StoredPixels, row_numbers
 from bigearth_xr.errors import BandError, StoreError
 from bigearth_xr.ops.resample import Resampling
 
@@ -86,7 +86,7 @@ def _check_rows(ds: xr.Dataset, stored: list[StoredPixels]) -> None:
             "image of each and concatenate these"
         )
     for pixels in stored:
-        if "row" in ds.coords and not np.array_equal(np.asarray(pixels.rows), ds["row"].values):
+        if "row" in ds.coords and not np.array_equal(row_numbers(pixels.rows), ds["row"].values):
             raise StoreError(
                 "the pixels are of other rows than the coordinate 'row' says; select patches on the whole Dataset, "
                 "not on one variable"

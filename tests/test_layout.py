@@ -1,3 +1,7 @@
+"""Names of both releases are read, with all their quirks; all else is refused."""
+
+from pathlib import Path
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -6,7 +10,7 @@ from bigearth_xr.archive.layout import S1Name, S2Name, parse_s1, parse_s2, recog
 from bigearth_xr.errors import ArchiveError
 
 
-def test_a_v1_name_keeps_its_date_but_not_its_time():
+def test_a_v1_name_keeps_its_date_but_not_its_time() -> None:
     # Hours without a leading zero and seconds past 59 are in the real archive.
     for name, date in [
         ("S2A_MSIL2A_20170613T101031_0_45", "2017-06-13"),
@@ -19,7 +23,7 @@ def test_a_v1_name_keeps_its_date_but_not_its_time():
         assert (parsed.time, parsed.tile) == (None, None)
 
 
-def test_a_v2_name_says_all():
+def test_a_v2_name_says_all() -> None:
     assert parse_s2("S2B_MSIL2A_20180525T094029_N9999_R036_T35VNK_05_83") == S2Name(
         name="S2B_MSIL2A_20180525T094029_N9999_R036_T35VNK_05_83",
         release="v2",
@@ -32,7 +36,7 @@ def test_a_v2_name_says_all():
     )
 
 
-def test_a_radar_name_says_all():
+def test_a_radar_name_says_all() -> None:
     parsed = parse_s1("S1B_IW_GRDH_1SDV_20180524T154016_35VNK_5_83")
     assert parsed == S1Name(
         name="S1B_IW_GRDH_1SDV_20180524T154016_35VNK_5_83",
@@ -61,7 +65,7 @@ def test_a_radar_name_says_all():
         "S2A_MSIL2A_20170613T101031_N9999_R022_T99ZZZ_26_57",
     ],
 )
-def test_a_strange_optical_name_is_refused(name):
+def test_a_strange_optical_name_is_refused(name: str) -> None:
     assert recognize(name) is None
     with pytest.raises(ArchiveError, match="is no Sentinel-2 patch name; expected S2A_MSIL2A_"):
         parse_s2(name)
@@ -76,13 +80,13 @@ def test_a_strange_optical_name_is_refused(name):
         "S1A_IW_GRDH_1SDV_20170613T165043_33UIP_61_39",
     ],
 )
-def test_a_strange_radar_name_is_refused(name):
+def test_a_strange_radar_name_is_refused(name: str) -> None:
     assert recognize(name) is None
     with pytest.raises(ArchiveError, match="is no Sentinel-1 patch name; expected S1A_IW_GRDH"):
         parse_s1(name)
 
 
-def test_every_published_name_is_read_as_its_row_says(shared):
+def test_every_published_name_is_read_as_its_row_says(shared: Path) -> None:
     table = pq.read_table(shared / "data" / "v2" / "metadata.parquet").slice(0, 480_038)
     some = table.take(np.arange(0, table.num_rows, 37)).to_pylist()
     for row in some:
@@ -93,7 +97,7 @@ def test_every_published_name_is_read_as_its_row_says(shared):
         assert (v1.column, v1.row) == (v2.column, v2.row)
 
 
-def test_scene_folders_are_those_of_the_real_archive(shared):
+def test_scene_folders_are_those_of_the_real_archive(shared: Path) -> None:
     for folder in (shared / "data" / "v2" / "reconstructed").glob("*/*/*/"):
         name = recognize(folder.name)
         assert name is not None

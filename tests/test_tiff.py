@@ -1,5 +1,9 @@
+"""A GeoTIFF reads as in rasterio, or is refused: never with pixels it does not hold."""
+
 import struct
 import zlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,23 +18,23 @@ from bigearth_xr.bands import band
 from bigearth_xr.errors import PatchError
 from bigearth_xr.testing import encode_tiff, formula_pixels
 
-PLACE = {"epsg": 32633, "ulx": 331200, "uly": 5331600}
+PLACE: dict[str, Any] = {"epsg": 32633, "ulx": 331200, "uly": 5331600}
 PATCH = "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_26_57"
 
 
 @pytest.fixture(autouse=True)
-def _forget_headers(monkeypatch):
+def _forget_headers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiff, "_headers", {})
 
 
 @pytest.fixture(params=["B02", "B05", "B01", "VV", "deflated"])
-def data(request):
+def data(request: pytest.FixtureRequest) -> bytes:
     if request.param == "deflated":
         return encode_tiff(formula_pixels(PATCH, "B02"), **PLACE, is_deflated=True)
     return encode_tiff(formula_pixels(PATCH, request.param), **PLACE)
 
 
-def assert_reads_as_rasterio(data):
+def assert_reads_as_rasterio(data: bytes) -> None:
     raster = decode_tiff(data, where="patch")
     with rasterio.MemoryFile(data) as file, file.open() as oracle:
         expected = oracle.read(1)
@@ -41,19 +45,19 @@ def assert_reads_as_rasterio(data):
         assert raster.res_m == oracle.transform.a == -oracle.transform.e
 
 
-def test_a_file_reads_as_in_rasterio_whether_its_header_was_met_or_not(data):
+def test_a_file_reads_as_in_rasterio_whether_its_header_was_met_or_not(data: bytes) -> None:
     for _ in range(2):
         assert_reads_as_rasterio(data)
 
 
-def test_every_real_file_reads_as_in_rasterio(shared):
+def test_every_real_file_reads_as_in_rasterio(shared: Path) -> None:
     files = sorted((shared / "data").glob("v*/**/*.tif"))
     assert len(files) > 900
     for file in files:
         assert_reads_as_rasterio(file.read_bytes())
 
 
-def test_a_known_header_is_not_parsed_again(monkeypatch):
+def test_a_known_header_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = (np.full((120, 120), value, "uint16") for value in (1, 2))
     decode_tiff(encode_tiff(first, **PLACE), where="first")
     monkeypatch.setattr(tifffile, "TiffFile", None)
@@ -62,7 +66,7 @@ def test_a_known_header_is_not_parsed_again(monkeypatch):
     assert (raster.pixels == 2).all()
 
 
-def test_the_headers_of_a_damaged_disk_do_not_fill_the_memory():
+def test_the_headers_of_a_damaged_disk_do_not_fill_the_memory() -> None:
     for zone in range(1, 61):
         for column in (0, 1):
             data = bytearray(encode_tiff(np.zeros((20, 20), "uint16"), **PLACE | {"epsg": 32600 + zone}))
@@ -74,44 +78,44 @@ def test_the_headers_of_a_damaged_disk_do_not_fill_the_memory():
 
 @given(cut=st.floats(0, 1, exclude_max=True))
 @pytest.mark.parametrize("is_deflated", [False, True])
-def test_a_file_cut_anywhere_is_refused(cut, is_deflated):
+def test_a_file_cut_anywhere_is_refused(cut: float, is_deflated: bool) -> None:
     data = encode_tiff(formula_pixels(PATCH, "B05"), **PLACE, is_deflated=is_deflated)
     with pytest.raises(PatchError, match=r"^B05 .*; unpack the archive again, or remove the patch$"):
         decode_tiff(data[: int(cut * len(data))], where="B05 of the patch")
 
 
 @pytest.mark.parametrize("length", [1, 4, 8, 100, 160, 200, 260, 300])
-def test_a_file_cut_in_its_header_is_refused(data, length):
+def test_a_file_cut_in_its_header_is_refused(data: bytes, length: int) -> None:
     with pytest.raises(PatchError, match=r"^B05"):
         decode_tiff(data[:length], where="B05")
 
 
 @pytest.mark.parametrize("lost", [1, 2, 100])
-def test_a_file_cut_in_its_last_strip_says_how_much_is_lost(lost):
+def test_a_file_cut_in_its_last_strip_says_how_much_is_lost(lost: int) -> None:
     data = encode_tiff(formula_pixels(PATCH, "B02"), **PLACE)
     decode_tiff(data, where="B02")
     with pytest.raises(PatchError, match=f"B02 is cut short: it has {len(data) - lost:,} bytes of {len(data):,}"):
         decode_tiff(data[:-lost], where="B02")
 
 
-def test_an_empty_file_is_refused():
+def test_an_empty_file_is_refused() -> None:
     with pytest.raises(PatchError, match=r"B02 is empty; unpack the archive again"):
         decode_tiff(b"", where="B02")
 
 
-def test_what_is_no_tiff_is_refused():
+def test_what_is_no_tiff_is_refused() -> None:
     with pytest.raises(PatchError, match=r"B02 is no readable GeoTIFF \(.*\); unpack"):
         decode_tiff(b"<html>not found</html>", where="B02")
 
 
-def test_a_damaged_compressed_strip_is_refused():
+def test_a_damaged_compressed_strip_is_refused() -> None:
     data = bytearray(encode_tiff(formula_pixels(PATCH, "B02"), **PLACE, is_deflated=True))
     data[-200] ^= 255
     with pytest.raises(PatchError, match=r"map is no readable GeoTIFF"):
         decode_tiff(bytes(data), where="map")
 
 
-def test_a_compressed_strip_of_too_few_rows_is_refused():
+def test_a_compressed_strip_of_too_few_rows_is_refused() -> None:
     data = bytearray(encode_tiff(np.zeros((20, 20), "uint16"), **PLACE, is_deflated=True))
     start = data.index(zlib.compress(bytes(800), 6)[:2], 300)
     short = zlib.compress(bytes(400))
@@ -120,20 +124,20 @@ def test_a_compressed_strip_of_too_few_rows_is_refused():
         decode_tiff(bytes(data), where="map")
 
 
-def patched(tag, old, new):
+def patched(tag: int, old: bytes, new: bytes) -> bytes:
     """Encode a file and replace bytes of one entry of its header, found by its tag."""
     data = encode_tiff(np.zeros((60, 60), "uint16"), **PLACE)
     entry = data.index(struct.pack("<H", tag) + old)
     return data[:entry] + struct.pack("<H", tag) + new + data[entry + 2 + len(old) :]
 
 
-def test_strips_that_do_not_hold_the_pixels_are_refused():
+def test_strips_that_do_not_hold_the_pixels_are_refused() -> None:
     data = patched(279, struct.pack("<HII", 4, 1, 7200), struct.pack("<HII", 4, 1, 7198))
     with pytest.raises(PatchError, match="its strips hold 7,198 bytes, expected 7,200"):
         decode_tiff(data, where="B05")
 
 
-def test_a_missing_strip_is_refused():
+def test_a_missing_strip_is_refused() -> None:
     data = patched(278, struct.pack("<HII", 4, 1, 60), struct.pack("<HII", 4, 1, 20))
     with pytest.raises(PatchError, match="its header tells of 1 strips of pixels, expected 3"):
         decode_tiff(data, where="B05")
@@ -147,7 +151,7 @@ def test_a_missing_strip_is_refused():
         (34735, 3, 32, r"coordinate reference system \(tag GeoKeyDirectory\)"),
     ],
 )
-def test_a_file_without_its_place_is_refused(tag, kind, count, name):
+def test_a_file_without_its_place_is_refused(tag: int, kind: int, count: int, name: str) -> None:
     entry = struct.pack("<HI", kind, count)
     data = patched(tag, entry, entry)
     # A private tag in its place.
@@ -156,7 +160,7 @@ def test_a_file_without_its_place_is_refused(tag, kind, count, name):
         decode_tiff(data, where="B05")
 
 
-def test_a_file_without_a_utm_zone_is_refused():
+def test_a_file_without_a_utm_zone_is_refused() -> None:
     data = encode_tiff(np.zeros((60, 60), "uint16"), **PLACE)
     key = struct.pack("<4H", 3072, 0, 1, 32633)
     assert key in data
@@ -164,13 +168,13 @@ def test_a_file_without_a_utm_zone_is_refused():
         decode_tiff(data.replace(key, struct.pack("<4H", 3073, 0, 1, 32633)), where="B05")
 
 
-def test_pixels_that_are_no_squares_are_refused():
+def test_pixels_that_are_no_squares_are_refused() -> None:
     data = encode_tiff(np.zeros((60, 60), "uint16"), **PLACE)
     with pytest.raises(PatchError, match=r"pixels are 20\.0 m × 10\.0 m, expected squares"):
         decode_tiff(data.replace(struct.pack("<2d", 20, 20), struct.pack("<2d", 20, 10)), where="B05")
 
 
-def test_infinite_and_missing_backscatter_is_kept_as_it_is():
+def test_infinite_and_missing_backscatter_is_kept_as_it_is() -> None:
     pixels = formula_pixels(PATCH, "VV").copy()
     pixels[0, :3] = [-np.inf, np.nan, -0.0]
     for _ in range(2):
@@ -178,7 +182,7 @@ def test_infinite_and_missing_backscatter_is_kept_as_it_is():
         assert raster.pixels.tobytes() == pixels.tobytes()
 
 
-def test_big_endian_files_read_as_native():
+def test_big_endian_files_read_as_native() -> None:
     with rasterio.MemoryFile() as file:
         with file.open(
             driver="GTiff", width=120, height=120, count=1, dtype="uint16", crs="EPSG:32633",
@@ -201,7 +205,7 @@ def test_big_endian_files_read_as_native():
         ({"ulx": 331210.0}, r"upper left corner is \(331210\.0, 5331600\), expected \(331200, 53316"),
     ],
 )
-def test_a_raster_of_something_else_is_refused(change, message):
-    found = {"pixels": np.zeros((120, 120), "uint16"), "res_m": 10.0, **PLACE} | change
+def test_a_raster_of_something_else_is_refused(change: dict[str, Any], message: str) -> None:
+    found: dict[str, Any] = {"pixels": np.zeros((120, 120), "uint16"), "res_m": 10.0, **PLACE} | change
     with pytest.raises(PatchError, match=f"^patch: {message}"):
         check_raster(Raster(**found), band=band("B02"), **PLACE, where="patch")

@@ -74,21 +74,26 @@ def _named_by_json(source: PixelSource, found: Scan, taken: set[str]) -> Iterato
 
 def _alone_at_place(source: PixelSource, found: Scan, pairs: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Match halves that have one candidate each: same place, at most six days apart."""
-    taken = set(pairs.values())
-    radar = defaultdict(list)
-    for one in map(parse_s1, found.s1.keys() - taken):
-        radar[one.column, one.row].append(one)
+    radar: dict[tuple[str, int, int], list[S1Name]] = defaultdict(list)
+    for s1 in map(parse_s1, found.s1.keys() - set(pairs.values())):
+        radar[s1.tile, s1.column, s1.row].append(s1)
+    tiles = {tile for tile, _, _ in radar}
     candidates = {
-        s2: [one.name for one in radar[s2.column, s2.row] if _is_near(source, found, s2, one)]
+        s2.name: [
+            s1.name
+            for tile in ([s2.tile] if s2.tile else tiles)
+            for s1 in radar.get((tile, s2.column, s2.row), ())
+            if _may_pair(source, found, s2, s1)
+        ]
         for s2 in map(parse_s2, found.s2.keys() - pairs.keys())
     }
     wanted = Counter(s1 for names in candidates.values() for s1 in names)
-    for s2, names in candidates.items():
+    for s2_name, names in candidates.items():
         if len(names) == 1 and wanted[names[0]] == 1:
-            yield s2.name, names[0]
+            yield s2_name, names[0]
 
 
-def _is_near(source: PixelSource, found: Scan, s2: S2Name, s1: S1Name) -> bool:
+def _may_pair(source: PixelSource, found: Scan, s2: S2Name, s1: S1Name) -> bool:
     """Tell whether two halves of one column and row may be a pair."""
     if abs(s2.date - s1.date) > _MOST_DAYS_APART:
         return False

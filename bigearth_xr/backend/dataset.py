@@ -5,13 +5,15 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, get_args
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from xarray.core import indexing
+from xarray.indexes import PandasIndex
 
 from bigearth_xr import bands as band_facts
 from bigearth_xr import releases
 from bigearth_xr.backend.columns import StoredColumn
-from bigearth_xr.backend.pixels import SIZE_10M, Rows, StoredPixels
+from bigearth_xr.backend.pixels import SIZE_10M, Rows, StoredPixels, row_numbers
 from bigearth_xr.errors import LabelError, SelectionError
 from bigearth_xr.labels import Nomenclature, label_names
 from bigearth_xr.ops.resample import Resampling
@@ -66,7 +68,7 @@ def build_dataset(store: Store, *, resampling: Resampling, nomenclature: Nomencl
     variables["labels"] = _labels(store, rows, nomenclature, dim="label")
     coordinates["label"] = np.array(label_names(nomenclature), dtype=object)
     attributes = _attributes(store, resampling=resampling, nomenclature=nomenclature)
-    return xr.Dataset(variables, coords=coordinates, attrs=attributes)
+    return _indexed(store, rows, xr.Dataset(variables, coords=coordinates, attrs=attributes))
 
 
 def build_groups(store: Store, *, states: States) -> dict[str, xr.Dataset]:
@@ -93,7 +95,7 @@ def build_groups(store: Store, *, states: States) -> dict[str, xr.Dataset]:
         dim = f"label_{nomenclature}"
         variables[f"labels_{nomenclature}"] = _labels(store, rows, nomenclature, dim=dim)
         coordinates[dim] = np.array(label_names(nomenclature), dtype=object)
-    return {"/": xr.Dataset(variables, coords=coordinates, attrs=_attributes(store))}
+    return {"/": _indexed(store, rows, xr.Dataset(variables, coords=coordinates, attrs=_attributes(store)))}
 
 
 def band_coordinates(bands: Iterable[str], dim: str) -> dict[str, Any]:
@@ -146,26 +148,32 @@ def _nomenclatures(store: Store) -> list[Nomenclature]:
     return [nomenclature for nomenclature in both if f"labels_{nomenclature}" in store.columns]
 
 
-def _patch_coordinates(store: Store, rows: Rows, states: States) -> dict[str, xr.Variable]:
-    """Everything known of a patch: its id is read now, for the index; the rest on demand."""
-    coordinates = {
-        column.name: _lazy(("patch",), StoredColumn(store, column, rows), _column_attributes(column))
-        for column in schema.COLUMNS
-        if column.name != "patch"
-    }
+def _indexed(store: Store, rows: Rows, dataset: xr.Dataset) -> xr.Dataset:
+    """Give a Dataset the index of its patches; the index is made here, as xarray would convert 590,326 ids twice."""
     patch = read_column(store, "patch")
-    coordinates["patch"] = xr.Variable("patch", patch if isinstance(rows, range) else patch[rows])
-    coordinates["row"] = xr.Variable("patch", np.asarray(rows), {"long_name": "row in the store and its table"})
-    for name in ("has_labels", "has_reference_map"):
-        if name in store.columns:
-            column = Column(name=name, kind="number", dtype="bool", long_name=name.replace("_", " "))
-            coordinates[name] = _lazy(("patch",), StoredColumn(store, column, rows), _column_attributes(column))
-    coordinates["listed"] = _lazy(
-        ("patch",), StoredColumn(store, schema.LISTED, rows), _column_attributes(schema.LISTED)
-    )
+    kept = patch if isinstance(rows, range) else patch[rows]
+    index = PandasIndex(pd.Index(kept, dtype=object), "patch", coord_dtype=np.dtype(object))
+    return dataset.assign_coords(xr.Coordinates.from_xindex(index))
+
+
+def _patch_coordinates(store: Store, rows: Rows, states: States) -> dict[str, xr.Variable]:
+    """Everything known of a patch but its id, each read when it is used."""
+    columns = [column for column in schema.COLUMNS if column.name != "patch"]
+    columns += [
+        Column(name=name, kind="number", dtype="bool", long_name=f"whether the patch {name.replace('_', ' ')}")
+        for name in ("has_labels", "has_reference_map")
+        if name in store.columns
+    ]
     if states == "all":
-        state = np.asarray(schema.STATES, dtype=object)[read_state(store)]
-        coordinates["state"] = xr.Variable("patch", state, {"long_name": "whether the pixels are in the store"})
+        columns.append(
+            Column(name="state", kind="code", dtype="uint8", long_name="whether the pixels are in the store")
+        )
+    named = {column.name: column for column in columns} | {"listed": schema.LISTED}
+    coordinates = {
+        name: _lazy(("patch",), StoredColumn(store, column, rows), _column_attributes(column))
+        for name, column in named.items()
+    }
+    coordinates["row"] = xr.Variable("patch", row_numbers(rows), {"long_name": "row in the store and its table"})
     return coordinates
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
-from bigearth_xr.backend.pixels import StoredPixels
+from bigearth_xr.backend.pixels import StoredPixels, row_numbers
 
 __all__ = ["own_pixels", "own_rows"]
 
@@ -39,7 +39,7 @@ def own_rows(variable: xr.Variable | xr.DataArray) -> tuple[Any, Any, tuple[str,
     True
     """
     pixels = own_pixels(variable)
-    return None if pixels is None else (pixels.store, np.asarray(pixels.rows), pixels.bands)
+    return None if pixels is None else (pixels.store, row_numbers(pixels.rows), pixels.bands)
 
 
 def own_pixels(variable: xr.Variable | xr.DataArray) -> StoredPixels | None:

@@ -15,7 +15,7 @@ from bigearth_xr.ops.resample import Resampling, upsample
 from bigearth_xr.store.read import Store, read_patches
 from bigearth_xr.store.schema import PixelArray
 
-__all__ = ["Rows", "StoredPixels"]
+__all__ = ["Rows", "StoredPixels", "row_numbers"]
 
 SIZE_10M = 120
 
@@ -65,7 +65,7 @@ class StoredPixels(BackendArray):
 
     def read(self, key: tuple[Any, ...]) -> NDArray[Any]:
         """Read by an orthogonal key of one integer, slice or integer array an axis: each patch once."""
-        rows = np.asarray(self.rows)[key[0]]
+        rows = row_numbers(self.rows)[key[0]]
         band_key = key[1] if self.bands else slice(None)
         wanted = np.arange(max(1, len(self.bands)))[band_key]
         pixels = self._gather(np.atleast_1d(rows), np.atleast_1d(wanted))
@@ -78,7 +78,7 @@ class StoredPixels(BackendArray):
 
     def narrow(self, rows: Any = slice(None), bands: Any = slice(None)) -> "StoredPixels":
         """Keep some patches and bands, by slice, or integer or boolean array; reads nothing."""
-        kept_rows = self.rows[rows] if isinstance(rows, slice) else np.asarray(self.rows)[rows]
+        kept_rows = self.rows[rows] if isinstance(rows, slice) else row_numbers(self.rows)[rows]
         kept_bands = tuple(np.asarray(self.bands, dtype=object)[bands]) if self.bands else ()
         return replace(self, rows=kept_rows, bands=kept_bands)
 
@@ -109,6 +109,17 @@ class StoredPixels(BackendArray):
         if factor == 1 or self.resampling is None:
             return native
         return upsample(native, factor, self.resampling)
+
+
+def row_numbers(rows: Rows) -> NDArray[np.intp]:
+    """Rows as an array; a range is not gone through in Python, which would take 30 ms for 590,326.
+
+    Examples
+    --------
+    >>> row_numbers(range(2, 5))
+    array([2, 3, 4])
+    """
+    return np.arange(rows.start, rows.stop, rows.step) if isinstance(rows, range) else rows
 
 
 def _places(bands: Sequence[str], among: Sequence[str]) -> list[int]:

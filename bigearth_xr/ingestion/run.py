@@ -2,14 +2,12 @@
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from concurrent.futures import as_completed
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_xr.errors import BigEarthError
+from bigearth_xr.errors import StoreError
 from bigearth_xr.ingestion.plan import Plan
 from bigearth_xr.ingestion.progress import Progress
 from bigearth_xr.ingestion.report import IngestReport
@@ -19,6 +17,9 @@ from bigearth_xr.store.read import read_column, read_state
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STORED
 
 __all__ = ["run_plan"]
+
+WORTH_PROCESSES = 256
+"""Patches below which starting processes takes longer than the work."""
 
 
 def run_plan(plan: Plan, *, workers: int, progress: Progress) -> IngestReport:
@@ -47,25 +48,29 @@ def run_plan(plan: Plan, *, workers: int, progress: Progress) -> IngestReport:
 
 
 def _results(plan: Plan, workers: int, progress: Progress) -> Iterator[ShardResult]:
-    """Write shards here if there is one only, else in processes of their own; in any order."""
-    advance = progress.steps("patches", sum(len(job.patches) for job in plan.jobs))
+    """Write shards here if there is little to do, else in processes of their own; in any order."""
+    patches = sum(len(job.patches) for job in plan.jobs)
+    advance = progress.steps("patches", patches)
     processes = min(workers, len(plan.jobs), os.cpu_count() or 1)
-    if processes <= 1:
+    if processes <= 1 or patches < WORTH_PROCESSES:
         yield from (write_shard(job, advance) for job in plan.jobs)
         return
-    # Spawned, not forked: the caller may have threads (Dask, tensorstore) that a fork would tear apart.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    # loky starts fresh interpreters that do not import the caller's script: no `if __name__ == "__main__"` is needed,
+    # and threads that the caller has (Dask, tensorstore) are not torn apart by a fork.
+    from loky import ProcessPoolExecutor
+    from loky.process_executor import BrokenProcessPool
+
+    with ProcessPoolExecutor(processes) as pool:
         running = [pool.submit(write_shard, job) for job in plan.jobs]
         try:
             for done in as_completed(running):
                 result = done.result()
                 advance(len(result.states))
                 yield result
-        except BrokenProcessPool:
-            raise BigEarthError(
-                "a worker process died; what it had finished is stored, so ingest again to continue. In a script, "
-                "call ingest below `if __name__ == '__main__':`, or with workers=1; with little memory, with fewer "
-                "workers"
+        except BrokenProcessPool as error:
+            raise StoreError(
+                f"{plan.store.path}: a worker process died ({error}); what was finished is stored, so call ingest "
+                "again to continue, with fewer workers if memory ran out"
             ) from None
 
 

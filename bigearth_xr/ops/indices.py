@@ -27,9 +27,9 @@ def normalized_difference(a: Array, b: Array) -> Array:
     """
     xp = array_namespace(a, b)
     # Widen first: uint16 wraps around below zero.
-    a, b = a.astype(xp.float32), b.astype(xp.float32)
-    total = a + b
-    contrast: Array = (a - b) / xp.where(total > 0, total, xp.nan)
+    wide_a, wide_b = a.astype(xp.float32), b.astype(xp.float32)
+    total = wide_a + wide_b
+    contrast: Array = (wide_a - wide_b) / xp.where(total > 0, total, xp.nan)
     return contrast
 
 
@@ -55,6 +55,6 @@ def radar_ratio_db(vv: Array, vh: Array) -> Array:
     """
     xp = array_namespace(vv, vh)
     # Without an infinity to subtract from an infinity, NumPy has nothing to warn of.
-    vv, vh = (xp.where(xp.isfinite(band), band, xp.nan) for band in (vv, vh))
-    ratio_db: Array = vv - vh
+    known_vv, known_vh = (xp.where(xp.isfinite(band), band, xp.nan) for band in (vv, vh))
+    ratio_db: Array = known_vv - known_vh
     return ratio_db

@@ -14,12 +14,13 @@ from bigearth_xr.tiles import TILE_SIDE_M, tile_origin
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["CELL_PATCHES", "Density", "count_by_country", "density_of", "tile_outlines"]
+__all__ = ["CELL_SIDE_M", "Density", "count_by_country", "density_of", "tile_outlines"]
 
 CELL_PATCHES = 7
 """Patches along one side of a square; 91 along a tile make 13 squares exactly."""
 
 CELL_SIDE_M = CELL_PATCHES * PATCH_SIDE_M
+"""Side of a square on the ground, metres."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,8 +47,7 @@ def density_of(listed: "pa.Table") -> Density:
     encoded = listed["tile"].combine_chunks().dictionary_encode()
     origins = [tile_origin(tile) for tile in encoded.dictionary.to_pylist()]
     tile, column, row = (
-        np.asarray(array, np.int64)
-        for array in (encoded.indices, listed["column"], listed["tile_row"])
+        np.asarray(array, np.int64) for array in (encoded.indices, listed["column"], listed["tile_row"])
     )
     # One number per square: np.unique over rows of an array is many times slower.
     square = (tile * 100 + column // CELL_PATCHES) * 100 + row // CELL_PATCHES
@@ -76,10 +76,7 @@ def tile_outlines(tiles: Iterable[str]) -> dict[str, NDArray[np.float64]]:
     (4, 2)
     """
     origins = (tile_origin(tile) for tile in tiles)
-    return {
-        origin.tile: _project_squares(origin.epsg, origin.ulx, origin.uly, TILE_SIDE_M)[0]
-        for origin in origins
-    }
+    return {origin.tile: _project_squares(origin.epsg, origin.ulx, origin.uly, TILE_SIDE_M)[0] for origin in origins}
 
 
 def count_by_country(listed: "pa.Table") -> dict[str, dict[str, int]]:

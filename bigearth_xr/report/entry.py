@@ -66,15 +66,9 @@ def read_entries(ds: xr.Dataset) -> tuple[Entry, ...]:
     >>> read_entries(xr.Dataset(coords={"patch": ["a"], "tile": ("patch", ["33UUP"])}))[0].tile
     '33UUP'
     """
-    columns = {
-        str(name): coordinate.values
-        for name, coordinate in ds.coords.items()
-        if coordinate.dims == ("patch",)
-    }
+    columns = {str(name): coordinate.values for name, coordinate in ds.coords.items() if coordinate.dims == ("patch",)}
     rows = ({name: column[i] for name, column in columns.items()} for i in range(ds.sizes["patch"]))
-    return tuple(
-        _entry(row, labels) for row, labels in zip(rows, _labels(ds, columns), strict=True)
-    )
+    return tuple(_entry(row, labels) for row, labels in zip(rows, _labels(ds, columns), strict=True))
 
 
 def has_value(text: object) -> bool:
@@ -121,8 +115,7 @@ def _labels(ds: xr.Dataset, columns: dict[str, Any]) -> list[tuple[str, ...] | N
     marks = ds["labels"].transpose("patch", "label").values
     known = columns.get("has_labels", np.ones(patches, np.bool_))
     return [
-        tuple(names[mark].tolist()) if mark.any() or there else None
-        for mark, there in zip(marks, known, strict=True)
+        tuple(names[mark].tolist()) if mark.any() or there else None for mark, there in zip(marks, known, strict=True)
     ]
 
 
@@ -138,4 +131,4 @@ def _degrees(lat: float, lon: float) -> str:
     if not np.isfinite([lat, lon]).all():
         return ""
     north, east = "NS"[lat < 0], "EW"[lon < 0]
-    return f"{abs(lat):.2f}° {north}, {abs(lon):.2f}° {east}"
+    return f"{abs(lat):.2f}°\N{NO-BREAK SPACE}{north}, {abs(lon):.2f}°\N{NO-BREAK SPACE}{east}"

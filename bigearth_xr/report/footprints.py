@@ -2,18 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_xr.report.density import Density, density_of, tile_outlines
+from bigearth_xr.report.density import CELL_SIDE_M, Density, tile_outlines
 from bigearth_xr.report.entry import Entry
 from bigearth_xr.report.markup import Markup, element, join
 from bigearth_xr.report.projection import EUROPE, Frame, graticule, project
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 __all__ = ["MOST_POINTS", "draw_map", "shade_legend"]
 
@@ -28,7 +24,7 @@ _LETTER_WIDTH, _LINE_HEIGHT, _GAP = 7.4, 15.0, 6.0
 def draw_map(
     entries: Sequence[Entry],
     *,
-    listed: "pa.Table | None" = None,
+    density: Density | None = None,
     countries: Mapping[str, Iterable[str]],
     cards: Mapping[str, str],
 ) -> Markup:
@@ -38,8 +34,8 @@ def draw_map(
     ----------
     entries
         Opened patches, at most `MOST_POINTS`.
-    listed
-        Patches of the whole release, for context.
+    density
+        How many patches the whole release lists where, for context.
     countries
         Tiles by country, whose names are written beside them.
     cards
@@ -64,7 +60,7 @@ def draw_map(
         "svg",
         element("title", "Map of Europe with the patches"),
         _draw_graticule(frame),
-        _draw_density(frame, density_of(listed)) if listed is not None else "",
+        _draw_density(frame, density) if density is not None else "",
         element("path", d=_path(outlines.values()), class_="tiles"),
         join(_draw_names(frame, outlines, countries)),
         join(_draw_points(frame, entries, cards)),
@@ -74,22 +70,21 @@ def draw_map(
     )
 
 
-def shade_legend(listed: "pa.Table") -> Markup:
+def shade_legend(density: Density) -> Markup:
     """Explain the shades: how many patches a square holds.
 
     Examples
     --------
-    >>> import pyarrow as pa
-    >>> table = pa.table({"tile": ["33UUP"] * 2, "column": [26, 27], "tile_row": [57, 57]})
-    >>> "≤ 2" in shade_legend(table)
+    >>> "≤ 196" in shade_legend(Density(corners=np.zeros((1, 4, 2)), patches=np.array([196])))
     True
     """
-    bounds = _shade_bounds(density_of(listed))
+    bounds = _shade_bounds(density)
     shades = (
-        element("span", element("i", class_=f"shade shade-{shade}"), f"≤ {bound}")
-        for shade, bound in enumerate(bounds)
+        element("span", element("i", class_=f"shade shade-{shade}"), f"≤ {bound}") for shade, bound in enumerate(bounds)
     )
-    return element("p", "Listed patches per 8.4 km square ", *shades, class_="legend")
+    return element(
+        "p", element("b", f"Listed patches in a square of {CELL_SIDE_M / 1000:g} km"), *shades, class_="legend"
+    )
 
 
 def _draw_graticule(frame: Frame) -> Markup:
@@ -109,10 +104,7 @@ def _draw_density(frame: Frame, density: Density) -> Markup:
     """Shade the squares, one path for each shade."""
     shades = np.searchsorted(_shade_bounds(density), density.patches)
     corners = frame.place(density.corners)
-    paths = (
-        element("path", d=_path(corners[shades == shade]), class_=f"shade-{shade}")
-        for shade in range(_SHADES)
-    )
+    paths = (element("path", d=_path(corners[shades == shade]), class_=f"shade-{shade}") for shade in range(_SHADES))
     return element("g", *paths)
 
 
@@ -122,16 +114,14 @@ def _shade_bounds(density: Density) -> list[int]:
     return [-(-most * step // _SHADES) for step in range(1, _SHADES + 1)]
 
 
-def _draw_points(
-    frame: Frame, entries: Iterable[Entry], cards: Mapping[str, str]
-) -> Iterator[Markup]:
+def _draw_points(frame: Frame, entries: Iterable[Entry], cards: Mapping[str, str]) -> Iterator[Markup]:
     """Mark opened patches; hovering tells which, a click leads to its picture."""
     for entry in entries:
         x, y = frame.place(project(4326, entry.lon, entry.lat))
         if np.isfinite([x, y]).all():
             lines = [entry.patch, entry.place, entry.s2_time, ", ".join(entry.labels or ())]
             told = element("title", "\n".join(filter(None, lines)))
-            point = element("circle", told, cx=float(x), cy=float(y), r=4.5, class_="patch")
+            point = element("circle", told, cx=float(x), cy=float(y), r=4, class_="patch")
             card = cards.get(entry.patch)
             yield element("a", point, href=f"#{card}") if card else point
 
@@ -165,7 +155,7 @@ def _draw_names(
         free = [
             side
             for side in sides
-            if 0 <= side.left and side.right <= width and 0 <= side.top and side.bottom <= height
+            if side.left >= 0 and side.right <= width and side.top >= 0 and side.bottom <= height
             and not any(side.meets(box) for box in taken)
         ]  # fmt: skip
         chosen = (free or sides)[0]
@@ -201,6 +191,4 @@ def _box_around(shapes: Sequence[NDArray[np.float64]]) -> _Box:
 
 def _path(shapes: Iterable[NDArray[np.float64]]) -> str:
     """Write closed shapes as path data, to a tenth of a unit."""
-    return "".join(
-        "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in shape.tolist()) + "Z" for shape in shapes
-    )
+    return "".join("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in shape.tolist()) + "Z" for shape in shapes)

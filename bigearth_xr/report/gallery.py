@@ -65,7 +65,7 @@ def draw_gallery(ds: xr.Dataset) -> Markup:
             _map_legend(set().union(*(card.codes for card in cards))),
             element(
                 "div",
-                *(_draw_card(entry, card) for entry, card in zip(entries, cards, strict=True)),
+                *map(_draw_card, range(len(cards)), entries, cards),
                 class_=f"gallery of-{len(drawn)}",
             ),
         ]
@@ -142,8 +142,35 @@ def _map_legend(codes: Iterable[int]) -> Markup:
     return element("details", summary, element("ul", *classes, class_="chips"), class_="notes")
 
 
-def _draw_card(entry: Entry, card: _Card) -> Markup:
+def _draw_card(place: int, entry: Entry, card: _Card) -> Markup:
     """Put the pictures and words of a patch together."""
+    times = (("Sentinel-2", entry.s2_time), ("Sentinel-1", entry.s1_time))
+    facts = (*times, ("Split", entry.split), ("Season", entry.season))
+    return element(
+        "article",
+        _draw_pictures(entry.patch, card.pictures),
+        element("h3", entry.place or "Place not known"),
+        element("p", entry.patch, class_="id"),
+        _draw_labels(entry),
+        element(
+            "dl",
+            *(element("div", element("dt", name), element("dd", told)) for name, told in facts if told),
+            class_="facts",
+        ),
+        class_="card",
+        id=card_id(place),
+    )
+
+
+def _draw_labels(entry: Entry) -> Markup:
+    """List the classes of a patch, and what else to know before using it."""
+    flags = (element("li", flag, class_="flag") for flag in entry.flags)
+    if entry.labels:
+        labels = [element("li", swatch(label), label) for label in entry.labels]
+    else:
+        told = "Labels not known" if entry.labels is None else "None of the classes"
+        labels = [element("li", told, class_="none")]
+    return element("ul", *labels, *flags, class_="chips")
 
 
 def _draw_pictures(patch: str, pictures: Mapping[str, Picture]) -> Markup:

@@ -60,9 +60,7 @@ def join(parts: Iterable[str]) -> Markup:
     >>> join(["1 & ", element("b", "2")])
     '1 &amp; <b>2</b>'
     """
-    return Markup(
-        "".join(part if isinstance(part, Markup) else escape(part) for part in parts)
-    )
+    return Markup("".join(part if isinstance(part, Markup) else escape(part) for part in parts))
 
 
 def _text(value: object) -> str:

@@ -60,9 +60,7 @@ def spread_out(ds: xr.Dataset, count: int) -> xr.Dataset:
     return ds.isel(patch=np.linspace(0, patches - 1, count).round().astype(np.intp))
 
 
-def read_chunks(
-    ds: xr.Dataset, bands: Iterable[str], *, reference_map: bool = False
-) -> Iterator[PixelChunk]:
+def read_chunks(ds: xr.Dataset, bands: Iterable[str], *, reference_map: bool = False) -> Iterator[PixelChunk]:
     """Read bands of all patches, chunk by chunk; only one chunk is held at a time.
 
     Parameters

@@ -108,14 +108,12 @@ def graticule(frame: Frame, step_deg: int = 10) -> Iterator[Degree]:
         yield from _inside(frame, _name(degree, "NS"), parallel, is_meridian=False)
 
 
-def _inside(
-    frame: Frame, name: str, ground: NDArray[np.float64], *, is_meridian: bool
-) -> Iterator[Degree]:
+def _inside(frame: Frame, name: str, ground: NDArray[np.float64], *, is_meridian: bool) -> Iterator[Degree]:
     """Keep the part of a line that lies in the frame, if there is one."""
     line = frame.place(ground)
     within = ((line >= 0) & (line <= frame.size)).all(axis=-1)
     if within.any():
-        first, last = within.nonzero()[0][[0, -1]]
+        first, last = np.flatnonzero(within)[[0, -1]]
         # One point more at both ends: the frame cuts the line, not the line the frame.
         part = line[max(first - 1, 0) : last + 2]
         yield Degree(name=name, is_meridian=is_meridian, line=part)

@@ -138,9 +138,7 @@ def _median(pixels: NDArray[np.generic]) -> float:
     return float(np.median(finite)) if finite.size else np.nan
 
 
-def _spreads(
-    measured: Mapping[str, NDArray[np.float64]], bearers: NDArray[np.bool_]
-) -> Iterator[tuple[str, Spread]]:
+def _spreads(measured: Mapping[str, NDArray[np.float64]], bearers: NDArray[np.bool_]) -> Iterator[tuple[str, Spread]]:
     """Gather the numbers of some patches, where there are any."""
     for name, values in measured.items():
         finite = values[bearers & np.isfinite(values)]

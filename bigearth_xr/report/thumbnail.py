@@ -26,21 +26,24 @@ SAR_BANDS = ("VV", "VH")
 """The polarizations that the radar picture is made of."""
 
 _PERCENTILES = (1.0, 99.0)
+_GAMMA = 0.75
+"""Exponent of brightness: fields stay fields, and forest is not black beside them."""
+
 _NARROWEST = 600
 """Digital numbers between black and white at least: without it calm water is all noise."""
 
-_SAR_RANGES_DB = {"VV": (-20.0, 0.0), "VH": (-26.0, -6.0), "VV − VH": (2.0, 14.0)}
+_SAR_RANGES_DB = {"VV": (-20.0, 0.0), "VH": (-28.0, -6.0), "VV − VH": (-2.0, 24.0)}
 """Backscatter shown as black and as white, by channel: red, green, blue."""
 
 RGB_STRETCH = (
     f"red, green, blue = {', '.join(RGB_BANDS)}; per patch, percentile {_PERCENTILES[0]:g} to "
-    f"{_PERCENTILES[1]:g} of the three bands together, at least {_NARROWEST / 10_000:g} of reflectance"
+    f"{_PERCENTILES[1]:g} of the three bands together, at least {_NARROWEST / 10_000:g} of reflectance, "
+    f"gamma {_GAMMA:g}"
 )
 """How the optical picture is stretched, for a reader."""
 
 SAR_STRETCH = "red, green, blue = " + ", ".join(
-    f"{name} from {low:g} to {high:g} dB".replace("-", "−")
-    for name, (low, high) in _SAR_RANGES_DB.items()
+    f"{name} from {low:g} to {high:g} dB".replace("-", "−") for name, (low, high) in _SAR_RANGES_DB.items()
 )
 """How the radar picture is stretched, for a reader; the same for every patch."""
 
@@ -68,7 +71,8 @@ def color_optical(bands: Iterable[NDArray[np.generic]]) -> Picture:
     pixels = np.stack([np.asarray(band, np.float32) for band in bands], axis=-1)
     finite = pixels[np.isfinite(pixels)]
     low, high = np.percentile(finite, _PERCENTILES) if finite.size else (0.0, 0.0)
-    return _bytes((pixels - low) / max(high - low, _NARROWEST))
+    brightness = (pixels - low) / max(high - low, _NARROWEST)
+    return _bytes(brightness.clip(0, 1) ** _GAMMA)
 
 
 def color_radar(vv: NDArray[np.generic], vh: NDArray[np.generic]) -> Picture:
@@ -142,14 +146,13 @@ def png_uri(picture: Picture) -> str:
 def _bytes(brightness: NDArray[np.floating]) -> Picture:
     """Turn 0 to 1 into 0 to 255; what lies beyond is cut off, what is unknown is black."""
     clipped = np.nan_to_num(brightness, nan=0.0, posinf=1.0, neginf=0.0).clip(0, 1)
-    return (clipped * 255).round().astype(np.uint8)
+    picture: Picture = (clipped * 255).round().astype(np.uint8)
+    return picture
 
 
 def _corine() -> Picture:
     """Tabulate the colour of every code that 16 bits can hold."""
-    colors: Mapping[int, tuple[int, int, int]] = {
-        int(one.clc_codes[0]): one.color for one in CLASSES_43
-    }
+    colors: Mapping[int, tuple[int, int, int]] = {int(one.clc_codes[0]): one.color for one in CLASSES_43}
     table = np.zeros((2**16, 4), np.uint8)
     for code, color in colors.items():
         table[code] = (*color, 255)

@@ -182,9 +182,13 @@ def _read_names(folder: Path, name: str) -> pa.Array:
     """The Sentinel-2 names of a list: one column, or the first of the official two."""
     import pyarrow.csv
 
-    path = _required(folder, name)
-    table = pyarrow.csv.read_csv(path, read_options=pyarrow.csv.ReadOptions(autogenerate_column_names=True))
-    return table.column(0).combine_chunks()
+    with pa.input_stream(_required(folder, name)) as stream:
+        lines = stream.read()
+    # Arrow refuses a CSV without a line; a list may name nobody.
+    if not lines:
+        return pa.array([], pa.string())
+    options = pyarrow.csv.ReadOptions(autogenerate_column_names=True)
+    return pyarrow.csv.read_csv(pa.BufferReader(lines), options).column(0).combine_chunks()
 
 
 def _required(folder: Path, name: str) -> Path:

@@ -1,0 +1,127 @@
+"""The command line: ``bigearth demo | ingest | info | verify``.
+
+Exit codes: 0 all is well; 1 a patch, or a store, is not as it should be; 2 the command could not be carried out.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from bigearth_xr.errors import BigEarthError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="BigEarthNet as an array database: from the archive's GeoTIFFs to one store, opened lazily by xarray.",
+)
+
+terminal = Console(highlight=False, soft_wrap=True)
+
+Archive = Annotated[Path, typer.Argument(help="Folder of the unpacked archive, v1 or v2.")]
+StoreFolder = Annotated[Path, typer.Argument(help="Folder of the store, e.g. ben.zarr.")]
+
+
+def main() -> None:
+    """Run a command; what goes wrong is said in words, not shown as a traceback.
+
+    Examples
+    --------
+    Installed as ``bigearth``; ``bigearth --help`` lists the commands.
+
+    >>> main.__name__
+    'main'
+    """
+    try:
+        app()
+    except BigEarthError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/red] {escape(str(error))}")
+        sys.exit(2)
+
+
+@app.command()
+def ingest(
+    archive: Archive,
+    store: StoreFolder,
+    metadata: Annotated[
+        list[Path] | None,
+        typer.Option(help="Metadata parquet of v2 (twice for both), or folder of lists. Default: inside the archive."),
+    ] = None,
+    sensors: Annotated[str, typer.Option(help="Sensors to store, by comma.")] = "s1,s2",
+    bands: Annotated[str | None, typer.Option(help="Bands to store, by comma. Default: all of the sensors.")] = None,
+    rows: Annotated[str, typer.Option(help="'found', or 'listed' for a row for every listed pair too.")] = "found",
+    profile: Annotated[str | None, typer.Option(help="'fast' (raw) or 'compact' (compressed).")] = None,
+    workers: Annotated[int, typer.Option(help="Processes at most.")] = 8,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if any patch could not be stored.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write the account of every patch here, as JSON.")] = None,
+) -> None:
+    """Convert an archive of GeoTIFFs into a store, exactly; continues where an earlier run ended."""
+    from bigearth_xr.ingestion import ingest as run
+
+    done = run(
+        archive,
+        store,
+        metadata=metadata,
+        sensors=tuple(sensors.split(",")),  # type: ignore[arg-type]  # checked by ingest, which names the choices
+        bands=None if bands is None else bands.split(","),
+        rows=rows,  # type: ignore[arg-type]  # likewise
+        profile=profile,  # type: ignore[arg-type]  # likewise
+        workers=workers,
+    )
+    if report is not None:
+        done.write_json(report)
+    _print_failures(done.failures)
+    terminal.print(escape(done.summary()))
+    if strict and done.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def info(store: StoreFolder) -> None:
+    """Say what a store holds: release, counts, size, arrays."""
+    from bigearth_xr.store.account import describe
+
+    for name, text in describe(store).items():
+        terminal.print(f"[bold]{name:<8}[/bold] {escape(text)}")
+
+
+@app.command()
+def verify(store: StoreFolder) -> None:
+    """Check every checksum, index and column of a store; exit 1 if anything is wrong."""
+    from bigearth_xr.ingestion.progress import Progress
+    from bigearth_xr.store.checks import shard_count, verify
+    from bigearth_xr.store.read import open_store
+
+    opened = open_store(store)
+    with Progress() as progress:
+        report = verify(store, progress.steps("shards", shard_count(opened) * len(opened.arrays)))
+    _print_failures(report.failures)
+    terminal.print(escape(report.summary()))
+    if not report.sound:
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    archive: Annotated[Path | None, typer.Option(help="An archive. Default: six real pairs (extra 'sample').")] = None,
+    metadata: Annotated[list[Path] | None, typer.Option(help="As for ingest.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the store and the report.")] = Path("build/demo"),
+) -> None:
+    """Show the whole way on real patches: ingest, verify, open, select, compute, and a report to look at."""
+    from bigearth_xr.demo import run_demo
+
+    run_demo(archive, out, metadata=metadata)
+
+
+def _print_failures(failures: tuple[str, ...], most: int = 20) -> None:
+    """List what was wrong, up to a screenful; the report holds all."""
+    for failure in failures[:most]:
+        terminal.print(f"[yellow]-[/yellow] {escape(failure)}")
+    if len(failures) > most:
+        terminal.print(f"… and {len(failures) - most:,} more; --report FILE writes all")

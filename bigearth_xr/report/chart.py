@@ -1,0 +1,128 @@
+"""The chart: by label, how green its patches are and how they scatter radar."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bigearth_xr.report.gallery import swatch
+from bigearth_xr.report.markup import Markup, element, join
+from bigearth_xr.report.statistics import MEASURES, LabelStatistics, Measure, Spread
+
+__all__ = ["draw_chart"]
+
+_MOST_MARKS = 60
+"""Patches up to which each is drawn as a line of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Axis:
+    """The values that a column spans; places are per cent of its width."""
+
+    low: float
+    high: float
+    step: float
+
+    def place(self, value: float) -> float:
+        """Tell where a value is drawn, in per cent."""
+        return 100 * (value - self.low) / (self.high - self.low)
+
+    def ticks(self) -> Iterator[float]:
+        """List the round values of the axis."""
+        for count in range(round((self.high - self.low) / self.step) + 1):
+            yield self.low + count * self.step
+
+
+def draw_chart(statistics: Sequence[LabelStatistics]) -> Markup:
+    """Draw a row per label: the patches, their quartiles and their median.
+
+    Parameters
+    ----------
+    statistics
+        As `bigearth_xr.report.statistics.by_label` gives them.
+
+    Returns
+    -------
+    Markup
+        A table whose cells hold drawings; empty without statistics.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ndvi = {"NDVI": Spread(values=np.array([0.2, 0.4]))}
+    >>> chart = draw_chart([LabelStatistics(label="Pastures", patches=2, spreads=ndvi)])
+    >>> "0.30" in chart
+    True
+    """
+    axes = {
+        measure: _axis([one.spreads[measure.name] for one in statistics if measure.name in one.spreads])
+        for measure in MEASURES
+        if any(measure.name in one.spreads for one in statistics)
+    }
+    if not axes:
+        return Markup("")
+    heads = (_draw_head(measure, axis) for measure, axis in axes.items())
+    head = element("tr", element("th", "Label"), element("th", "Patches", class_="count"), *heads)
+    rows = (_draw_row(one, axes) for one in statistics)
+    return element("table", element("thead", head), element("tbody", *rows), class_="chart")
+
+
+def _axis(spreads: Sequence[Spread]) -> _Axis:
+    """Span all values with round numbers."""
+    low = min(float(spread.values[0]) for spread in spreads)
+    high = max(float(spread.values[-1]) for spread in spreads)
+    rough = max(high - low, 1e-6) / 4
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * times for times in (1, 2, 5, 10) if power * times >= rough)
+    low, high = math.floor(low / step) * step, math.ceil(high / step) * step
+    return _Axis(low=low, high=high if high > low else low + step, step=step)
+
+
+def _draw_head(measure: Measure, axis: _Axis) -> Markup:
+    """Name a measure above the numbers of its axis."""
+    units = "" if measure.units == "1" else f" ({measure.units})"
+    numbers = (
+        element("text", f"{tick:g}".replace("-", "−") if abs(tick) > 1e-9 else "0", x=f"{axis.place(tick):.2f}%", y=11)
+        for tick in (round(tick, 6) for tick in axis.ticks())
+    )
+    return element("th", measure.name, units, element("svg", *numbers, class_="axis"), title=measure.meaning)
+
+
+def _draw_row(one: LabelStatistics, axes: dict[Measure, _Axis]) -> Markup:
+    """Draw one label over all measures."""
+    cells = (_draw_cell(measure, axis, one.spreads.get(measure.name)) for measure, axis in axes.items())
+    name = element("th", swatch(one.label), element("span", one.label), scope="row")
+    return element("tr", name, element("td", f"{one.patches:,}", class_="count"), *cells)
+
+
+def _draw_cell(measure: Measure, axis: _Axis, spread: Spread | None) -> Markup:
+    """Draw patches as lines, the middle half of them as a bar, their median as a dot."""
+    if spread is None:
+        return element("td", "no finite pixel", class_="none")
+    digits = 2 if measure.units == "1" else 1
+    low, median, high = spread.quartiles
+    told = " to ".join(f"{value:.{digits}f}" for value in (low, high))
+    drawing = element(
+        "svg",
+        element("title", f"{measure.name}: median {median:.{digits}f}, middle half {told}"),
+        join(_line(axis.place(tick), 0, 22, "tick") for tick in axis.ticks()),
+        element("rect", x=f"{axis.place(low):.2f}%", y=7, width=f"{axis.place(high) - axis.place(low):.2f}%",
+                height=8, rx=4, class_="half"),
+        join(_marks(axis, spread)),
+        element("circle", cx=f"{axis.place(median):.2f}%", cy=11, r=4.5, class_="median"),
+        class_="strip", role="img",
+    )  # fmt: skip
+    number = f"{median:.{digits}f}".replace("-", "−")
+    return element("td", element("div", drawing, element("b", number), class_="measured"))
+
+
+def _marks(axis: _Axis, spread: Spread) -> Iterator[Markup]:
+    """Draw each patch, unless they are too many to tell apart."""
+    if len(spread.values) <= _MOST_MARKS:
+        for value in spread.values:
+            yield _line(axis.place(float(value)), 5, 17, "mark")
+
+
+def _line(place: float, top: int, bottom: int, kind: str) -> Markup:
+    """Draw an upright line at so many per cent."""
+    x = f"{place:.2f}%"
+    return element("line", x1=x, x2=x, y1=top, y2=bottom, class_=kind)

@@ -1,0 +1,61 @@
+"""Say what a store holds, from its metadata and coordinates alone."""
+
+import json
+from collections import Counter
+from os import PathLike
+from pathlib import Path
+
+from bigearth_xr.store import schema
+from bigearth_xr.store.read import Store, open_store, read_column, read_meanings, read_state
+
+__all__ = ["describe"]
+
+
+def describe(path: str | PathLike[str]) -> dict[str, str]:
+    """Describe a store in a few named lines.
+
+    Returns
+    -------
+    dict
+        Text by name, in reading order.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> describe(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))["rows"]
+    '3: 3 stored'
+    """
+    store = open_store(path)
+    attributes = json.loads((store.path / "zarr.json").read_bytes())["attributes"]
+    states = Counter(read_state(store).tolist())
+    return {
+        "store": f"{store.path} (format {schema.FORMAT_VERSION}, profile {store.profile})",
+        "release": f"{store.release}: {attributes['title']}, licence {attributes['license']}",
+        "rows": f"{store.rows:,}: " + ", ".join(f"{states[i]:,} {name}" for i, name in _present(states)),
+        "split": _counts(store, "split"),
+        "country": _counts(store, "country"),
+        "arrays": "; ".join(f"{array.name} {', '.join(array.bands) or array.dtype}" for array in store.arrays),
+        "size": _size(store.path),
+        "uuid": store.uuid,
+    }
+
+
+def _present(states: "Counter[int]") -> list[tuple[int, str]]:
+    return [(i, name) for i, name in enumerate(schema.STATES) if states[i]]
+
+
+def _counts(store: Store, column: str) -> str:
+    meanings = read_meanings(store, column)
+    found = Counter(read_column(store, column).tolist())
+    texts = {code: "unknown" if code == schema.UNKNOWN else meanings[code] for code in found}
+    return ", ".join(f"{texts[code]} {count:,}" for code, count in found.most_common())
+
+
+def _size(folder: Path) -> str:
+    """Bytes on disk: holes of absent patches take none, so blocks are counted, not lengths."""
+    bytes_used = sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
+    size, unit = bytes_used / 1e3, "kB"
+    for larger in ("MB", "GB"):
+        if size >= 1e3:
+            size, unit = size / 1e3, larger
+    return f"{size:,.1f} {unit} on disk"

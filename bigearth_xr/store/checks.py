@@ -1,0 +1,173 @@
+"""Verify a store: every checksum, every index against the states, every column against the table."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from bigearth_xr import table
+from bigearth_xr.errors import BigEarthError
+from bigearth_xr.store import schema
+from bigearth_xr.store.codec import CRC_BYTES, decode_patch
+from bigearth_xr.store.create import encode_column, store_uuid, table_path
+from bigearth_xr.store.read import Store, open_store, read_column, read_encoded, read_state
+from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
+from bigearth_xr.store.shard import HOLE, read_index, shard_path
+
+__all__ = ["VerifyReport", "verify"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyReport:
+    """What a check of a store found."""
+
+    store: Path
+    """Folder of the store."""
+
+    rows: int
+    """Rows of the store."""
+
+    stored: int
+    """Rows whose pixels should be there."""
+
+    absent: int
+    """Rows without pixels yet."""
+
+    quarantined: int
+    """Rows whose patch was refused at ingest."""
+
+    checked: int
+    """Patches decoded and compared with their checksums, counted once an array."""
+
+    failures: tuple[str, ...]
+    """What is wrong, one line each."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong; a sound store may still lack patches."""
+        return not self.failures
+
+    def summary(self) -> str:
+        """Say the outcome in a few lines."""
+        rows = f"{self.stored:,} stored, {self.absent:,} absent, {self.quarantined:,} quarantined"
+        outcome = "sound" if self.sound else f"{len(self.failures):,} failures"
+        return f"{self.store}: {outcome}\n{self.rows:,} rows: {rows}; {self.checked:,} checksums verified"
+
+
+def verify(path: str | PathLike[str], advance: Callable[[], None] = lambda: None) -> VerifyReport:
+    """Check a whole store against its own checksums, states and table.
+
+    Parameters
+    ----------
+    path
+        The store's folder.
+    advance
+        Called once for every shard of every array, for a progress bar.
+
+    Returns
+    -------
+    VerifyReport
+        All failures together; the check does not stop at the first.
+
+    Raises
+    ------
+    StoreNotFoundError, FormatError
+        If there is no store of ours to check.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> report = verify(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> report.sound, report.checked
+    (True, 15)
+    """
+    store = open_store(path)
+    failures = list(_check_table(store))
+    state = read_state(store)
+    checked = 0
+    for array in store.arrays:
+        for shard in range(shard_count(store)):
+            found, failed = _check_shard(store, array, shard, state)
+            checked += found
+            failures += failed
+            advance()
+    counts = np.bincount(state, minlength=len(schema.STATES))
+    return VerifyReport(
+        store=store.path,
+        rows=store.rows,
+        stored=int(counts[schema.STORED]),
+        absent=int(counts[schema.ABSENT]),
+        quarantined=int(counts[schema.QUARANTINED]),
+        checked=checked,
+        failures=tuple(failures),
+    )
+
+
+def shard_count(store: Store) -> int:
+    """Shards of every pixel array of a store.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> shard_count(open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)))
+    1
+    """
+    return -(-store.rows // SHARD_PATCHES)
+
+
+def _check_table(store: Store) -> Iterator[str]:
+    """The table beside the store is the one that it was made of, and the store repeats it."""
+    path = table_path(store.path)
+    try:
+        rows = table.read(path)
+    except (OSError, pa.ArrowException, BigEarthError) as error:
+        yield f"{path}: the table cannot be read ({error}); build it again from the archive's metadata"
+        return
+    if store_uuid(rows, profile=store.profile, arrays=store.arrays) != store.uuid:
+        yield f"{path}: is not the table that {store.path} was made of; put that table back"
+        return
+    for column in schema.COLUMNS:
+        expected, _ = encode_column(column, rows[column.name].combine_chunks())
+        if not np.array_equal(read_column(store, column.name), expected):
+            yield f"{store.path / column.name}: differs from the table; ingest the archive anew"
+    for name in sorted(store.columns & {"labels_19", "labels_43"}):
+        expected = table.multi_hot(rows[name].combine_chunks(), 19 if name == "labels_19" else 43)
+        if not np.array_equal(read_column(store, name), expected):
+            yield f"{store.path / name}: differs from the table; ingest the archive anew"
+
+
+def _check_shard(store: Store, array: PixelArray, shard: int, state: np.ndarray) -> tuple[int, list[str]]:
+    """Decode every patch of a shard; tell how many, and what is wrong."""
+    path = shard_path(store.path, array, shard)
+    first = shard * SHARD_PATCHES
+    states = state[first : first + SHARD_PATCHES]
+    try:
+        index = read_index(path)
+    except BigEarthError as error:
+        return 0, [str(error)]
+    there = np.zeros(len(states), bool) if index is None else index[: len(states), 0] != HOLE
+    failures = [f"{path}: {line}" for line in _compare(array, states, there)]
+    for place in np.flatnonzero(there):
+        try:
+            chunk = read_encoded(store, array, first + int(place))
+            decode_patch(chunk or b"", array, store.profile, where=f"{path}: row {first + place}")
+        except BigEarthError as error:
+            failures.append(str(error))
+    if index is not None and store.profile == "fast":
+        places = np.flatnonzero(there)
+        if not np.array_equal(index[places, 0], places * (array.patch_bytes + CRC_BYTES)):
+            failures.append(f"{path}: patches are not at fixed offsets, as the profile 'fast' promises")
+    return int(there.sum()), failures
+
+
+def _compare(array: PixelArray, states: np.ndarray, there: np.ndarray) -> Iterator[str]:
+    """Where states and index disagree; a reference map may be missing."""
+    lost = np.flatnonzero((states == schema.STORED) & ~there)
+    if lost.size and array.name != schema.REFERENCE_MAP:
+        yield f"{lost.size} patches are recorded as stored but missing, first at place {lost[0]}; ingest again"
+    extra = np.flatnonzero((states != schema.STORED) & there)
+    if extra.size:
+        yield f"{extra.size} patches are there but not recorded, first at place {extra[0]}; ingest again"
