@@ -32,7 +32,7 @@ check: $(ENVIRONMENT)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest --quiet --doctest-modules bigearth_xr
+	$(BIN)/python -m pytest --quiet --doctest-modules bigearth_xr stac/bigearth_stac
 	$(MAKE) docs
 	$(BIN)/python -m pytest --quiet -m wheel
 	$(MAKE) test
@@ -60,12 +60,12 @@ $(VENV)/demo: $(VENV)/interpreter pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/dev-torch-1: $(VENV)/interpreter pyproject.toml constraints.txt
-	$(PIP_INSTALL) --editable '.[dev,geo,sample,torch]'
+	$(PIP_INSTALL) --editable '.[dev,geo,sample,stac,torch]'
 	@rm -f $(VENV)/dev-torch-*
 	@touch $@
 
 $(VENV)/dev-torch-0: $(VENV)/interpreter pyproject.toml constraints.txt
-	$(PIP_INSTALL) --editable '.[dev,geo,sample]'
+	$(PIP_INSTALL) --editable '.[dev,geo,sample,stac]'
 	@rm -f $(VENV)/dev-torch-*
 	@if $(BIN)/python -m pip show --quiet torch 2>/dev/null; then $(BIN)/python -m pip uninstall --quiet --yes torch; fi
 	@touch $@

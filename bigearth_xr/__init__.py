@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING
 from bigearth_xr import accessor as _accessor  # noqa: F401  registers `.ben`
 
 if TYPE_CHECKING:
-    from bigearth_xr import bands, labels, table, testing
+    from bigearth_xr import bands, labels, retrieval, table, testing, torch
     from bigearth_xr.backend import open
+    from bigearth_xr.embedding import embed
     from bigearth_xr.ingestion import ingest
 
-__all__ = ["bands", "ingest", "labels", "open", "table", "testing"]
+__all__ = ["bands", "embed", "ingest", "labels", "open", "retrieval", "table", "testing", "torch"]
 
-_HOME = {"ingest": "bigearth_xr.ingestion", "open": "bigearth_xr.backend"}
+_HOME = {
+    "embed": "bigearth_xr.embedding",
+    "ingest": "bigearth_xr.ingestion",
+    "open": "bigearth_xr.backend",
+}
 
 if not TYPE_CHECKING:  # else a type checker would take any name for one of ours
 

@@ -95,7 +95,8 @@ def info(store: StoreFolder) -> None:
 def verify(store: StoreFolder) -> None:
     """Check every checksum, index and column of a store; exit 1 if anything is wrong."""
     from bigearth_xr.ingestion.progress import Progress
-    from bigearth_xr.store.checks import shard_count, verify
+    from bigearth_xr.store.checks import verify
+    from bigearth_xr.store.presence import shard_count
     from bigearth_xr.store.read import open_store
 
     opened = open_store(store)

@@ -6,17 +6,24 @@ Every message says what was wrong, where, what was expected and what to do.
 __all__ = [
     "ArchiveError",
     "ArchiveNotFoundError",
+    "AugmentationError",
     "BandError",
     "BigEarthError",
     "ChecksumError",
+    "DependencyError",
+    "DeviceError",
+    "EmbeddingError",
     "FormatError",
     "LabelError",
     "MetadataError",
+    "NormalizationError",
     "NotStoredError",
     "PatchError",
+    "RetrievalError",
     "SelectionError",
     "StoreError",
     "StoreNotFoundError",
+    "TensorError",
 ]
 
 
@@ -70,3 +77,31 @@ class NotStoredError(BigEarthError, LookupError):
 
 class SelectionError(BigEarthError, ValueError):
     """A selection is empty, or names something that does not exist."""
+
+
+class DependencyError(BigEarthError, ImportError):
+    """An optional library is not installed."""
+
+
+class TensorError(BigEarthError, ValueError):
+    """An array cannot share its memory with a tensor, or a tensor with an array."""
+
+
+class EmbeddingError(BigEarthError, ValueError):
+    """A model, or the embeddings already in a store, do not fit what is asked for."""
+
+
+class RetrievalError(BigEarthError, ValueError):
+    """Vectors or labels cannot be searched or scored."""
+
+
+class NormalizationError(BigEarthError, ValueError):
+    """Pixels cannot be scaled so, or not with these statistics."""
+
+
+class AugmentationError(BigEarthError, ValueError):
+    """Pixels cannot be varied so, or their patches are not known."""
+
+
+class DeviceError(BigEarthError, RuntimeError):
+    """There is no GPU, or nothing installed to use it with."""

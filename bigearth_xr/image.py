@@ -55,7 +55,8 @@ def _sensors(ds: xr.Dataset, names: list[str]) -> list[str]:
             f"{', '.join(missing)} not in this Dataset, which holds {', '.join(there)}; ask for these, or ingest the "
             "archive with the missing bands"
         )
-    return list(dict.fromkeys(band_facts.band(name).sensor for name in names))
+    wanted = {band_facts.band(name).sensor for name in names}
+    return [sensor for sensor in _DIM if sensor in wanted]  # s2 first: the image is resampled as it is
 
 
 def _is_dask(sources: dict[str, xr.DataArray]) -> bool:
@@ -85,12 +86,12 @@ def _check_rows(ds: xr.Dataset, stored: list[StoredPixels]) -> None:
             f"s2 and s1 come from two stores, {' and '.join(str(pixels.store.path) for pixels in stored)}; make an "
             "image of each and concatenate these"
         )
-    for pixels in stored:
-        if "row" in ds.coords and not np.array_equal(row_numbers(pixels.rows), ds["row"].values):
-            raise StoreError(
-                "the pixels are of other rows than the coordinate 'row' says; select patches on the whole Dataset, "
-                "not on one variable"
-            )
+    rows = ds["row"].values if "row" in ds.coords else row_numbers(stored[0].rows)
+    if not all(np.array_equal(row_numbers(pixels.rows), rows) for pixels in stored):
+        raise StoreError(
+            "s2, s1 and the coordinate 'row' are not of the same rows of the store; select patches on the whole "
+            "Dataset, not on one variable"
+        )
 
 
 def _from_values(sources: dict[str, xr.DataArray], names: list[str], resampling: Resampling | None) -> xr.Variable:
@@ -100,10 +101,19 @@ def _from_values(sources: dict[str, xr.DataArray], names: list[str], resampling:
             f"resampling={resampling!r} needs pixels as stored, but these were computed; open the store with "
             f"resampling={resampling!r} instead"
         )
-    alike = [array.rename({_DIM[sensor]: "band"}).drop_vars(["wavelength_nm", "native_res_m"], errors="ignore")
-             for sensor, array in sources.items()]  # fmt: skip
-    stacked = xr.concat(alike, dim="band", coords="minimal", compat="override", join="exact")
-    return stacked.sel(band=names).transpose("patch", "band", "y", "x").variable
+    alike = [_bands_of(array, _DIM[sensor], names) for sensor, array in sources.items()]
+    stacked = xr.concat(
+        alike, dim="band", coords="minimal", compat="override", join="exact", combine_attrs="drop_conflicts"
+    )
+    # One patch alone, as `sel(patch=id)` gives it, has no such dimension.
+    return stacked.sel(band=names).transpose("patch", "band", "y", "x", missing_dims="ignore").variable
+
+
+def _bands_of(array: xr.DataArray, dim: str, names: list[str]) -> xr.DataArray:
+    """Those of the named bands that are here, along ``band``; the others are not even read."""
+    array = array if dim in array.dims else array.expand_dims(dim)
+    here = array.sel({dim: np.isin(array[dim].values.astype(str), names)})
+    return here.rename({dim: "band"}).drop_vars(["wavelength_nm", "native_res_m"], errors="ignore")
 
 
 def _attributes(ds: xr.Dataset, names: list[str], resampling: Resampling | None) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bigearth_xr.downloads import V1_FILES, V2_FILES, PublishedFile
 from bigearth_xr.errors import MetadataError, SelectionError
 from bigearth_xr.spelling import did_you_mean
 
@@ -62,20 +63,6 @@ COUNTRIES = (
 
 LICENSE = "CDLA-Permissive-1.0"
 """SPDX identifier of the licence of both releases."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedFile:
-    """One file of a release, as its publisher offers it."""
-
-    name: str
-    """File name."""
-
-    address: str
-    """Where to download it."""
-
-    md5: str
-    """Checksum, hexadecimal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,21 +216,6 @@ def season_codes(months: ArrayLike) -> NDArray[np.uint8]:
     return codes
 
 
-def _zenodo(record: int, name: str, md5: str) -> PublishedFile:
-    """Name a file of a Zenodo record."""
-    address = f"https://zenodo.org/records/{record}/files/{name}"
-    return PublishedFile(name=name, address=address, md5=md5)
-
-
-def _split_list(name: str, md5: str) -> PublishedFile:
-    """Name a split list of v1, at the commit whose checksums are known."""
-    folder = (
-        "https://git.tu-berlin.de/rsim/BigEarthNet-MM_19-classes_models/-/raw/"
-        "9a5be07346ab0884b2d9517475c27ef9db9b5104/splits"
-    )
-    return PublishedFile(name=name, address=f"{folder}/{name}?inline=false", md5=md5)
-
-
 def _by_country(*pairs: int) -> Mapping[str, int]:
     """Name the numbers of a table that is ordered like ``COUNTRIES``."""
     return dict(zip(COUNTRIES, pairs, strict=True))
@@ -267,13 +239,7 @@ _V1 = ReleaseFacts(
     snow_pairs=61_707,
     cloud_pairs=9_280,
     unlabelled_pairs=57,
-    files=(
-        _zenodo(12687186, "BigEarthNet-S1-v1.0.tar.gz", "94ced73440dea8c7b9645ee738c5a172"),
-        _zenodo(12687186, "BigEarthNet-S2-v1.0.tar.gz", "5a64e9ce38deb036a435a7b59494924c"),
-        _split_list("train.csv", "623e501b38ab7b12fe44f0083c00986d"),
-        _split_list("val.csv", "22efe8ed9cbd71fa10742ff7df2b7978"),
-        _split_list("test.csv", "697fb90677e30571b9ac7699b7e5b432"),
-    ),
+    files=V1_FILES,
     citation=Citation(
         title=(
             "BigEarthNet-MM: A Large Scale Multi-Modal Multi-Label Benchmark Archive "
@@ -294,17 +260,7 @@ _V2 = ReleaseFacts(
     snow_pairs=60_773,
     cloud_pairs=8_677,
     unlabelled_pairs=0,
-    files=(
-        _zenodo(10891137, "BigEarthNet-S1.tar.zst", "a55eaa2cdf6a917e296bd6601ec1e348"),
-        _zenodo(10891137, "BigEarthNet-S2.tar.zst", "2245ed2d1a93f6ce637d839bc856396e"),
-        _zenodo(10891137, "Reference_Maps.tar.zst", "95d85a222fa983faddcac51a19f28917"),
-        _zenodo(10891137, "metadata.parquet", "55687065e77b6d0b0f1ff604a6e7b49c"),
-        _zenodo(
-            10891137,
-            "metadata_for_patches_with_snow_cloud_or_shadow.parquet",
-            "fe31856f4986d446c9468b59d6387c91",
-        ),
-    ),
+    files=V2_FILES,
     citation=Citation(
         title="reBEN: Refined BigEarthNet Dataset for Remote Sensing Image Analysis",
         doi="10.48550/arXiv.2407.03653",

@@ -119,14 +119,14 @@ def _labels(ds: xr.Dataset, wanted: Texts) -> Mask:
     """Truth of each wanted label, shape ``(patch, wanted)``."""
     if "labels" not in ds:
         raise SelectionError("the Dataset has no variable 'labels'; select before dropping it")
-    names = [str(name) for name in ds["label"].values]
-    for name in _listed(wanted):
-        if name not in names:
+    known, names = [str(name) for name in ds["label"].values], _listed(wanted)
+    for name in names:
+        if name not in known:
             raise LabelError(
-                f"{name!r} is no label of this Dataset's {len(names)} classes{did_you_mean(name, names)}; "
+                f"{name!r} is no label of this Dataset's {len(known)} classes{did_you_mean(name, known)}; "
                 "names of the other nomenclature need another open(nomenclature=…)"
             )
-    return np.asarray(ds["labels"].values)[:, [names.index(name) for name in _listed(wanted)]]
+    return np.asarray(ds["labels"].values)[:, [known.index(name) for name in names]]
 
 
 def _meets(ds: xr.Dataset, bbox: Bbox) -> Mask:
@@ -163,9 +163,10 @@ def _sensed_in(ds: xr.Dataset, datetime: Datetime) -> Mask:
 
 def _period(text: object, datetime: Datetime) -> pd.Period:
     """The time that a text means: ``"2017-06"`` is all of June."""
-    text = str(text).removesuffix("Z")
     try:
-        return pd.Period(text, freq="s" if "T" in text or ":" in text else None)
+        moment = pd.Timestamp(str(text))
+        # A period has no time zone: it would take 12:00+02:00 for noon.
+        return pd.Period(str(text)) if moment.tz is None else pd.Period(moment.tz_convert(None), freq="s")
     except ValueError:
         raise SelectionError(
             f"datetime {datetime!r} is no time or interval; expected e.g. '2017-06', '2017-06-13/2017-08-31' or "

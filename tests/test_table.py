@@ -110,7 +110,7 @@ def test_the_engine_shows_the_same_as_the_table(rows: pa.Table, ds: xr.Dataset) 
     kept = ("s1_name", "tile", "column", "tile_row", "epsg", "ulx", "uly", "lon", "lat", "country", "season", "split")
     assert ds.patch.values.tolist() == rows["patch"].to_pylist()
     for name in kept:
-        assert ds[name].values.tolist() == rows[name].to_pylist()
+        assert ds[name].values.tolist() == ["" if value is None else value for value in rows[name].to_pylist()]
     for name in ("seasonal_snow", "cloud_or_shadow", "recommended"):
         assert ds[name].values.tolist() == rows[name].to_pylist()
     for name in ("s2_time", "s1_time"):
@@ -232,9 +232,10 @@ def test_two_rows_of_one_patch_are_refused() -> None:
         table.assemble("v1", twice)
 
 
-def test_a_row_without_a_tile_column_is_refused() -> None:
-    with pytest.raises(MetadataError, match="1 rows lack a patch; every patch needs one"):
-        table.assemble("v1", one_row() | {"patch": pa.array([None], pa.string())})
+@pytest.mark.parametrize("name", ["patch", "tile", "column", "tile_row"])
+def test_a_row_that_lacks_its_name_or_place_is_refused(name: str) -> None:
+    with pytest.raises(MetadataError, match=f"1 rows lack a {name}; every patch needs one"):
+        table.assemble("v1", one_row() | {name: pa.array([None], SCHEMA.field(name).type)})
 
 
 def test_a_table_of_another_kind_is_refused(tmp_path: Path) -> None:

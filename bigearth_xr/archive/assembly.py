@@ -77,7 +77,7 @@ class Assembly:
                 patch=s2.name,
                 kind="unplaced",
                 message=f"{s2.name} has an unknown tile: neither its JSON nor a partner tells it; "
-                "unpack its JSON, or give pairs={patch id: Sentinel-1 name}",
+                "unpack its JSON, or give the metadata that names its partner",
             )
         if s1 and (s1.tile, s1.column, s1.row) != (tile, s2.column, s2.row):
             return self._lonely(s2.name, f"it is said to pair with {s1.name}, which lies elsewhere")
@@ -117,7 +117,7 @@ class Assembly:
         where = next(folders[name] for folders in places if name in folders)
         message = (
             f"{self.source.locate(where)} is not used: {reason}; unpack the rest, ask for "
-            "one sensor with sensors=…, or say which belong together with pairs=…"
+            "one sensor with sensors=…, or give the metadata that names its partner"
         )
         return Problem(patch=name, kind="unpaired", message=message)
 

@@ -13,11 +13,13 @@ from xarray.indexes import PandasIndex
 from bigearth_xr import bands as band_facts
 from bigearth_xr import releases
 from bigearth_xr.backend.columns import StoredColumn
+from bigearth_xr.backend.embeddings import embedding_variables
 from bigearth_xr.backend.pixels import SIZE_10M, Rows, StoredPixels, row_numbers
 from bigearth_xr.errors import LabelError, SelectionError
 from bigearth_xr.labels import Nomenclature, label_names
 from bigearth_xr.ops.resample import Resampling
 from bigearth_xr.store import schema
+from bigearth_xr.store.embeddings import embedding_names, open_embedding
 from bigearth_xr.store.read import Store, read_column, read_state
 from bigearth_xr.store.schema import Column
 
@@ -72,7 +74,7 @@ def build_dataset(store: Store, *, resampling: Resampling, nomenclature: Nomencl
 
 
 def build_groups(store: Store, *, states: States) -> dict[str, xr.Dataset]:
-    """Build the native arrays at ``/``, under their names in the store; `states` as in `build_dataset`.
+    """Build the native arrays at ``/`` and embeddings below, named as in the store; `states` as in `build_dataset`.
 
     Examples
     --------
@@ -95,7 +97,9 @@ def build_groups(store: Store, *, states: States) -> dict[str, xr.Dataset]:
         dim = f"label_{nomenclature}"
         variables[f"labels_{nomenclature}"] = _labels(store, rows, nomenclature, dim=dim)
         coordinates[dim] = np.array(label_names(nomenclature), dtype=object)
-    return {"/": _indexed(store, rows, xr.Dataset(variables, coords=coordinates, attrs=_attributes(store)))}
+    root = _indexed(store, rows, xr.Dataset(variables, coords=coordinates, attrs=_attributes(store)))
+    embeddings = {f"/embeddings/{name}": _embedding(store, name, rows, root) for name in embedding_names(store)}
+    return {"/": root, **embeddings}
 
 
 def band_coordinates(bands: Iterable[str], dim: str) -> dict[str, Any]:
@@ -113,6 +117,13 @@ def band_coordinates(bands: Iterable[str], dim: str) -> dict[str, Any]:
         "wavelength_nm": wavelengths,
         "native_res_m": xr.Variable(dim, [band.res_m for band in facts], {"units": "m"}),
     }
+
+
+def _embedding(store: Store, name: str, rows: Rows, root: xr.Dataset) -> xr.Dataset:
+    """The vectors of a model, for the same rows; the index of patches is the root's own."""
+    variables = embedding_variables(open_embedding(store, name), rows)
+    attributes = {"bigearth": variables["embedding"].attrs["bigearth"]}
+    return xr.Dataset(variables, coords=root[["patch", "row"]].coords, attrs=attributes)
 
 
 def _rows(store: Store, states: States) -> Rows:

@@ -14,6 +14,13 @@ from bigearth_xr.backend.pixels import StoredPixels, row_numbers
 
 __all__ = ["own_pixels", "own_rows"]
 
+_WRAPPERS = (
+    indexing.MemoryCachedArray,
+    indexing.CopyOnWriteArray,
+    indexing.ImplicitToExplicitIndexingAdapter,
+)
+"""What xarray puts around a lazily indexed array without touching values; others compute, as `decode_cf` does."""
+
 
 def own_rows(variable: xr.Variable | xr.DataArray) -> tuple[Any, Any, tuple[str, ...]] | None:
     """Tell the store, rows and bands that a variable holds unchanged.
@@ -73,12 +80,12 @@ def _of_opened(data: Any) -> StoredPixels | None:
 
 def _of_lazy(data: Any) -> StoredPixels | None:
     """Peel xarray's wrappers off a lazily indexed array, and apply its key to the rows and bands."""
-    while not isinstance(data, indexing.LazilyIndexedArray):
-        data = getattr(data, "array", None)
-        if data is None:
-            return None
+    while isinstance(data, _WRAPPERS):
+        data = data.array
+    if not isinstance(data, indexing.LazilyIndexedArray) or not isinstance(data.array, StoredPixels):
+        return None
     key = data.key.tuple
-    if not isinstance(data.array, StoredPixels) or any(np.ndim(k) != 1 and not isinstance(k, slice) for k in key):
+    if any(np.ndim(k) != 1 and not isinstance(k, slice) for k in key):
         return None
     whole = all(isinstance(k, slice) and len(range(*k.indices(n))) == n and k.step in (None, 1)
                 for k, n in zip(key[-2:], data.array.shape[-2:], strict=True))  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any, cast
 import dask.array as da
 import numpy as np
 import xarray as xr
+from dask.array.core import normalize_chunks
 from dask.base import tokenize
 
 from bigearth_xr.backend.origin import own_pixels
@@ -21,42 +22,58 @@ CHUNK_PATCHES = 128
 """Patches in a Dask chunk: 35 MB of native pairs; one patch a chunk would make 590,326 tasks."""
 
 
-class PatchArray(da.Array):
+class _EqualToArray(type):
+    """Makes a class equal to Dask's own: xarray refuses to compute arrays whose types are a set of two."""
+
+    def __eq__(cls, other: object) -> bool:
+        return other is cls or other is da.Array
+
+    def __hash__(cls) -> int:
+        return hash(da.Array)
+
+
+class PatchArray(da.Array, metaclass=_EqualToArray):
     """A Dask array of stored pixels; made by `patch_array`."""
 
-    source: StoredPixels
     fixed: tuple[int, ...]
+    _stored: tuple[StoredPixels, str]
+
+    @property
+    def source(self) -> StoredPixels | None:
+        """The stored pixels that it is; None once it was written to, which Dask does in place under a new name."""
+        source, name = self._stored
+        return source if self.name == name else None
 
     def __getitem__(self, index: Any) -> da.Array:
         """Index; by patch and band lazily down to the store, by anything else as Dask does."""
-        keys = _keys_by_axis(index, self)
-        if keys is None:
+        source, keys = self.source, _keys_by_axis(index, self)
+        if source is None or keys is None:
             return cast(da.Array, da.Array.__getitem__(self, index))
-        axes = [axis for axis in range(self.source.ndim) if axis not in self.fixed]
+        outer = range(source.ndim - 2)
+        axes = [axis for axis in range(source.ndim) if axis not in self.fixed]
         by_axis = dict(zip(axes, keys, strict=True))
-        spatial = tuple(by_axis[axis] for axis in axes if axis >= self.source.ndim - 2)
-        narrowed = self.source.narrow(*(_as_many(by_axis.get(axis, slice(None))) for axis in self._outer))
-        fixed = tuple(a for a in self._outer if a in self.fixed or isinstance(by_axis[a], int | np.integer))
+        narrowed = source.narrow(*(_as_many(by_axis.get(axis, slice(None))) for axis in outer))
+        if source.bands and not narrowed.bands:  # no band at all is what stands for a reference map
+            return cast(da.Array, da.Array.__getitem__(self, index))
+        spatial = tuple(by_axis[axis] for axis in axes if axis not in outer)
+        fixed = tuple(a for a in outer if a in self.fixed or isinstance(by_axis[a], int | np.integer))
         result = patch_array(narrowed, fixed)
-        if all(key == slice(None) for key in spatial):
+        if all(isinstance(key, slice) and key == slice(None) for key in spatial):
             return result
         return cast(da.Array, da.Array.__getitem__(result, (..., *spatial)))
 
-    @property
-    def _outer(self) -> range:
-        """The axes before y and x."""
-        return range(self.source.ndim - 2)
-
     def rechunk(self, *args: Any, **kwargs: Any) -> da.Array:
-        """Chunk anew, from the store: no pixel is read twice to be cut otherwise."""
-        chunks = da.Array.rechunk(self, *args, **kwargs).chunks
-        return patch_array(self.source, self.fixed, chunks)
+        """Chunk anew, starting again from the store."""
+        chunked = da.Array.rechunk(self, *args, **kwargs)
+        return chunked if self.source is None else patch_array(self.source, self.fixed, chunked.chunks)
 
-    def copy(self) -> "PatchArray":
+    def copy(self) -> da.Array:
         """Copy; as cheap as the array is lazy."""
-        return patch_array(self.source, self.fixed, self.chunks)
+        return da.Array.copy(self) if self.source is None else patch_array(self.source, self.fixed, self.chunks)
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if self.source is None:
+            return cast(tuple[Any, ...], da.Array.__reduce__(self))
         return patch_array, (self.source, self.fixed, self.chunks)
 
 
@@ -94,15 +111,16 @@ def patch_array(
         if whole
         else tuple((1,) if axis in fixed else blocks.pop(0) for axis in range(source.ndim))
     )
+    chunked = normalize_chunks(full, source.shape, dtype=source.dtype)
     name = "patches-" + tokenize(source.store.uuid, str(source.store.path), source.rows, source.bands,
-                                 source.resampling, source.native, full)  # fmt: skip
+                                 source.resampling, source.native, chunked)  # fmt: skip
     array = da.from_array(
-        _Orthogonal(source), chunks=full, name=name, asarray=False, meta=np.empty((0,) * source.ndim, source.dtype)
+        _Orthogonal(source), chunks=chunked, name=name, asarray=False, meta=np.empty((0,) * source.ndim, source.dtype)
     )
     if fixed:
         array = array[tuple(0 if axis in fixed else slice(None) for axis in range(source.ndim))]
     known = PatchArray(array.dask, array.name, array.chunks, meta=array._meta)
-    known.source, known.fixed = source, fixed
+    known.fixed, known._stored = fixed, (source, known.name)
     return known
 
 

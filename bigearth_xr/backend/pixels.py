@@ -96,6 +96,8 @@ class StoredPixels(BackendArray):
         """Read rows × bands from as few stored arrays as hold them, each patch of each once."""
         if not self.bands:
             return read_patches(self.store, self.store.array(self.native), rows)
+        if not wanted.size:
+            return np.empty((rows.size, 0, *self.shape[2:]), self.dtype)
         chosen = [self.bands[place] for place in wanted]
         part = replace(self, rows=rows, bands=tuple(dict.fromkeys(chosen)))
         pixels = np.empty(part.shape, dtype=self.dtype)

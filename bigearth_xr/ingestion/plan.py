@@ -7,16 +7,19 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from bigearth_xr.archive import Archive, open_archive
 from bigearth_xr.bands import Sensor
 from bigearth_xr.errors import MetadataError, StoreError, StoreNotFoundError
 from bigearth_xr.ingestion.progress import Progress
 from bigearth_xr.ingestion.shards import ShardJob
-from bigearth_xr.store.create import create_store, store_uuid
+from bigearth_xr.store.create import create_store, store_uuid, table_path, update_store
+from bigearth_xr.store.presence import read_due, read_held
 from bigearth_xr.store.read import Store, open_store, read_state
 from bigearth_xr.store.schema import PROFILES, SHARD_PATCHES, STORED, PixelArray, Profile, pixel_arrays
-from bigearth_xr.table import from_archive
+from bigearth_xr.table import extends, from_archive
+from bigearth_xr.table import read as read_table
 from bigearth_xr.table.found import Rows
 from bigearth_xr.table.lists import find_lists, read_lists
 
@@ -131,35 +134,53 @@ def _open_or_create(request: Request, table: pa.Table, arrays: tuple[PixelArray,
     try:
         store = open_store(request.store)
     except StoreNotFoundError:
-        if request.store.exists() and any(request.store.iterdir()):
+        if request.store.is_file() or (request.store.exists() and any(request.store.iterdir())):
             raise StoreError(f"{request.store}: exists and is no store; choose another place") from None
         profile = request.profile or "fast"
         create_store(request.store, table, profile=profile, arrays=arrays, sensors=archive.sensors)
         return open_store(request.store)
-    if store.uuid != store_uuid(table, profile=request.profile or store.profile, arrays=arrays):
+    if store.uuid == store_uuid(table, profile=request.profile or store.profile, arrays=arrays):
+        return store
+    if not _says_more(table, store, arrays) or request.profile not in (None, store.profile):
         raise StoreError(
             f"{request.store}: holds {store.rows:,} rows of {store.release} as {store.profile!r}, not this archive's "
             f"{table.num_rows:,} rows of {archive.release} with the bands and profile asked for; choose another "
             "place, or delete it first"
         )
-    return store
+    update_store(store, table, sensors=archive.sensors)
+    return open_store(request.store)
+
+
+def _says_more(table: pa.Table, store: Store, arrays: tuple[PixelArray, ...]) -> bool:
+    """Whether only the table has grown: a JSON was repaired, or lists were found."""
+    told = table_path(store.path)
+    return store.arrays == arrays and told.is_file() and extends(table, read_table(told))
 
 
 def _jobs(archive: Archive, store: Store, table: pa.Table) -> list[ShardJob]:
     """Gather the patches that are here but not stored, by shard."""
     slim = replace(archive, patches=(), problems=())
     row_of = pc.index_in(_patches(archive), table["patch"].combine_chunks()).to_numpy()
-    state = read_state(store)
-    todo = np.flatnonzero(state[row_of] != STORED)
+    complete = _complete(store)
+    todo = np.flatnonzero(~complete[row_of])
+    shards = row_of[todo] // SHARD_PATCHES
     jobs = []
-    for shard in np.unique(row_of[todo] // SHARD_PATCHES):
+    for shard in np.unique(shards):
         first = int(shard) * SHARD_PATCHES
-        patches = {int(row_of[i]) - first: archive.patches[i] for i in todo if row_of[i] // SHARD_PATCHES == shard}
-        kept = np.flatnonzero(state[first : first + SHARD_PATCHES] == STORED)
+        patches = {int(row_of[i]) - first: archive.patches[i] for i in todo[shards == shard]}
+        kept = np.flatnonzero(complete[first : first + SHARD_PATCHES])
         jobs.append(
             ShardJob(store=store, archive=slim, shard=int(shard), patches=patches, kept=frozenset(kept.tolist()))
         )
     return jobs
+
+
+def _complete(store: Store) -> NDArray[np.bool_]:
+    """Which rows are stored whole; those of a shard that somebody deleted are to be done again."""
+    complete: NDArray[np.bool_] = read_state(store) == STORED
+    for array in store.arrays:
+        complete &= read_held(store, array) | ~read_due(store, array)
+    return complete
 
 
 def _patches(archive: Archive) -> pa.Array:

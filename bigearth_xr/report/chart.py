@@ -10,7 +10,7 @@ from bigearth_xr.report.statistics import MEASURES, LabelStatistics, Measure, Sp
 
 __all__ = ["draw_chart"]
 
-_MOST_MARKS = 60
+_MOST_LINES = 60
 """Patches up to which each is drawn as a line of its own."""
 
 
@@ -29,7 +29,7 @@ class _Axis:
     def ticks(self) -> Iterator[float]:
         """List the round values of the axis."""
         for count in range(round((self.high - self.low) / self.step) + 1):
-            yield self.low + count * self.step
+            yield round(self.low + count * self.step, 9) + 0.0  # no −0
 
 
 def draw_chart(statistics: Sequence[LabelStatistics]) -> Markup:
@@ -80,10 +80,7 @@ def _axis(spreads: Sequence[Spread]) -> _Axis:
 def _draw_head(measure: Measure, axis: _Axis) -> Markup:
     """Name a measure above the numbers of its axis."""
     units = "" if measure.units == "1" else f" ({measure.units})"
-    numbers = (
-        element("text", f"{tick:g}".replace("-", "−") if abs(tick) > 1e-9 else "0", x=f"{axis.place(tick):.2f}%", y=11)
-        for tick in (round(tick, 6) for tick in axis.ticks())
-    )
+    numbers = (element("text", _number(tick), x=_percent(axis.place(tick)), y=11) for tick in axis.ticks())
     return element("th", measure.name, units, element("svg", *numbers, class_="axis"), title=measure.meaning)
 
 
@@ -99,30 +96,40 @@ def _draw_cell(measure: Measure, axis: _Axis, spread: Spread | None) -> Markup:
     if spread is None:
         return element("td", "no finite pixel", class_="none")
     digits = 2 if measure.units == "1" else 1
-    low, median, high = spread.quartiles
-    told = " to ".join(f"{value:.{digits}f}" for value in (low, high))
+    low, median, high = (_number(value, digits) for value in spread.quartiles)
     drawing = element(
         "svg",
-        element("title", f"{measure.name}: median {median:.{digits}f}, middle half {told}"),
+        element("title", f"{measure.name}: median {median}, middle half {low} to {high}"),
         join(_line(axis.place(tick), 0, 22, "tick") for tick in axis.ticks()),
-        element("rect", x=f"{axis.place(low):.2f}%", y=7, width=f"{axis.place(high) - axis.place(low):.2f}%",
-                height=8, rx=4, class_="half"),
-        join(_marks(axis, spread)),
-        element("circle", cx=f"{axis.place(median):.2f}%", cy=11, r=4.5, class_="median"),
-        class_="strip", role="img",
-    )  # fmt: skip
-    number = f"{median:.{digits}f}".replace("-", "−")
-    return element("td", element("div", drawing, element("b", number), class_="measured"))
+        *_draw_spread(axis, spread),
+        class_="strip",
+        role="img",
+    )
+    return element("td", element("div", drawing, element("b", median), class_="measured"))
 
 
-def _marks(axis: _Axis, spread: Spread) -> Iterator[Markup]:
-    """Draw each patch, unless they are too many to tell apart."""
-    if len(spread.values) <= _MOST_MARKS:
-        for value in spread.values:
-            yield _line(axis.place(float(value)), 5, 17, "mark")
+def _draw_spread(axis: _Axis, spread: Spread) -> Iterator[Markup]:
+    """Draw bar, lines and dot, in this order, so that none hides the next."""
+    low, median, high = map(axis.place, spread.quartiles)
+    yield element("rect", x=_percent(low), y=7, width=_percent(high - low), height=8, rx=4, class_="half")
+    # Where patches are too many to tell apart, the bar speaks for them.
+    if len(spread.values) <= _MOST_LINES:
+        for value in spread.values.tolist():
+            yield _line(axis.place(value), 5, 17, "mark")
+    yield element("circle", cx=_percent(median), cy=11, r=4.5, class_="median")
 
 
 def _line(place: float, top: int, bottom: int, kind: str) -> Markup:
     """Draw an upright line at so many per cent."""
-    x = f"{place:.2f}%"
-    return element("line", x1=x, x2=x, y1=top, y2=bottom, class_=kind)
+    return element("line", x1=_percent(place), x2=_percent(place), y1=top, y2=bottom, class_=kind)
+
+
+def _percent(place: float) -> str:
+    """Write a place or length along the axis."""
+    return f"{place:.2f}%"
+
+
+def _number(value: float, digits: int | None = None) -> str:
+    """Write a number with a true minus; without digits, as short as it is."""
+    written = f"{round(value, 6):g}" if digits is None else f"{value:.{digits}f}"
+    return written.replace("-", "−")

@@ -30,9 +30,6 @@ class Entry:
     split: str
     """Published split."""
 
-    season: str
-    """Meteorological season of Sentinel-2."""
-
     s2_time: str
     """Sensing time of Sentinel-2, UTC, to the minute."""
 
@@ -63,10 +60,14 @@ def read_entries(ds: xr.Dataset) -> tuple[Entry, ...]:
 
     Examples
     --------
-    >>> read_entries(xr.Dataset(coords={"patch": ["a"], "tile": ("patch", ["33UUP"])}))[0].tile
-    '33UUP'
+    >>> on_patch = {"patch": ["a"], "tile": ("patch", ["33UUP"])}
+    >>> read_entries(xr.Dataset(coords=on_patch))[0].place
+    'tile 33UUP'
     """
     columns = {str(name): coordinate.values for name, coordinate in ds.coords.items() if coordinate.dims == ("patch",)}
+    if not columns.get("listed", np.True_).any():
+        # Without any list, to be in none is no reason for care.
+        columns = {name: column for name, column in columns.items() if name not in ("listed", "recommended")}
     rows = ({name: column[i] for name, column in columns.items()} for i in range(ds.sizes["patch"]))
     return tuple(_entry(row, labels) for row, labels in zip(rows, _labels(ds, columns), strict=True))
 
@@ -85,7 +86,7 @@ def has_value(text: object) -> bool:
 def _entry(row: dict[str, Any], labels: tuple[str, ...] | None) -> Entry:
     """Put a row of coordinates into words."""
     texts = {name: value for name, value in row.items() if has_value(value)}
-    names = ("patch", "s1_name", "tile", "country", "split", "season")
+    names = ("patch", "s1_name", "tile", "country", "split")
     return Entry(
         **{name: texts.get(name, "") for name in names},
         s2_time=_minute(row.get("s2_time")),
@@ -98,7 +99,7 @@ def _entry(row: dict[str, Any], labels: tuple[str, ...] | None) -> Entry:
 
 
 def _flags(row: dict[str, Any]) -> list[str]:
-    """List the reasons for care; of a patch that no list names, that alone is known."""
+    """List the reasons for care; of a patch that no list names, only that is known."""
     if not row.get("listed", True):
         return ["in no published list"]
     raised = [text for name, text in _FLAGS.items() if row.get(name)]

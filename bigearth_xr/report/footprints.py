@@ -109,9 +109,9 @@ def _draw_density(frame: Frame, density: Density) -> Markup:
 
 
 def _shade_bounds(density: Density) -> list[int]:
-    """Divide the numbers of patches into shades of equal steps."""
+    """Divide the numbers of patches into shades of equal steps, fewer where patches are few."""
     most = int(density.patches.max(initial=1))
-    return [-(-most * step // _SHADES) for step in range(1, _SHADES + 1)]
+    return sorted({-(-most * step // _SHADES) for step in range(1, _SHADES + 1)})
 
 
 def _draw_points(frame: Frame, entries: Iterable[Entry], cards: Mapping[str, str]) -> Iterator[Markup]:
@@ -139,6 +139,10 @@ class _Box:
         """Tell whether two rectangles share ground."""
         apart = self.right <= other.left or other.right <= self.left
         return not (apart or self.bottom <= other.top or other.bottom <= self.top)
+
+    def is_on(self, width: float, height: float) -> bool:
+        """Tell whether it lies on a drawing of this size as a whole."""
+        return min(self.left, self.top) >= 0 and self.right <= width and self.bottom <= height
 
 
 def _draw_names(

@@ -144,8 +144,7 @@ def _map_legend(codes: Iterable[int]) -> Markup:
 
 def _draw_card(place: int, entry: Entry, card: _Card) -> Markup:
     """Put the pictures and words of a patch together."""
-    times = (("Sentinel-2", entry.s2_time), ("Sentinel-1", entry.s1_time))
-    facts = (*times, ("Split", entry.split), ("Season", entry.season))
+    facts = (("Sentinel-2", entry.s2_time), ("Sentinel-1", entry.s1_time), ("Split", entry.split))
     return element(
         "article",
         _draw_pictures(entry.patch, card.pictures),

@@ -116,11 +116,10 @@ def _lead(ds: xr.Dataset) -> str:
         *(["multispectral (Sentinel-2)"] if "s2" in ds else []),
         *(["radar (Sentinel-1)"] if "s1" in ds else []),
     ]
-    seen = " and ".join(sensors)
+    seen = f"as {' and '.join(sensors)} saw them" if sensors else "without pixels"
     return (
-        f"Patches of European land, 1.2 km a side, {f'as {seen} saw them' if seen else 'without pixels'}, with the "
-        "land cover that CORINE names there. One Dataset, drawn as it opens: every picture and number below was "
-        "read from it lazily."
+        f"Patches of European land, {PATCH_SIDE_M / 1000:g} km a side, {seen}, with the land cover that CORINE names "
+        "there. One Dataset, drawn as it opens: every picture and number below was read through it."
     )
 
 

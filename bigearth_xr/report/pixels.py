@@ -88,14 +88,8 @@ def read_chunks(ds: xr.Dataset, bands: Iterable[str], *, reference_map: bool = F
     for first in range(0, ds.sizes["patch"], CHUNK_PATCHES):
         patches = slice(first, min(first + CHUNK_PATCHES, ds.sizes["patch"]))
         some = ds.isel(patch=patches)
-        maps = some["reference_map"].values if _has_maps(ds, reference_map) else None
-        read = _read_bands(some, wanted)
-        yield PixelChunk(patches=patches, bands=read, reference_map=maps)
-
-
-def _has_maps(ds: xr.Dataset, wanted: bool) -> bool:
-    """Tell whether there are reference maps to read."""
-    return wanted and "reference_map" in ds
+        maps = some["reference_map"].values if reference_map and "reference_map" in ds else None
+        yield PixelChunk(patches=patches, bands=_read_bands(some, wanted), reference_map=maps)
 
 
 def _read_bands(ds: xr.Dataset, wanted: tuple[str, ...]) -> dict[str, NDArray[np.generic]]:

@@ -97,7 +97,7 @@ def graticule(frame: Frame, step_deg: int = 10) -> Iterator[Degree]:
     Examples
     --------
     >>> [degree.name for degree in graticule(EUROPE)][:3]
-    ['20° W', '10° W', '0°']
+    ['30° W', '20° W', '10° W']
     """
     lat, lon = np.arange(25.0, 81.0, 0.25), np.arange(-40.0, 61.0, 0.25)
     for degree in range(-40, 61, step_deg):

@@ -99,9 +99,9 @@ def by_label(ds: xr.Dataset) -> tuple[LabelStatistics, ...]:
 
     Examples
     --------
-    >>> s2 = xr.DataArray(np.full((1, 2, 9, 9), 100), dims=("patch", "band", "y", "x"))
-    >>> ds = s2.assign_coords(band=["B08", "B04"], label=["Pastures"]).to_dataset(name="s2")
-    >>> ds["labels"] = (("patch", "label"), [[True]])
+    >>> coords = {"patch": ["a"], "band": ["B08", "B04"], "label": ["Pastures"]}
+    >>> s2 = (("patch", "band", "y", "x"), np.full((1, 2, 9, 9), 100))
+    >>> ds = xr.Dataset({"s2": s2, "labels": (("patch", "label"), [[True]])}, coords=coords)
     >>> by_label(ds)[0].spreads["NDVI"].quartiles
     (0.0, 0.0, 0.0)
     """

@@ -91,7 +91,7 @@ def color_radar(vv: NDArray[np.generic], vh: NDArray[np.generic]) -> Picture:
     Examples
     --------
     >>> color_radar(np.float32([[0]]), np.float32([[-6]]))
-    array([[[255, 255,  85]]], dtype=uint8)
+    array([[[255, 255,  78]]], dtype=uint8)
     """
     from bigearth_xr.ops.indices import radar_ratio_db
 

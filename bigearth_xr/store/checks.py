@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from bigearth_xr import table
 from bigearth_xr.errors import BigEarthError
 from bigearth_xr.store import schema
 from bigearth_xr.store.codec import CRC_BYTES, decode_patch
-from bigearth_xr.store.create import encode_column, store_uuid, table_path
+from bigearth_xr.store.columns import encode_column
+from bigearth_xr.store.create import store_uuid, table_path
+from bigearth_xr.store.presence import read_due, shard_count
 from bigearth_xr.store.read import Store, open_store, read_column, read_encoded, read_state
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
 from bigearth_xr.store.shard import HOLE, read_index, shard_path
@@ -89,8 +92,9 @@ def verify(path: str | PathLike[str], advance: Callable[[], None] = lambda: None
     state = read_state(store)
     checked = 0
     for array in store.arrays:
+        due = read_due(store, array)
         for shard in range(shard_count(store)):
-            found, failed = _check_shard(store, array, shard, state)
+            found, failed = _check_shard(store, array, shard, due)
             checked += found
             failures += failed
             advance()
@@ -104,18 +108,6 @@ def verify(path: str | PathLike[str], advance: Callable[[], None] = lambda: None
         checked=checked,
         failures=tuple(failures),
     )
-
-
-def shard_count(store: Store) -> int:
-    """Shards of every pixel array of a store.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> shard_count(open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)))
-    1
-    """
-    return -(-store.rows // SHARD_PATCHES)
 
 
 def _check_table(store: Store) -> Iterator[str]:
@@ -139,17 +131,17 @@ def _check_table(store: Store) -> Iterator[str]:
             yield f"{store.path / name}: differs from the table; ingest the archive anew"
 
 
-def _check_shard(store: Store, array: PixelArray, shard: int, state: np.ndarray) -> tuple[int, list[str]]:
+def _check_shard(store: Store, array: PixelArray, shard: int, due: NDArray[np.bool_]) -> tuple[int, list[str]]:
     """Decode every patch of a shard; tell how many, and what is wrong."""
     path = shard_path(store.path, array, shard)
     first = shard * SHARD_PATCHES
-    states = state[first : first + SHARD_PATCHES]
+    due = due[first : first + SHARD_PATCHES]
     try:
         index = read_index(path)
     except BigEarthError as error:
         return 0, [str(error)]
-    there = np.zeros(len(states), bool) if index is None else index[: len(states), 0] != HOLE
-    failures = [f"{path}: {line}" for line in _compare(array, states, there)]
+    there = np.zeros(len(due), bool) if index is None else index[: len(due), 0] != HOLE
+    failures = [f"{path}: {line}" for line in _compare(due, there)]
     for place in np.flatnonzero(there):
         try:
             chunk = read_encoded(store, array, first + int(place))
@@ -163,11 +155,11 @@ def _check_shard(store: Store, array: PixelArray, shard: int, state: np.ndarray)
     return int(there.sum()), failures
 
 
-def _compare(array: PixelArray, states: np.ndarray, there: np.ndarray) -> Iterator[str]:
-    """Where states and index disagree; a reference map may be missing."""
-    lost = np.flatnonzero((states == schema.STORED) & ~there)
-    if lost.size and array.name != schema.REFERENCE_MAP:
+def _compare(due: NDArray[np.bool_], there: NDArray[np.bool_]) -> Iterator[str]:
+    """Where the record of what is stored and the index disagree."""
+    lost = np.flatnonzero(due & ~there)
+    if lost.size:
         yield f"{lost.size} patches are recorded as stored but missing, first at place {lost[0]}; ingest again"
-    extra = np.flatnonzero((states != schema.STORED) & there)
+    extra = np.flatnonzero(there & ~due)
     if extra.size:
         yield f"{extra.size} patches are there but not recorded, first at place {extra[0]}; ingest again"

@@ -5,27 +5,26 @@ import math
 import shutil
 import uuid
 import warnings
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bigearth_xr import bands as band_facts
 from bigearth_xr import releases, table
-from bigearth_xr.errors import MetadataError
 from bigearth_xr.labels import Nomenclature, label_names
 from bigearth_xr.store import schema
+from bigearth_xr.store.columns import encode_column
 from bigearth_xr.store.read import Store
 from bigearth_xr.store.schema import Column, PixelArray, Profile
 
 if TYPE_CHECKING:
     import zarr
 
-__all__ = ["consolidate", "create_store", "encode_column", "store_uuid", "table_path", "write_states"]
+__all__ = ["consolidate", "create_store", "store_uuid", "table_path", "update_store", "write_states"]
 
 NAMESPACE = uuid.UUID("6f0b6a0e-3b8e-5d0a-9c39-5d1f2b1f6c11")
 """Namespace of the UUIDv5 that identifies a store's content."""
@@ -89,9 +88,53 @@ def create_store(
     >>> sorted(entry.name for entry in path.iterdir())[:3]
     ['band_10m', 'cloud_or_shadow', 'column']
     """
+    new = _lay_out(path, rows, profile, arrays, sensors)
+    table.write(rows, table_path(path))
+    new.replace(path)
+
+
+def update_store(store: Store, rows: pa.Table, *, sensors: Sequence[str]) -> None:
+    """Bring a store up to a table that says more of the same patches; pixels and states stay as they are.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.read import open_store
+    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
+    >>> rows = table.read(table_path(path))
+    >>> names = pa.array(["Kosovo", "Kosovo"])
+    >>> update_store(open_store(path), rows.set_column(17, rows.field("country"), names), sensors=["s1", "s2"])
+    >>> bex.open(path).country.values.tolist()
+    ['Kosovo', 'Kosovo']
+    """
+    new = _lay_out(store.path, rows, store.profile, store.arrays, sensors)
+    columns = {path.name for path in new.iterdir() if path.is_dir()}
+    _adopt_metadata(store.path, new, but=columns)
+    for name in columns - {"patch", "state", "has_reference_map", *(array.name for array in store.arrays)}:
+        shutil.rmtree(store.path / name)
+        (new / name).replace(store.path / name)
+    table.write(rows, table_path(store.path))
+    # Last, as it bears the identity: an update that is killed before is done again.
+    (new / "zarr.json").replace(store.path / "zarr.json")
+    shutil.rmtree(new)
+
+
+def _adopt_metadata(store: Path, new: Path, *, but: Container[str]) -> None:
+    """Take over what was added to a store since it was laid out, such as embeddings, into consolidated metadata."""
+    for document in store.glob("*/**/zarr.json"):
+        place = document.relative_to(store)
+        if place.parts[0] not in but:
+            (new / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(document, new / place)
+    consolidate(new)
+
+
+def _lay_out(
+    path: Path, rows: pa.Table, profile: Profile, arrays: Sequence[PixelArray], sensors: Sequence[str]
+) -> Path:
+    """Write a store without pixels under another name, so that one that bears its own is whole."""
     import zarr
 
-    # Laid out under another name, so that a store that is there is whole.
     new = path.with_suffix(".new")
     shutil.rmtree(new, ignore_errors=True)
     root = zarr.create_group(new, attributes=_root_attributes(rows, profile, arrays, sensors))
@@ -105,8 +148,7 @@ def create_store(
     if any(array.name == schema.REFERENCE_MAP for array in arrays):
         _write_whole(root, "has_reference_map", np.zeros(rows.num_rows, bool), ["patch"])
     consolidate(new)
-    table.write(rows, table_path(path))
-    new.replace(path)
+    return new
 
 
 def write_states(store: Store, state: NDArray[np.uint8], mapped: NDArray[np.bool_]) -> None:
@@ -202,49 +244,6 @@ def _write_axes(root: "zarr.Group", arrays: Sequence[PixelArray]) -> None:
 def _write_column(root: "zarr.Group", column: Column, values: pa.Array) -> None:
     stored, attributes = encode_column(column, values)
     _write_whole(root, column.name, stored, ["patch"], {"long_name": column.long_name, **attributes})
-
-
-def encode_column(column: Column, values: pa.Array) -> tuple[NDArray[Any], dict[str, Any]]:
-    """Turn a table's column into the store's numbers, and the attributes that explain them.
-
-    Returns
-    -------
-    tuple
-        Values, shape ``(patch,)``, and CF attributes (flag values and meanings, units).
-
-    Examples
-    --------
-    >>> split = next(column for column in schema.COLUMNS if column.name == "split")
-    >>> encode_column(split, pa.array(["test", None]))[0]
-    array([  2, 255], dtype=uint8)
-    """
-    if column.kind == "text":
-        return values.fill_null("").to_numpy(zero_copy_only=False), {}
-    if column.kind == "time":
-        seconds = values.cast(pa.int64()).fill_null(_NO_TIME).to_numpy()
-        fill = {"_FillValue": _NO_TIME} if values.null_count else {}
-        return seconds, {"units": "seconds since 1970-01-01", "calendar": "proleptic_gregorian", **fill}
-    if column.kind == "number":
-        return values.to_numpy(), {} if column.units is None else {"units": column.units}
-    meanings = ("no", "yes") if column.kind == "flag" else _meanings(column, values)
-    if column.kind == "flag":
-        codes = values.cast(pa.uint8())
-    else:
-        codes = pc.index_in(values, pa.array(meanings, pa.string())).cast(pa.uint8())
-    if codes.null_count > values.null_count:
-        stranger = next(text for text in pc.unique(values).to_pylist() if text and text not in meanings)
-        raise MetadataError(f"unknown {column.name} {stranger!r}; expected one of {', '.join(meanings)}")
-    flags = {"flag_values": list(range(len(meanings))), "flag_meanings": " ".join(meanings)}
-    return codes.fill_null(schema.UNKNOWN).to_numpy(), flags
-
-
-_NO_TIME = -(2**63)
-
-
-def _meanings(column: Column, values: pa.Array) -> tuple[str, ...]:
-    """The texts that codes stand for: fixed by the releases, but for tiles, which each table has its own."""
-    fixed = {"country": releases.COUNTRIES, "season": releases.SEASONS, "split": releases.SPLITS}
-    return fixed.get(column.name) or tuple(sorted(text for text in pc.unique(values).to_pylist() if text))
 
 
 def _write_labels(root: "zarr.Group", rows: pa.Table) -> None:

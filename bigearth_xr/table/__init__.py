@@ -13,12 +13,13 @@ from bigearth_xr.table.assembly import assemble
 from bigearth_xr.table.encode import multi_hot
 from bigearth_xr.table.found import from_archive
 from bigearth_xr.table.lists import read_lists
-from bigearth_xr.table.schema import SCHEMA, digest, read, release_of, write
+from bigearth_xr.table.schema import SCHEMA, digest, extends, read, release_of, write
 
 __all__ = [
     "SCHEMA",
     "assemble",
     "digest",
+    "extends",
     "from_archive",
     "from_lists",
     "multi_hot",

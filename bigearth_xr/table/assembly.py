@@ -39,7 +39,7 @@ def assemble(release: Release, columns: Mapping[str, pa.Array]) -> pa.Table:
     Raises
     ------
     MetadataError
-        If two rows bear one patch name.
+        If a row lacks its name or its place, or two rows bear one name.
 
     Examples
     --------
@@ -53,7 +53,8 @@ def assemble(release: Release, columns: Mapping[str, pa.Array]) -> pa.Table:
     >>> assemble("v1", rows).select(["epsg", "ulx", "uly", "season"]).to_pylist()
     [{'epsg': 32629, 'ulx': 604800, 'uly': 5834040, 'season': 'summer'}]
     """
-    known = {name: _flat(array) for name, array in columns.items()}
+    known = {name: _flat(array) for name, array in columns.items() if array is not None}
+    _refuse_nulls(known)
     _refuse_duplicates(known["patch"])
     known |= _place(known["tile"], known["column"], known["tile_row"])
     known |= _time(release, known["patch"], known["tile"], known["s1_name"])
@@ -66,6 +67,14 @@ def assemble(release: Release, columns: Mapping[str, pa.Array]) -> pa.Table:
 def _flat(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     """One array, however many chunks it came in."""
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _refuse_nulls(columns: Mapping[str, pa.Array]) -> None:
+    for name, array in columns.items():
+        if array.null_count and not SCHEMA.field(name).nullable:
+            raise MetadataError(
+                f"{array.null_count} rows lack a {name}; every patch needs one; check the lists that name them"
+            )
 
 
 def _refuse_duplicates(patches: pa.Array) -> None:
@@ -149,7 +158,7 @@ def _sensing_time(tile: str, date: str, patch: str) -> np.datetime64:
         # Added up, not parsed: v1 has names with a second 60 or 61, and hours of one digit.
         clock = patch[20:].partition("_")[0].zfill(6)
         since_midnight_s = (int(clock[:2]) * 60 + int(clock[2:4])) * 60 + int(clock[4:])
-        return np.datetime64(f"{date[:4]}-{date[4:6]}-{date[6:]}", "s") + since_midnight_s
+        return np.datetime64(f"{date[:4]}-{date[4:6]}-{date[6:]}") + np.timedelta64(since_midnight_s, "s")
 
 
 def _row_order(columns: Mapping[str, pa.Array]) -> pa.Array:
@@ -168,8 +177,4 @@ def _row_order(columns: Mapping[str, pa.Array]) -> pa.Array:
 
 def _cast(array: pa.Array | None, field: pa.Field, rows: int) -> pa.Array:
     """One column in its type; null where nothing is known."""
-    if array is None:
-        array = pa.nulls(rows, field.type)
-    if array.null_count and not field.nullable:
-        raise MetadataError(f"{array.null_count} rows lack a {field.name}; every patch needs one")
-    return array.cast(field.type)
+    return pa.nulls(rows, field.type) if array is None else array.cast(field.type)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from bigearth_xr.errors import MetadataError
 from bigearth_xr.labels import Release
 
-__all__ = ["DERIVED", "SCHEMA", "digest", "metadata_of", "read", "release_of", "write"]
+__all__ = ["DERIVED", "SCHEMA", "digest", "extends", "metadata_of", "read", "release_of", "write"]
 
 BBOX = pa.struct([(side, pa.float64()) for side in ("xmin", "ymin", "xmax", "ymax")])
 
@@ -148,6 +148,24 @@ def digest(table: pa.Table) -> str:
             content.update(name.encode())
             _hash_array(content, table[name].combine_chunks())
     return content.hexdigest()
+
+
+def extends(rows: pa.Table, told: pa.Table) -> bool:
+    """Tell whether rows say all that others say of the same patches: the only difference is that nulls are filled.
+
+    Examples
+    --------
+    >>> told = pa.table({"patch": ["a", "b"], "country": [None, "Austria"]})
+    >>> extends(pa.table({"patch": ["a", "b"], "country": ["Kosovo", "Austria"]}), told)
+    True
+    >>> extends(told, pa.table({"patch": ["a", "b"], "country": ["Kosovo", "Austria"]}))
+    False
+    """
+    if (rows.num_rows, rows.column_names) != (told.num_rows, told.column_names):
+        return False
+    names = [name for name in rows.column_names if name not in DERIVED]
+    nothing = {name: pa.scalar(None, rows[name].type) for name in names}
+    return all(pc.if_else(told[name].is_valid(), rows[name], nothing[name]).equals(told[name]) for name in names)
 
 
 def _hash_array(content: "hashlib._Hash", array: pa.Array) -> None:

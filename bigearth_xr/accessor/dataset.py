@@ -122,6 +122,47 @@ class DatasetAccessor:
 
         return image(self._dataset, bands, resampling)
 
+    def to_gpu(self) -> xr.Dataset:
+        """Copy every variable to the current GPU, as CuPy arrays; coordinates stay on the host.
+
+        Returns
+        -------
+        xarray.Dataset
+            Lazy where it was Dask, else read and copied at once.
+
+        Raises
+        ------
+        DeviceError
+            If CuPy is not installed or finds no GPU.
+
+        Examples
+        --------
+        >>> from bigearth_xr.device import gpu_available
+        >>> ds = xr.Dataset({"s1": ("patch", [1.0, 2.0])})
+        >>> ds.ben.to_gpu().s1.ben.on_gpu if gpu_available() else True
+        True
+        """
+        from bigearth_xr.device import move, to_gpu
+
+        return move(self._dataset, to_gpu)
+
+    def to_cpu(self) -> xr.Dataset:
+        """Copy every variable from its GPU to the host, as NumPy arrays.
+
+        Returns
+        -------
+        xarray.Dataset
+            Lazy where it was Dask; on the host already, as it is.
+
+        Examples
+        --------
+        >>> xr.Dataset({"s1": ("patch", [1.0, 2.0])}).ben.to_cpu().s1.values
+        array([1., 2.])
+        """
+        from bigearth_xr.device import move, to_cpu
+
+        return move(self._dataset, to_cpu)
+
     def __repr__(self) -> str:
         from bigearth_xr.summary import summarize
 

@@ -1,0 +1,244 @@
+"""``.ben`` on DataArrays: names the operations, and holds none of their logic."""
+
+from typing import TYPE_CHECKING, Literal, overload
+
+import xarray as xr
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bigearth_xr.ops.parameters import AugmentParameters
+    from bigearth_xr.scaling import Method, Statistics
+
+__all__ = ["DataArrayAccessor"]
+
+
+@xr.register_dataarray_accessor("ben")
+class DataArrayAccessor:
+    """Operations on an array of bands, ``ds.ben.image(…)``, ``ds.s2`` or ``ds.s1``, whole or of one patch or band.
+
+    Each gives a new array with the same name, dims, coordinates, attributes and encoding as far as they still hold;
+    lazy where the array is a Dask array, and on the GPU where the array is.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> image = ds.ben.image(["B04", "B8A", "VV"]).ben.normalize().ben.augment(seed=0)
+    >>> image.dims, image.dtype
+    (('patch', 'band', 'y', 'x'), dtype('float32'))
+    """
+
+    def __init__(self, array: xr.DataArray) -> None:
+        self._array = array
+
+    def normalize(self, method: "Method" = "standardize", stats: "Statistics | None" = None) -> xr.DataArray:
+        """Bring all bands to one scale.
+
+        Parameters
+        ----------
+        method
+            ``"standardize"`` centres a band and divides it by its standard deviation. ``"minmax"`` maps its limits to
+            0 and 1, not clipped: 0 and 10 000 for Sentinel-2, those published with v1 for Sentinel-1. ``"reflectance"``
+            divides Sentinel-2 by 10 000.
+        stats
+            None takes the published statistics that belong to the release and the resampling of the pixels. A
+            `BandStatistics` has to match both, as far as the array says. A mapping is yours: band name to
+            ``(mean, std)``, or to ``(low, high)`` with ``"minmax"``.
+
+        Returns
+        -------
+        xarray.DataArray
+            float32 without unit; the attribute ``bigearth_normalized`` records as JSON what was done.
+
+        Raises
+        ------
+        NormalizationError
+            If statistics do not match or do not exist, as for bands brought to 10 m by bilinear or bicubic, or if the
+            array was normalised before.
+        BandError
+            If the array does not name its bands, or the reflectance of a Sentinel-1 band is asked for.
+
+        Examples
+        --------
+        >>> import bigearth_xr as bex
+        >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+        >>> ds.ben.image(["B04", "VV"]).ben.normalize().attrs["comment"]
+        'standardised: (value - mean) / std, by band'
+        >>> ds.s1.ben.normalize(stats={"VV": (-12, 5), "VH": (-19, 5)}).dims
+        ('patch', 'polarization', 'y', 'x')
+        """
+        from bigearth_xr.scaling import normalize
+
+        return normalize(self._array, method, stats)
+
+    @overload
+    def augment(
+        self,
+        seed: int | None = None,
+        *,
+        epoch: int = 0,
+        flips: bool = True,
+        gain: tuple[float, float] = (1.0, 1.0),
+        bias: tuple[float, float] = (0.0, 0.0),
+        noise_std: float = 0.0,
+        drop: float = 0.0,
+        parameters: "AugmentParameters | None" = None,
+        return_parameters: Literal[False] = False,
+    ) -> xr.DataArray: ...
+
+    @overload
+    def augment(
+        self,
+        seed: int | None = None,
+        *,
+        epoch: int = 0,
+        flips: bool = True,
+        gain: tuple[float, float] = (1.0, 1.0),
+        bias: tuple[float, float] = (0.0, 0.0),
+        noise_std: float = 0.0,
+        drop: float = 0.0,
+        parameters: "AugmentParameters | None" = None,
+        return_parameters: Literal[True],
+    ) -> "tuple[xr.DataArray, AugmentParameters]": ...
+
+    def augment(
+        self,
+        seed: int | None = None,
+        *,
+        epoch: int = 0,
+        flips: bool = True,
+        gain: tuple[float, float] = (1.0, 1.0),
+        bias: tuple[float, float] = (0.0, 0.0),
+        noise_std: float = 0.0,
+        drop: float = 0.0,
+        parameters: "AugmentParameters | None" = None,
+        return_parameters: bool = False,
+    ) -> "xr.DataArray | tuple[xr.DataArray, AugmentParameters]":
+        """Vary each patch at random: flip and turn it, then scale it, add noise, and drop bands.
+
+        What happens to a patch depends on seed, epoch and its ``row``, and what happens to a band on its name: any
+        order, selection or chunking of the same patches gives the same. An array without bands, as
+        ``ds.reference_map``, is only flipped and turned: as its image is, with the same seed and epoch.
+
+        Parameters
+        ----------
+        seed, epoch
+            Another of either varies the patches differently.
+        flips
+            Whether a patch takes one of the 8 symmetries of the square, each as likely.
+        gain, bias
+            Ranges of a factor, and of what is then added, of each patch, for all its bands; in the unit of the pixels.
+        noise_std
+            Standard deviation of the normal noise added to each pixel, in the unit of the pixels.
+        drop
+            Probability that a band becomes 0, for each band of each patch.
+        parameters
+            Those that an earlier call returned, to do the same again to some or all of its patches, instead of a seed.
+        return_parameters
+            Whether to give the parameters too.
+
+        Returns
+        -------
+        xarray.DataArray, or a tuple of it and AugmentParameters
+            Same shape. Integers become float32 with gain, bias or noise, and else keep their type.
+
+        Raises
+        ------
+        AugmentationError
+            If the array has no coordinate ``row``, its patches are no squares, or a range is none.
+
+        Examples
+        --------
+        >>> import bigearth_xr as bex
+        >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+        >>> image, drawn = ds.s2.ben.augment(seed=0, gain=(0.9, 1.1), return_parameters=True)
+        >>> image.dtype, drawn.gain.shape
+        (dtype('float32'), (3,))
+        >>> ds.reference_map.ben.augment(parameters=drawn).dtype
+        dtype('uint16')
+        """
+        from bigearth_xr.augmentation import augment, choose_parameters
+        from bigearth_xr.ops.parameters import Augmentation
+
+        allowed = Augmentation(flips=flips, gain=gain, bias=bias, noise_std=noise_std, drop=drop)
+        drawn = choose_parameters(self._array, allowed, seed=seed, epoch=epoch, parameters=parameters)
+        augmented = augment(self._array, drawn)
+        return (augmented, drawn) if return_parameters else augmented
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the values are on a GPU, or will be once they are computed.
+
+        Examples
+        --------
+        >>> xr.DataArray([1, 2]).ben.on_gpu
+        False
+        """
+        from bigearth_xr.device import on_gpu
+
+        return on_gpu(self._array.variable._data)
+
+    def to_gpu(self) -> xr.DataArray:
+        """Copy the values to the current GPU, as CuPy arrays; coordinates stay on the host.
+
+        Returns
+        -------
+        xarray.DataArray
+            Lazy where it was Dask, else read and copied at once; on a GPU already, as it is.
+
+        Raises
+        ------
+        DeviceError
+            If CuPy is not installed or finds no GPU.
+
+        Examples
+        --------
+        >>> from bigearth_xr.device import gpu_available
+        >>> xr.DataArray([1, 2]).ben.to_gpu().ben.on_gpu if gpu_available() else True
+        True
+        """
+        from bigearth_xr.device import move, to_gpu
+
+        return move(self._array, to_gpu)
+
+    def to_cpu(self) -> xr.DataArray:
+        """Copy the values from their GPU to the host, as NumPy arrays.
+
+        Returns
+        -------
+        xarray.DataArray
+            Lazy where it was Dask; on the host already, as it is.
+
+        Examples
+        --------
+        >>> xr.DataArray([1, 2]).ben.to_cpu().values
+        array([1, 2])
+        """
+        from bigearth_xr.device import move, to_cpu
+
+        return move(self._array, to_cpu)
+
+    def to_torch(self) -> "Tensor":
+        """View the values as a tensor of the same memory; see `bigearth_xr.torch.to_tensor`.
+
+        Returns
+        -------
+        torch.Tensor
+            CPU tensor of NumPy values, CUDA tensor of CuPy values; a Dask array has to be computed first.
+
+        Raises
+        ------
+        TensorError
+            If the memory cannot be shared, or there is none yet.
+        DependencyError
+            If torch is not installed.
+
+        Examples
+        --------
+        >>> xr.DataArray([1.0, 2.0]).ben.to_torch()
+        tensor([1., 2.], dtype=torch.float64)
+        """
+        from bigearth_xr.torch import to_tensor
+
+        return to_tensor(self._array)

@@ -1,0 +1,105 @@
+"""Vary the patches of a DataArray at random, each by what it is and not by where it stands."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bigearth_xr.bands import GROUPS
+from bigearth_xr.bandwise import BAND_DIMS, apply, band_dim, band_names
+from bigearth_xr.errors import AugmentationError
+from bigearth_xr.ops import augment as ops
+from bigearth_xr.ops.parameters import Augmentation, AugmentParameters, draw_parameters
+
+__all__ = ["augment", "choose_parameters"]
+
+_SIDES = (("y", "x"), *((group.y, group.x) for group in GROUPS))
+# What is drawn for each patch.
+_DRAWN = ("rows", "d4", "gain", "bias", "dropped")
+
+
+def choose_parameters(
+    array: xr.DataArray,
+    augmentation: Augmentation,
+    *,
+    seed: int | None,
+    epoch: int,
+    parameters: AugmentParameters | None,
+) -> AugmentParameters:
+    """Draw how each patch of an array varies, or pick it from what was drawn before.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> drawn = choose_parameters(ds.s2, Augmentation(), seed=0, epoch=0, parameters=None)
+    >>> choose_parameters(ds.s2[[1]], Augmentation(), seed=None, epoch=0, parameters=drawn).d4 == drawn.d4[1]
+    array([ True])
+    """
+    if seed is not None and parameters is None:
+        return draw_parameters(_rows(array), augmentation, bands=_bands(array), seed=seed, epoch=epoch)
+    if seed is not None or parameters is None:
+        raise AugmentationError("give either a seed, as in augment(seed=0), or the parameters of an earlier call")
+    if augmentation != Augmentation() or epoch:
+        raise AugmentationError("parameters say how each patch varies; leave out epoch, flips, gain, bias and the like")
+    return parameters.take(_rows(array), _bands(array))
+
+
+def augment(array: xr.DataArray, parameters: AugmentParameters) -> xr.DataArray:
+    """Vary an array as drawn for its patches and bands; `DataArray.ben.augment` documents it.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> drawn = choose_parameters(ds.s2, Augmentation(drop=1), seed=0, epoch=0, parameters=None)
+    >>> bool((augment(ds.s2, drawn) == 0).all())
+    True
+    """
+    sides = _sides(array)
+    if not parameters.bands:
+        d4 = xr.Variable("patch", parameters.d4)
+        return apply(ops.orient, array, d4, core=sides, outer=("patch",))
+    dim = band_dim(array)
+    drawn = (getattr(parameters, name) for name in _DRAWN)
+    of_patches = (xr.Variable(("patch", dim)[: values.ndim], values) for values in drawn)
+    # A block gets what was drawn for its patches, and of the others nothing.
+    of_block = partial(_augment_block, parameters.take(np.empty(0, np.int64), parameters.bands))
+    becomes_float = parameters.augmentation.changes_values and array.dtype.kind not in "fc"
+    dtype = np.float32 if becomes_float else array.dtype
+    return apply(of_block, array, *of_patches, core=(dim, *sides), outer=("patch",), dtype=dtype)
+
+
+def _augment_block(shared: AugmentParameters, pixels: Any, *drawn: Any) -> Any:
+    return ops.augment(pixels, replace(shared, **dict(zip(_DRAWN, drawn, strict=True))))
+
+
+def _rows(array: xr.DataArray) -> NDArray[np.int64]:
+    """Row of each patch, which is what its random numbers depend on."""
+    if "row" not in array.coords:
+        raise AugmentationError(
+            "this array has no coordinate 'row', by which patches are known; take it from a Dataset of a store, or "
+            "number its patches: array.assign_coords(row=('patch', numbers))"
+        )
+    return np.atleast_1d(array["row"].values)
+
+
+def _bands(array: xr.DataArray) -> tuple[str, ...]:
+    """Name the bands; none for a map, whose codes are flipped and nothing else."""
+    has_bands = {*BAND_DIMS} & {*array.dims, *array.coords}
+    return band_names(array) if has_bands else ()
+
+
+def _sides(array: xr.DataArray) -> tuple[str, str]:
+    """The dimensions of a patch from north to south and from west to east, if these are all that there is."""
+    found = next((sides for sides in _SIDES if {*sides} <= {*array.dims}), None)
+    known = {"patch", *BAND_DIMS, *(found or ())}
+    if found is None or not {*array.dims} <= known:
+        raise AugmentationError(
+            f"the dimensions are {', '.join(map(str, array.dims)) or 'none'}, expected patch, band, y, x; augment "
+            "whole patches, before other operations"
+        )
+    return found

@@ -1,0 +1,103 @@
+"""Embeddings of a store as lazily indexed arrays."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from bigearth_xr.backend.pixels import Rows, row_numbers
+from bigearth_xr.store.embeddings import Embedding, read_computed, read_vectors
+
+__all__ = ["embedding_variables"]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredVectors(BackendArray):
+    """Chosen rows of an embedding, read when indexed."""
+
+    embedding: Embedding
+    """Where the vectors lie."""
+
+    rows: Rows
+    """Row in the store of each vector."""
+
+    dtype = np.dtype("float32")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape: ``(patch, feature)``."""
+        return len(self.rows), self.embedding.features
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        """Read the rows that xarray asks for."""
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+
+    def _read(self, key: tuple[Any, ...]) -> Any:
+        rows = row_numbers(self.rows)[key[0]]
+        vectors = read_vectors(self.embedding, np.atleast_1d(rows))
+        return (vectors if np.ndim(rows) else vectors[0])[..., key[1]]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredFlags(BackendArray):
+    """Whether the vectors of chosen rows are computed."""
+
+    embedding: Embedding
+    """Which vectors."""
+
+    rows: Rows
+    """Row in the store of each."""
+
+    dtype = np.dtype("bool")
+
+    @property
+    def shape(self) -> tuple[int]:
+        """Shape: ``(patch,)``."""
+        return (len(self.rows),)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        """Read all, and take what xarray asks for."""
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+
+    def _read(self, key: tuple[Any, ...]) -> NDArray[np.bool_]:
+        flags: NDArray[np.bool_] = read_computed(self.embedding)[row_numbers(self.rows)[key[0]]]
+        return flags
+
+
+def embedding_variables(embedding: Embedding, rows: Rows) -> dict[str, xr.Variable]:
+    """Give an embedding's vectors and flags as variables that are read when used.
+
+    Parameters
+    ----------
+    embedding
+        Which one.
+    rows
+        Rows of the store to show.
+
+    Returns
+    -------
+    dict
+        ``embedding (patch, feature)`` float32, NaN where not computed, its provenance as JSON in
+        ``attrs["bigearth"]``; ``computed (patch)`` bool.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.embeddings import create_embedding
+    >>> from bigearth_xr.store.read import open_store
+    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> embedding = create_embedding(store, "mine", features=2, provenance={})
+    >>> embedding_variables(embedding, range(3))["embedding"].shape
+    (3, 2)
+    """
+    lazy = indexing.LazilyIndexedArray
+    attributes = {"long_name": f"embedding {embedding.name}", "units": "1"}
+    provenance = {"bigearth": json.dumps(dict(embedding.provenance))}
+    vectors = xr.Variable(("patch", "feature"), lazy(StoredVectors(embedding, rows)), attributes | provenance)
+    flags = {"long_name": "whether the vector of a patch was computed"}
+    return {"embedding": vectors, "computed": xr.Variable("patch", lazy(StoredFlags(embedding, rows)), flags)}

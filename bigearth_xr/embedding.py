@@ -1,0 +1,262 @@
+"""Embed patches: a model × a Dataset → vectors in the store, beside the pixels that they were made of."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bigearth_xr import scaling
+from bigearth_xr.backend.embeddings import embedding_variables
+from bigearth_xr.backend.origin import own_pixels
+from bigearth_xr.backend.pixels import StoredPixels, row_numbers
+from bigearth_xr.errors import EmbeddingError
+from bigearth_xr.image import image
+from bigearth_xr.ops.scale import standardize
+from bigearth_xr.ops.spectral import spectral_features
+from bigearth_xr.scaling import Method, Statistics
+from bigearth_xr.store.embeddings import (
+    CHUNK_ROWS,
+    Embedding,
+    Provenance,
+    create_embedding,
+    embedding_names,
+    open_embedding,
+    read_computed,
+    remove_embedding,
+    write_vectors,
+)
+from bigearth_xr.store.read import Store, read_column
+
+if TYPE_CHECKING:
+    import torch
+
+    from bigearth_xr.torch.encoder import Encode
+
+__all__ = ["embed"]
+
+
+def embed(
+    ds: xr.Dataset,
+    model: "torch.nn.Module | Literal['spectral']",
+    *,
+    name: str,
+    bands: Iterable[str] | None = None,
+    batch_size: int = 128,
+    normalize: Method | None = "standardize",
+    stats: Statistics | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> xr.DataArray:
+    """Compute a vector for every patch, and keep it in the store's group ``embeddings/<name>``.
+
+    Rows computed before, in this call or one that was killed, are not computed again; other rows of the store stay as
+    they are, so that a Dataset may be embedded part by part.
+
+    Parameters
+    ----------
+    ds
+        Dataset of one store, selected in any way, its pixels not computed with.
+    model
+        Module called on float32 images, shape ``(patch, band, y, x)``, in evaluation mode and without gradients, that
+        gives ``(patch, feature)`` or ``(patch, feature, 1, 1)``. Or ``"spectral"``, which needs no torch: mean,
+        standard deviation and quantiles 0.1, 0.5, 0.9 of each band, of the NDVI and of VV less VH.
+    name
+        Name of the embedding in the store.
+    bands
+        Bands and polarizations in the order of the model's input; by default all of the Dataset.
+    batch_size
+        Patches a call of the model.
+    normalize, stats
+        How the images are normalised, as in ``DataArray.ben.normalize``; ``None`` gives them as stored.
+    device
+        Where a torch model works: ``"auto"`` is a GPU where torch has one, else the CPU. It is moved back afterwards.
+    overwrite
+        Replace an embedding of this name, all its rows, rather than add to it.
+
+    Returns
+    -------
+    xarray.DataArray
+        ``(patch, feature)`` float32 of the Dataset's patches in their order, read when used; how it was made is in
+        ``attrs["bigearth"]``, JSON: model, digest of its parameters, bands, resampling, normalisation, store.
+
+    Raises
+    ------
+    EmbeddingError
+        If pixels were computed with, the name is taken by an embedding made otherwise, or the model gives no finite
+        vector for a patch.
+    NormalizationError
+        If no statistics belong to the pixels.
+    NotStoredError
+        If a patch has no pixels.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> bex.embed(ds, "spectral", name="spectral", bands=["B04", "B08"]).shape
+    (3, 15)
+    """
+    if batch_size < 1:
+        raise EmbeddingError(f"batch_size is {batch_size}, expected at least 1")
+    images = _images(ds, bands)
+    pixels, scale = _stored_pixels(images), _scale(images, normalize, stats)
+    with _encoder(model, pixels.bands, scale, device) as encoder:
+        made = {**encoder.identity, **_circumstances(pixels, scale)}
+        embedding = None if overwrite else _resumed(pixels.store, name, made)
+        rows = _missing_rows(pixels, embedding)
+        for part, vectors in _encoded(pixels, rows, encoder.encode, batch_size, step=f"embedding {name}"):
+            if embedding is None:
+                remove_embedding(pixels.store, name)  # only now, as the new one works
+                embedding = create_embedding(pixels.store, name, features=vectors.shape[1], provenance=made)
+            write_vectors(embedding, part, vectors)
+    return _opened(ds, open_embedding(pixels.store, name), pixels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scale:
+    """How images are normalised: less an offset, over a divisor."""
+
+    record: Mapping[str, Any] | None
+    """What `normalize` notes of it in a DataArray; None where images are as stored."""
+
+    offset: NDArray[np.float32]
+    """Per band, shape ``(band,)``."""
+
+    divisor: NDArray[np.float32]
+    """Per band, shape ``(band,)``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Encoder:
+    """A model ready for stored pixels, with what identifies it."""
+
+    identity: Mapping[str, str]
+    """Name of the model and digest of its parameters."""
+
+    encode: "Encode"
+    """From pixels as stored to vectors."""
+
+
+def _images(ds: xr.Dataset, bands: Iterable[str] | None) -> xr.DataArray:
+    if not ds.sizes.get("patch"):
+        raise EmbeddingError(
+            "the Dataset has no patches along 'patch'; select at least one, a single one as isel(patch=[0])"
+        )
+    every = [str(name) for dim in ("band", "polarization") if dim in ds.dims for name in ds[dim].values]
+    return image(ds, every if bands is None else bands)
+
+
+def _stored_pixels(images: xr.DataArray) -> StoredPixels:
+    """Pixels as they are in the store, or an error where they are not."""
+    pixels = own_pixels(images)
+    if pixels is None:
+        raise EmbeddingError(
+            "the Dataset's pixels are not those of a store any more: they were computed with, loaded or joined, and "
+            "their vectors would be filed under rows of other pixels; embed the Dataset as bex.open gives it, and let "
+            "the model do what was computed"
+        )
+    return pixels
+
+
+def _scale(images: xr.DataArray, method: Method | None, stats: Statistics | None) -> _Scale:
+    """What `normalize` would do to the images; asked of none of them, it reads no pixel."""
+    if method is None:
+        size = images.sizes["band"]
+        return _Scale(record=None, offset=np.zeros(size, np.float32), divisor=np.ones(size, np.float32))
+    record = json.loads(scaling.normalize(images.isel(patch=slice(0)), method, stats).attrs[scaling.NORMALIZED])
+    first, second = np.array(list(record["numbers"].values()), np.float32).T
+    return _Scale(record=record, offset=first, divisor=second if method == "standardize" else second - first)
+
+
+@contextmanager
+def _encoder(
+    model: "torch.nn.Module | Literal['spectral']", bands: tuple[str, ...], scale: _Scale, device: str
+) -> Iterator[_Encoder]:
+    """The model as a function of stored pixels."""
+    if isinstance(model, str):
+        if model != "spectral":
+            raise EmbeddingError(f"unknown model {model!r}; expected a torch.nn.Module or 'spectral'")
+        identity = {"model": "spectral", "model_digest": ""}
+        describe = partial(spectral_features, bands=bands, offset=scale.offset, divisor=scale.divisor)
+        yield _Encoder(identity=identity, encode=describe)
+        return
+    from bigearth_xr.torch.encoder import digest, evaluating
+
+    identity = {"model": f"{type(model).__module__}.{type(model).__qualname__}", "model_digest": digest(model)}
+    with evaluating(model, device) as encode:
+        yield _Encoder(identity=identity, encode=lambda p: encode(np.asarray(standardize(p, scale.offset, scale.divisor))))
+
+
+def _circumstances(pixels: StoredPixels, scale: _Scale) -> Provenance:
+    """All but the model that the vectors depend on, as JSON values; neither time nor host."""
+    return {
+        "bands": list(pixels.bands),
+        "resampling": pixels.resampling,
+        "normalization": scale.record,
+        "release": pixels.store.release,
+        "uuid": pixels.store.uuid,
+    }
+
+
+def _resumed(store: Store, name: str, made: Provenance) -> Embedding | None:
+    """The embedding of this name, if there is one; made as this one would be, or refused."""
+    if name not in embedding_names(store):
+        return None
+    embedding = open_embedding(store, name)
+    differing = [key for key in made if embedding.provenance.get(key) != made[key]]
+    if differing:
+        raise EmbeddingError(
+            f"{store.path}: embedding {name!r} was made with another {', '.join(differing)}; choose another name, or "
+            "replace it with overwrite=True"
+        )
+    return embedding
+
+
+def _missing_rows(pixels: StoredPixels, embedding: Embedding | None) -> NDArray[np.intp]:
+    """Rows still to compute, in stored order, each once."""
+    rows = np.unique(row_numbers(pixels.rows))
+    return rows if embedding is None else rows[~read_computed(embedding)[rows]]
+
+
+def _encoded(
+    pixels: StoredPixels, rows: NDArray[np.intp], encode: "Encode", batch_size: int, *, step: str
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
+    """Rows and their vectors, a chunk of the store at a time, with a bar on the terminal."""
+    from bigearth_xr.ingestion.progress import Progress
+
+    with Progress() as progress:
+        advance = progress.steps(step, rows.size)
+        for chunk in np.split(rows, np.flatnonzero(np.diff(rows // CHUNK_ROWS)) + 1):
+            vectors = []
+            for start in range(0, chunk.size, batch_size):
+                batch = chunk[start : start + batch_size]
+                vectors.append(encode(replace(pixels, rows=batch).read((slice(None),) * 4)))
+                _check_finite(vectors[-1], pixels.store, batch)
+                advance(batch.size)
+            if vectors:
+                yield chunk, np.concatenate(vectors)
+
+
+def _check_finite(vectors: NDArray[np.float32], store: Store, rows: NDArray[np.intp]) -> None:
+    """Refuse NaN, which in the store means "not computed", and what no distance can be taken from."""
+    bad = rows[~np.isfinite(vectors).all(axis=1)]
+    if bad.size:
+        patch = read_column(store, "patch")[bad[0]]
+        raise EmbeddingError(
+            f"the model gives no finite vector for {bad.size} patches of a batch, the first of them {patch} (row "
+            f"{bad[0]}); check its weights, and the scale of its input (normalize)"
+        )
+
+
+def _opened(ds: xr.Dataset, embedding: Embedding, pixels: StoredPixels) -> xr.DataArray:
+    """The vectors of a Dataset's patches, lazily, with what is known of these."""
+    coordinates: dict[Any, Any] = {name: known for name, known in ds.coords.items() if set(known.dims) == {"patch"}}
+    return xr.DataArray(
+        embedding_variables(embedding, pixels.rows)["embedding"], coords=coordinates, name=embedding.name
+    )

@@ -1,0 +1,80 @@
+"""The command line: ``bigearth-stac build | validate``.
+
+Exit codes: 0 all is well; 1 the catalogue is not valid; 2 the command could not be carried out.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from bigearth_xr.errors import BigEarthError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="BigEarthNet as a STAC catalogue: one collection, one item a patch pair.",
+)
+
+terminal = Console(highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run a command; what goes wrong is said in words, not shown as a traceback.
+
+    Examples
+    --------
+    Installed as ``bigearth-stac``; ``bigearth-stac --help`` lists the commands.
+
+    >>> main.__name__
+    'main'
+    """
+    try:
+        app()
+    except BigEarthError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/red] {escape(str(error))}")
+        sys.exit(2)
+
+
+@app.command()
+def build(
+    source: Annotated[Path, typer.Argument(help="A store, its table (.parquet), or the published lists.")],
+    out: Annotated[Path, typer.Option(help="Folder for the catalogue.")],
+    zarr_href: Annotated[
+        str | None, typer.Option(help="Address of the store for readers. Default: its place on this machine.")
+    ] = None,
+    items: Annotated[bool, typer.Option("--items", help="Also write a JSON file an item.")] = False,
+    thumbnails: Annotated[bool, typer.Option("--thumbnails", help="Also draw a picture a patch.")] = False,
+) -> None:
+    """Write collection.json and items.parquet (stac-geoparquet); needs no pixel but for thumbnails."""
+    from bigearth_stac.catalog import build_catalog
+
+    done = build_catalog(source, out, zarr_href=zarr_href, static_items=items, thumbnails=thumbnails)
+    terminal.print(escape(done.summary()))
+
+
+@app.command()
+def validate(
+    catalog: Annotated[Path, typer.Argument(help="Folder of the catalogue.")],
+    schemas: Annotated[
+        Path | None, typer.Option(help="Folder of the extensions' JSON schemas. Default: download them.")
+    ] = None,
+    sample: Annotated[int, typer.Option(help="Items to check, drawn at random.")] = 1000,
+    all_items: Annotated[bool, typer.Option("--all", help="Check every item.")] = False,
+    seed: Annotated[int, typer.Option(help="Another seed checks other items.")] = 0,
+) -> None:
+    """Check the collection and items against STAC and all extensions they use; exit 1 if anything is wrong."""
+    from bigearth_stac.validation import validate_catalog
+
+    report = validate_catalog(catalog, schemas=schemas, sample=None if all_items else sample, seed=seed)
+    for failure in report.failures[:20]:
+        terminal.print(f"[yellow]-[/yellow] {escape(failure)}")
+    terminal.print(escape(report.summary()))
+    if report.failures:
+        raise typer.Exit(1)

@@ -1,0 +1,164 @@
+"""Items straight as Arrow, after the stac-geoparquet specification: a whole release in seconds, never as objects."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bigearth_stac.assets import THUMBNAIL, Holdings, asset_templates
+from bigearth_stac.properties import PROPERTIES
+from bigearth_xr.bands import PATCH_SIDE_M
+from bigearth_xr.store.schema import REFERENCE_MAP
+from bigearth_xr.table import release_of
+
+__all__ = ["COLLECTION_FILE", "STAC_VERSION", "collection_id", "item_batches", "parquet_metadata"]
+
+STAC_VERSION = "1.1.0"
+COLLECTION_FILE = "collection.json"
+
+_BATCH_ITEMS = 32_768
+"""Items a batch, which is a row group of the file: a few days of tiles, so that a bounding box skips most."""
+
+Columns = dict[str, pa.Array]
+
+
+def collection_id(table: pa.Table) -> str:
+    """Name the collection of a table's release.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> collection_id(bex.table.from_lists(bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=2)))
+    'bigearthnet-v2'
+    """
+    return f"bigearthnet-{release_of(table)}"
+
+
+def item_batches(table: pa.Table, holdings: Holdings) -> Iterator[pa.RecordBatch]:
+    """Turn rows of a table into items.
+
+    Parameters
+    ----------
+    table
+        The table, or some of its rows; with a column ``row`` where they are not the first ones of it, and a column
+        ``has_reference_map`` (bool) where some maps are missing.
+    holdings
+        What the items' assets point to.
+
+    Yields
+    ------
+    pyarrow.RecordBatch
+        Items in the table's order, all batches of one schema: properties are columns of their own, ``geometry`` is
+        WKB, ``datetime`` a timestamp in UTC. A property that no row has is no column.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> table = bex.table.from_lists(bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=2))
+    >>> [batch] = item_batches(table, Holdings())
+    >>> batch["grid:code"].to_pylist()
+    ['MGRS-33UUP', 'MGRS-33UUP']
+    """
+    if "row" not in table.column_names:
+        table = table.append_column("row", pa.array(np.arange(table.num_rows, dtype=np.int32)))
+    collection = collection_id(table)
+    properties = [one for one in PROPERTIES if table[one.column].null_count < table.num_rows]
+    for start in range(0, table.num_rows, _BATCH_ITEMS):
+        rows = table.slice(start, _BATCH_ITEMS).combine_chunks()
+        columns = {name: rows[name].combine_chunks() for name in rows.column_names}
+        count = rows.num_rows
+        item = _core(columns, collection, holdings.extensions, count)
+        item |= _common_properties(columns, count)
+        item |= {one.key: _text_if_time(columns[one.column]) for one in properties}
+        assets = _assets(columns, holdings, count)
+        if assets:  # Parquet knows no structure without fields
+            item["assets"] = pa.StructArray.from_arrays(list(assets.values()), names=list(assets))
+        yield pa.record_batch(item)
+
+
+def parquet_metadata(collection: Mapping[str, Any]) -> dict[str, str]:
+    """Schema metadata of a file of items: what GeoParquet and stac-geoparquet ask for.
+
+    Examples
+    --------
+    >>> sorted(parquet_metadata({"id": "bigearthnet-v2"}))
+    ['geo', 'stac-geoparquet']
+    """
+    geometry = {
+        "encoding": "WKB",
+        "geometry_types": ["Polygon"],
+        "orientation": "counterclockwise",
+        "covering": {"bbox": {side: ["bbox", side] for side in ("xmin", "ymin", "xmax", "ymax")}},
+    }
+    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry}}
+    stac = {"version": "1.0.0", "collections": {collection["id"]: collection}}
+    return {"geo": json.dumps(geo), "stac-geoparquet": json.dumps(stac)}
+
+
+def _core(columns: Columns, collection: str, extensions: list[str], count: int) -> Columns:
+    """What every STAC item has."""
+    link = {"rel": "collection", "href": f"./{COLLECTION_FILE}", "type": "application/json"}
+    return {
+        "type": _same("Feature", count),
+        "stac_version": _same(STAC_VERSION, count),
+        "stac_extensions": _same(extensions, count),
+        "id": columns["patch"],
+        "geometry": columns["geometry"],
+        "bbox": columns["bbox"],
+        "links": _same([link], count),
+        "collection": _same(collection, count),
+    }
+
+
+def _common_properties(columns: Columns, count: int) -> Columns:
+    """Properties that STAC and its extensions define."""
+    ulx, uly = columns["ulx"].to_numpy(), columns["uly"].to_numpy()
+    bbox = np.stack([ulx, uly - PATCH_SIDE_M, ulx + PATCH_SIDE_M, uly], axis=1).astype(np.float64)
+    offsets = pa.array(np.arange(count + 1, dtype=np.int32) * 4)
+    return {
+        "datetime": columns["s2_time"].cast(pa.timestamp("ms")).cast(pa.timestamp("ms", tz="UTC")),
+        "platform": columns["s2_platform"],
+        "constellation": _same("sentinel-2", count),
+        "instruments": _same(["msi"], count),
+        "gsd": _same(10, count),
+        "proj:code": _joined("EPSG:", columns["epsg"].cast(pa.string())),
+        "proj:bbox": pa.ListArray.from_arrays(offsets, pa.array(bbox.ravel())),
+        "grid:code": _joined("MGRS-", columns["tile"]),
+    }
+
+
+def _assets(columns: Columns, holdings: Holdings, count: int) -> Columns:
+    """One structure an asset; null where the patch has no such half or map."""
+    present = {"s1": columns["s1_name"].is_valid(), REFERENCE_MAP: columns.get("has_reference_map")}
+    selection = pa.StructArray.from_arrays([columns["row"]], names=["patch"])
+    assets: Columns = {}
+    for name, template in asset_templates(holdings).items():
+        if name == THUMBNAIL:
+            folders = _joined("./thumbnails/", columns["tile"])
+            fields = {"href": pc.binary_join_element_wise(folders, _joined(columns["patch"], ".png"), "/")}
+        else:
+            fields = {"href": _same(f"{holdings.zarr_href}/{name}", count), "bigearth:selection": selection}
+        if name == "s1":
+            fields |= {"datetime": _text_if_time(columns["s1_time"]), "platform": columns["s1_platform"]}
+        fields |= {field: _same(value, count) for field, value in template.items()}
+        there = present.get(name)
+        mask = None if there is None else pc.invert(there)
+        assets[name] = pa.StructArray.from_arrays(list(fields.values()), names=list(fields), mask=mask)
+    return assets
+
+
+def _same(value: object, count: int) -> pa.Array:
+    """One value, however often."""
+    return pa.repeat(pa.scalar(value), count)
+
+
+def _joined(first: pa.Array | str, second: pa.Array | str) -> pa.Array:
+    return pc.binary_join_element_wise(first, second, "")
+
+
+def _text_if_time(column: pa.Array) -> pa.Array:
+    """Spell times as JSON does: of timestamps, clients turn only STAC's own properties into text."""
+    return pc.strftime(column, "%Y-%m-%dT%H:%M:%SZ") if pa.types.is_timestamp(column.type) else column

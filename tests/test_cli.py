@@ -1,0 +1,107 @@
+"""The command line, run as people run it."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bigearth_xr as bex
+from bigearth_xr.demo import run_demo
+from bigearth_xr.sample import sample_lists, unpack_sample
+from bigearth_xr.store.read import open_store
+from bigearth_xr.store.shard import shard_path
+
+
+def bigearth(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-c", "from bigearth_xr.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_ingest_info_and_verify_agree(archive: Path, tmp_path: Path) -> None:
+    done = bigearth("ingest", archive, "ben.zarr", "--profile", "compact", "--report", "report.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "24 of 24 rows stored, 24 now" in done.stdout
+    account = json.loads((tmp_path / "report.json").read_text())
+    assert account["complete"]
+    assert account["found"] == account["stored"] == 24
+    assert "24: 24 stored" in bigearth("info", "ben.zarr", cwd=tmp_path).stdout
+    verified = bigearth("verify", "ben.zarr", cwd=tmp_path)
+    assert verified.returncode == 0
+    assert "sound" in verified.stdout
+
+
+def test_ingest_takes_bands_by_comma(archive: Path, tmp_path: Path) -> None:
+    assert bigearth("ingest", archive, "ben.zarr", "--bands", "B02,VH", cwd=tmp_path).returncode == 0
+    assert open_store(tmp_path / "ben.zarr").bands == ("B02", "VH")
+
+
+def test_verify_exits_1_on_a_flipped_byte(tmp_path: Path) -> None:
+    path = bex.testing.write_store(tmp_path / "ben.zarr", pairs=3)
+    shard = shard_path(path, open_store(path).array("s1"), 0)
+    data = bytearray(shard.read_bytes())
+    data[100] ^= 1
+    shard.write_bytes(data)
+    verified = bigearth("verify", path, cwd=tmp_path)
+    assert verified.returncode == 1
+    assert "checksum" in verified.stdout
+    assert "1 failures" in verified.stdout
+
+
+def test_strict_exits_1_and_says_why(tmp_path: Path) -> None:
+    archive = bex.testing.write_archive(tmp_path / "archive", pairs=3)
+    next(archive.rglob("*_B05.tif")).unlink()
+    relaxed = bigearth("ingest", archive, "relaxed.zarr", cwd=tmp_path)
+    strict = bigearth("ingest", archive, "strict.zarr", "--strict", cwd=tmp_path)
+    assert (relaxed.returncode, strict.returncode) == (0, 1)
+    assert "band B05" in relaxed.stdout
+    assert "is missing" in strict.stdout
+
+
+def test_what_cannot_be_done_exits_2_in_words(tmp_path: Path) -> None:
+    failed = bigearth("info", "nowhere.zarr", cwd=tmp_path)
+    assert failed.returncode == 2
+    assert "no store here" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_a_script_without_a_guard_runs_once(tmp_path: Path) -> None:
+    """Workers must not import the caller's script again."""
+    bex.testing.write_archive(tmp_path / "archive", pairs=1100)
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import bigearth_xr as bex\n"
+        "print('started')\n"
+        "report = bex.ingest('archive', 'ben.zarr', bands=['B01', 'VV'], workers=2)\n"
+        "print(report.stored)\n"
+    )
+    run = subprocess.run([sys.executable, script.name], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["started", "1100"]
+
+
+def test_demo_of_the_sample_goes_all_the_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = run_demo(None, tmp_path / "demo")
+    said = capsys.readouterr().out
+    for line in ("6 patches of v1", "590,326 pairs in the published lists", "sound", "NDVI", "report.html"):
+        assert line in said
+    assert page.stat().st_size > 100_000
+    assert len(said.splitlines()) <= 20
+
+
+def test_demo_replaces_its_own_store_only(tmp_path: Path) -> None:
+    archive = bex.testing.write_archive(tmp_path / "archive", pairs=2)
+    run_demo(archive, tmp_path / "out")
+    run_demo(archive, tmp_path / "out")
+    shutil.rmtree(tmp_path / "out" / "demo.zarr")
+    (tmp_path / "out" / "demo.zarr").mkdir()
+    (tmp_path / "out" / "demo.zarr" / "diary.txt").write_text("mine")
+    with pytest.raises(bex.errors.StoreError, match="in the way"):
+        run_demo(archive, tmp_path / "out")
+    assert (tmp_path / "out" / "demo.zarr" / "diary.txt").exists()
+
+
+def test_sample_is_six_real_pairs(tmp_path: Path) -> None:
+    report = bex.ingest(unpack_sample(tmp_path / "sample"), tmp_path / "ben.zarr", metadata=sample_lists(), strict=True)
+    assert (report.found, report.stored, report.failures) == (6, 6, ())

@@ -1,0 +1,327 @@
+"""Selection against brute force on the table, row by row."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import shapely
+import xarray as xr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import bigearth_xr as bex
+from bigearth_xr.errors import LabelError, SelectionError
+from bigearth_xr.releases import SEASONS
+from bigearth_xr.selection import Bbox
+from bigearth_xr.testing import count_reads
+
+# The profile matters to what reads, and there both are tested.
+pytestmark = pytest.mark.parametrize("store", ["fast"], indirect=True)
+
+Row = dict[str, Any]
+
+# Datasets are never changed by a selection, so examples may share one.
+shares_its_dataset = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture
+def table(store: Path) -> pa.Table:
+    """The table beside the store."""
+    return bex.table.read(store.with_suffix(".parquet"))
+
+
+@pytest.fixture
+def rows(table: pa.Table) -> list[Row]:
+    """The table's rows."""
+    found: list[Row] = table.to_pylist()
+    return found
+
+
+def patches_of(rows: list[Row], is_wanted: Callable[[Row], bool]) -> list[str]:
+    """Ids of the rows that a criterion holds for, in the table's order."""
+    return [row["patch"] for row in rows if is_wanted(row)]
+
+
+CRITERIA: dict[str, tuple[dict[str, Any], Callable[[Row], bool]]] = {
+    "split": ({"split": "train"}, lambda row: row["split"] == "train" and row["recommended"]),
+    "split, recommended or not": ({"split": "test", "recommended": "any"}, lambda row: row["split"] == "test"),
+    "split, not recommended": (
+        {"split": "train", "recommended": False},
+        lambda row: row["split"] == "train" and row["recommended"] is False,
+    ),
+    "recommended": ({"recommended": True}, lambda row: row["recommended"] is True),
+    "not recommended": ({"recommended": False}, lambda row: row["recommended"] is False),
+    "country": ({"country": "Austria"}, lambda row: row["country"] == "Austria"),
+    "countries": ({"country": ["Ireland", "Finland"]}, lambda row: row["country"] in ("Ireland", "Finland")),
+    "season": ({"season": "summer"}, lambda row: row["season"] == "summer"),
+    "all seasons": ({"season": SEASONS}, lambda row: True),
+    "tile": ({"tile": "33UUP"}, lambda row: row["tile"] == "33UUP"),
+    "snow": ({"seasonal_snow": True}, lambda row: row["seasonal_snow"] is True),
+    "no snow": ({"seasonal_snow": False}, lambda row: row["seasonal_snow"] is False),
+    "cloud": ({"cloud_or_shadow": True}, lambda row: row["cloud_or_shadow"] is True),
+    "no cloud": ({"cloud_or_shadow": False}, lambda row: row["cloud_or_shadow"] is False),
+    "a label": ({"any_label": "Pastures"}, lambda row: "Pastures" in row["labels_19"]),
+    "any label": (
+        {"any_label": ["Pastures", "Arable land"]},
+        lambda row: bool({"Pastures", "Arable land"} & {*row["labels_19"]}),
+    ),
+    "all of one": ({"all_labels": "Arable land"}, lambda row: "Arable land" in row["labels_19"]),
+    "no label in particular": ({"all_labels": []}, lambda row: True),
+    "several": (
+        {"season": ["summer", "spring"], "seasonal_snow": False, "any_label": ["Pastures", "Mixed forest"]},
+        lambda row: (
+            row["season"] in ("summer", "spring")
+            and row["seasonal_snow"] is False
+            and bool({"Pastures", "Mixed forest"} & {*row["labels_19"]})
+        ),
+    ),
+    "none": ({}, lambda row: True),
+}
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_every_criterion_keeps_what_brute_force_keeps(ds: xr.Dataset, rows: list[Row], criterion: str) -> None:
+    criteria, is_wanted = CRITERIA[criterion]
+    expected = patches_of(rows, is_wanted)
+    if expected:
+        assert ds.ben.select(**criteria).patch.values.tolist() == expected
+    else:
+        with pytest.raises(SelectionError, match="no patch of 24 meets every criterion"):
+            ds.ben.select(**criteria)
+
+
+def test_all_labels_are_all_of_them(ds: xr.Dataset, rows: list[Row]) -> None:
+    wanted = max((row["labels_19"] for row in rows), key=len)[:2]
+    expected = patches_of(rows, lambda row: set(wanted) <= set(row["labels_19"]))
+    assert len(wanted) == 2
+    assert ds.ben.select(all_labels=wanted).patch.values.tolist() == expected
+
+
+@pytest.mark.parametrize("release", ["v1"], indirect=True)
+def test_labels_are_those_of_the_nomenclature_opened(store: Path, rows: list[Row]) -> None:
+    wanted = next(row["labels_43"][0] for row in rows if row["labels_43"])
+    expected = patches_of(rows, lambda row: wanted in row["labels_43"])
+    assert bex.open(store, nomenclature=43).ben.select(any_label=wanted).patch.values.tolist() == expected
+
+
+@pytest.mark.parametrize("criterion", ["any_label", "all_labels", "country"])
+def test_names_may_come_from_an_iterator(ds: xr.Dataset, criterion: str) -> None:
+    names = {"country": ds.country.values[:2].tolist()}.get(criterion, ["Pastures"])
+    once, again = ds.ben.select(**{criterion: names}), ds.ben.select(**{criterion: (name for name in names)})
+    assert once.patch.values.tolist() == again.patch.values.tolist()
+
+
+def test_val_is_validation(ds: xr.Dataset) -> None:
+    short, long = (ds.ben.select(split=name, recommended="any") for name in ("val", "validation"))
+    assert set(short.split.values) == {"validation"}
+    assert short.patch.values.tolist() == long.patch.values.tolist()
+
+
+@pytest.mark.parametrize("release", ["v2"], indirect=True)  # v1's splits name no other patches
+def test_a_split_implies_recommended(ds: xr.Dataset) -> None:
+    assert ds.ben.select(split="train").recommended.values.all()
+    assert not ds.ben.select(split="train", recommended="any").recommended.values.all()
+
+
+# ---- boxes ---------------------------------------------------------------------------------------------------------
+
+
+def met_by(box: Any, table: pa.Table) -> list[str]:
+    """Ids of the patches whose footprint in the table intersects a shape, as shapely has it."""
+    meets = shapely.intersects(shapely.from_wkb(table["geometry"].to_pylist()), box)
+    return np.array(table["patch"].to_pylist(), dtype=object)[meets].tolist()  # type: ignore[no-any-return]  # strings
+
+
+def selected(ds: xr.Dataset, bbox: Bbox) -> list[str]:
+    """Ids of the patches selected, of which there may be none."""
+    try:
+        return ds.ben.select(bbox=bbox).patch.values.tolist()  # type: ignore[no-any-return]  # strings
+    except SelectionError:
+        return []
+
+
+@given(data=st.data())
+@shares_its_dataset
+def test_boxes_keep_the_footprints_that_they_intersect(ds: xr.Dataset, table: pa.Table, data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, 23))
+    offset, size = st.floats(-0.03, 0.03), st.floats(1e-6, 0.05)
+    west = float(ds.lon[place]) + data.draw(offset)
+    south = float(ds.lat[place]) + data.draw(offset)
+    box = (west, south, west + data.draw(size), south + data.draw(size))
+    assert selected(ds, box) == met_by(shapely.box(*box), table)
+
+
+def test_a_box_that_touches_a_corner_intersects(ds: xr.Dataset, table: pa.Table) -> None:
+    for wkb, patch in zip(table["geometry"].to_pylist(), table["patch"].to_pylist(), strict=True):
+        corners = shapely.get_coordinates(shapely.from_wkb(wkb))
+        east = corners[corners[:, 0].argmax()]
+        north = corners[corners[:, 1].argmax()]
+        assert patch in selected(ds, (east[0], east[1] - 0.001, east[0] + 0.001, east[1] + 0.001))
+        assert patch in selected(ds, (north[0] - 0.001, north[1], north[0] + 0.001, north[1] + 0.001))
+        beyond = np.nextafter(east[0], 180)
+        assert patch not in selected(ds, (beyond, east[1] - 0.001, beyond + 0.001, east[1] + 0.001))
+
+
+def test_a_box_may_be_a_point(ds: xr.Dataset, table: pa.Table) -> None:
+    lon, lat = float(ds.lon[7]), float(ds.lat[7])
+    assert selected(ds, (lon, lat, lon, lat)) == met_by(shapely.Point(lon, lat), table)
+
+
+@pytest.mark.parametrize("bbox", [(10.0, -90.0, -7.0, 90.0), (20.0, 55.0, 10.0, 70.0), (170.0, 40.0, -170.0, 70.0)])
+def test_a_box_may_cross_the_antimeridian(ds: xr.Dataset, table: pa.Table, bbox: Bbox) -> None:
+    west, south, east, north = bbox
+    both = shapely.union(shapely.box(west, south, 180, north), shapely.box(-180, south, east, north))
+    assert selected(ds, bbox) == met_by(both, table)
+
+
+def test_the_world_keeps_everything(ds: xr.Dataset) -> None:
+    assert ds.ben.select(bbox=(-180, -90, 180, 90)).sizes["patch"] == 24
+
+
+@pytest.mark.parametrize("bbox", [(0, 50, 10, 40), (0, 40, float("nan"), 50)])
+def test_a_box_that_is_none_is_refused(ds: xr.Dataset, bbox: Bbox) -> None:
+    with pytest.raises(SelectionError, match=r"bbox is .* expected \(west, south, east, north\)"):
+        ds.ben.select(bbox=bbox)
+
+
+# ---- times ---------------------------------------------------------------------------------------------------------
+
+FIRST, LAST = np.datetime64("1970-01-01"), np.datetime64("2100-01-01")
+
+
+@pytest.mark.parametrize(
+    ("datetime", "start", "stop"),
+    [
+        ("2017", "2017-01-01", "2017-12-31T23:59:59"),
+        ("2017-06", "2017-06-01", "2017-06-30T23:59:59"),
+        ("2017-06-17", "2017-06-17", "2017-06-17T23:59:59"),
+        ("2017-06-17T11", "2017-06-17T11:00:00", "2017-06-17T11:59:59"),
+        ("2017-06-17T11:33", "2017-06-17T11:33:00", "2017-06-17T11:33:59"),
+        ("2017-06-17T11:33:21", "2017-06-17T11:33:21", "2017-06-17T11:33:21"),
+        ("2017-06-17T11:33:21Z", "2017-06-17T11:33:21", "2017-06-17T11:33:21"),
+        ("2017-06-17T13:33:21+02:00", "2017-06-17T11:33:21", "2017-06-17T11:33:21"),
+        ("2017-06-13/2017-07", "2017-06-13", "2017-07-31T23:59:59"),
+        ("2017-06-17T00:00:00Z/2017-06-17T12:00:00Z", "2017-06-17", "2017-06-17T12:00:00"),
+        ("../2017-08", FIRST, "2017-08-31T23:59:59"),
+        ("2017-08/..", "2017-08-01", LAST),
+        ("/2017-08", FIRST, "2017-08-31T23:59:59"),
+        ("../..", FIRST, LAST),
+        (("2017-06-13", "2017-07"), "2017-06-13", "2017-07-31T23:59:59"),
+        (("2017-08", None), "2017-08-01", LAST),
+        (slice("2017-06-13", "2017-07"), "2017-06-13", "2017-07-31T23:59:59"),
+        (slice(None, "2017-08"), FIRST, "2017-08-31T23:59:59"),
+        (slice(np.datetime64("2017-06-17T11:33:21"), None), "2017-06-17T11:33:21", LAST),
+    ],
+    ids=str,
+)
+def test_times_keep_what_was_seen_within_them(
+    ds: xr.Dataset, rows: list[Row], datetime: Any, start: Any, stop: Any
+) -> None:
+    first, last = (np.datetime64(end, "s").item() for end in (start, stop))
+    expected = patches_of(rows, lambda row: first <= row["s2_time"] <= last)
+    assert expected
+    assert ds.ben.select(datetime=datetime).patch.values.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "datetime", ["yesterday at ten", "2017-13", "2017-06-31", "2017-06/soon", ("2017", "x")], ids=str
+)
+def test_times_that_are_none_are_refused(ds: xr.Dataset, datetime: Any) -> None:
+    with pytest.raises(SelectionError, match=r"is no time or interval; expected e.g. '2017-06'"):
+        ds.ben.select(datetime=datetime)
+
+
+# ---- refusals ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("criteria", "error", "message"),
+    [
+        ({"split": "trian"}, ValueError, "trian.*train"),
+        ({"country": "Austira"}, SelectionError, "there is no country 'Austira'; known are Austria, Belgium.*Austria"),
+        ({"country": ["Austria", ""]}, SelectionError, "there is no country ''"),
+        ({"season": "fall"}, SelectionError, "there is no season 'fall'; known are winter, spring, summer, autumn"),
+        ({"tile": "99XXX"}, SelectionError, "there is no tile '99XXX'; known are 29UPU"),
+        ({"any_label": "Pasture"}, LabelError, "'Pasture' is no label of this Dataset's 19 classes.*Pastures"),
+        ({"all_labels": ["Pastures", "Airports"]}, LabelError, r"'Airports' is no label .* open\(nomenclature="),
+    ],
+    ids=str,
+)
+def test_unknown_names_are_refused(
+    ds: xr.Dataset, criteria: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        ds.ben.select(**criteria)
+
+
+def test_an_empty_selection_says_what_each_criterion_keeps(ds: xr.Dataset) -> None:
+    message = (
+        r"no patch of 24 meets every criterion; each alone: country='Ireland' keeps \d+, datetime='2031' keeps 0; "
+        "loosen one of them"
+    )
+    with pytest.raises(SelectionError, match=message):
+        ds.ben.select(country="Ireland", datetime="2031")
+
+
+@pytest.mark.parametrize(
+    ("dropped", "criteria"),
+    [
+        ("split", {"split": "train"}),
+        ("recommended", {"split": "train"}),
+        ("country", {"country": "Austria"}),
+        ("s2_time", {"datetime": "2017"}),
+        ("lon", {"bbox": (0, 0, 1, 1)}),
+    ],
+)
+def test_what_was_dropped_cannot_be_selected_by(ds: xr.Dataset, dropped: str, criteria: dict[str, Any]) -> None:
+    with pytest.raises(SelectionError, match=f"no coordinate '{dropped}', it has .*; select before dropping it"):
+        ds.drop_vars(dropped).ben.select(**criteria)
+
+
+def test_dropped_labels_cannot_be_selected_by(ds: xr.Dataset) -> None:
+    with pytest.raises(SelectionError, match="no variable 'labels'; select before dropping it"):
+        ds.drop_vars("labels").ben.select(any_label="Pastures")
+
+
+# ---- laziness ------------------------------------------------------------------------------------------------------
+
+OPENERS: dict[str, Callable[[Path], xr.Dataset]] = {
+    "no chunks": lambda store: xr.open_dataset(store, engine="bigearth"),
+    "chunks={}": lambda store: xr.open_dataset(store, engine="bigearth", chunks={}),
+    "bex.open": bex.open,
+}
+
+
+@pytest.mark.parametrize("opening", OPENERS)
+def test_selecting_reads_no_pixel(store: Path, opening: str) -> None:
+    with count_reads() as reads:
+        ds = OPENERS[opening](store)
+        lon, lat = float(ds.lon[0]), float(ds.lat[0])
+        box = (lon - 1, lat - 1, lon + 1, lat + 1)
+        ds.ben.select(split="train", seasonal_snow=False, bbox=box, datetime="2017/2018", all_labels=[])
+    assert reads == {}
+
+
+@pytest.mark.parametrize("opening", OPENERS)
+def test_what_is_selected_is_all_that_is_read(store: Path, opening: str) -> None:
+    ds = OPENERS[opening](store)
+    chosen = ds.ben.select(seasonal_snow=True)
+    with count_reads() as reads:
+        chosen.s2.sel(band=["B04", "B11"]).load()
+    assert chosen.sizes["patch"] == 2
+    assert reads == {"s2_10m": 2, "s2_20m": 2}
+
+
+@pytest.mark.parametrize("opening", OPENERS)
+def test_selections_hold_the_pixels_of_their_patches(store: Path, opening: str) -> None:
+    whole = bex.open(store).load()
+    chosen = OPENERS[opening](store).ben.select(split="train").ben.select(season=["summer", "spring", "autumn"])
+    xr.testing.assert_identical(chosen.load(), whole.sel(patch=chosen.patch.values))
+
+
+def test_computed_values_are_selected_too(ds: xr.Dataset) -> None:
+    chosen = (ds * 2).ben.select(seasonal_snow=True)
+    np.testing.assert_array_equal(chosen.s1, 2 * ds.s1.sel(patch=chosen.patch))

@@ -1,0 +1,206 @@
+"""A catalogue on disk passes the schemas, leads to the pixels, and refuses what it cannot be made of."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pyarrow.parquet as pq
+import pystac
+import pytest
+import xarray as xr
+from bigearth_stac import build_catalog, validate_catalog
+from bigearth_stac.catalog import Catalog
+from pystac.extensions.scientific import ScientificExtension
+
+import bigearth_xr as bex
+from bigearth_xr.errors import BandError, MetadataError, SelectionError
+from bigearth_xr.releases import RELEASES, Release
+
+PAIRS = 24
+UNCHECKED = ("scientific",)  # of which there is no schema among ours
+
+
+@pytest.fixture(scope="module")
+def store(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in one profile: how pixels are encoded makes no difference here."""
+    path = tmp_path_factory.mktemp("store") / "ben.zarr"
+    bex.ingest(archive, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def catalog(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("catalog")
+    return build_catalog(store, folder, static_items=True, thumbnails=True).folder
+
+
+@pytest.fixture(scope="module")
+def collection(catalog: Path) -> pystac.Collection:
+    return pystac.Collection.from_file(str(catalog / "collection.json"))
+
+
+def test_every_item_and_the_collection_pass_the_schemas(catalog: Path, shared: Path) -> None:
+    report = validate_catalog(catalog, schemas=shared / "schemas", sample=None)
+    assert (report.failures, report.checked, report.unchecked) == ((), PAIRS, UNCHECKED)
+
+
+def test_pystac_walks_from_the_collection_to_every_item(collection: pystac.Collection, store: Path) -> None:
+    items = {item.id: item for item in collection.get_items(recursive=True)}
+    assert set(items) == set(bex.open(store).patch.values)
+    for item in items.values():
+        assert item.get_collection() is collection
+        assert item.get_parent().id == item.properties["grid:code"]  # type: ignore[union-attr]  # none: a failure too
+        assert Path(item.assets["thumbnail"].get_absolute_href() or "").is_file()
+
+
+def test_the_collection_cites_its_paper(collection: pystac.Collection, release: Release) -> None:
+    [publication] = ScientificExtension.ext(collection).publications or []
+    assert publication.doi == RELEASES[release].citation.doi
+
+
+def test_an_asset_leads_to_the_pixels_of_its_patch(collection: pystac.Collection, store: Path) -> None:
+    import zarr
+
+    ds = bex.open(store)
+    for item in list(collection.get_items(recursive=True))[::7]:
+        asset = item.assets["s2_10m"]
+        found = zarr.open_array(asset.href, mode="r")[asset.extra_fields["bigearth:selection"]["patch"]]
+        bands = [band["name"] for band in asset.to_dict()["bands"]]
+        np.testing.assert_array_equal(found, ds.s2.sel(patch=item.id, band=bands).values)
+
+
+def test_the_store_opens_from_the_collection(collection: pystac.Collection, store: Path) -> None:
+    asset = collection.assets["zarr"]
+    assert Path(asset.href) == store
+    plain = xr.open_zarr(asset.href)
+    theirs = xr.open_dataset(asset, engine="stac")  # type: ignore[arg-type]  # xpystac takes assets
+    with_kwargs = xr.open_dataset(asset.href, **asset.extra_fields["xarray:open_kwargs"])
+    assert plain.sizes["patch"] == theirs.sizes["patch"] == PAIRS
+    xr.testing.assert_identical(theirs.s1.load(), plain.s1.load())
+    assert with_kwargs.s1.chunks is not None
+    cube = collection.extra_fields
+    assert {name: tuple(one["dimensions"]) for name, one in cube["cube:variables"].items()} == {
+        name: plain[name].dims for name in cube["cube:variables"]
+    }
+    assert cube["cube:dimensions"]["band_20m"]["values"] == list(plain["band_20m"].values)
+
+
+def test_a_thumbnail_shows_the_patch_upright(catalog: Path, store: Path) -> None:
+    ds = bex.open(store)
+    paths = sorted(catalog.glob("thumbnails/*/*.png"))
+    assert len(paths) == PAIRS
+    picture = imagecodecs.png_decode(paths[0].read_bytes())
+    assert picture.shape == (120, 120, 3)
+    red = ds.s2.sel(patch=paths[0].stem, band="B04").values.astype(float)
+    # Brighter where there is more red: a flipped or foreign picture does not follow.
+    assert np.corrcoef(picture[..., 0].ravel(), red.ravel())[0, 1] > 0.8
+
+
+def test_the_same_store_gives_the_same_bytes(store: Path, tmp_path: Path) -> None:
+    first, second = (build_catalog(store, tmp_path / name).folder for name in ("a", "b"))
+    for name in ("collection.json", "items.parquet"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_a_store_of_one_sensor_is_catalogued(archive: Path, tmp_path: Path, shared: Path) -> None:
+    bex.ingest(archive, tmp_path / "s1.zarr", sensors=("s1",))
+    built = build_catalog(tmp_path / "s1.zarr", tmp_path / "catalog", thumbnails=True)
+    report = validate_catalog(built.folder, schemas=shared / "schemas")
+    assert (report.failures, built.thumbnails) == ((), PAIRS)
+
+
+def test_rows_without_pixels_have_no_item_but_keep_their_number(archive: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "archive"
+    shutil.copytree(archive, broken)
+    [victim] = sorted(broken.rglob("*_B02.tif"))[3:4]
+    victim.write_bytes(b"")
+    store = tmp_path / "ben.zarr"
+    bex.ingest(broken, store)
+    build_catalog(store, tmp_path / "catalog")
+    items = pq.read_table(tmp_path / "catalog" / "items.parquet")
+    ds = bex.open(store)
+    assert items.num_rows == PAIRS - 1
+    assert dict(zip(items["id"].to_pylist(), items["bigearth:row"].to_pylist(), strict=True)) == dict(
+        zip(ds.patch.values, ds.row.values, strict=True)
+    )
+
+
+def test_a_table_alone_is_enough(store: Path, tmp_path: Path, shared: Path) -> None:
+    bare = build_catalog(store.with_suffix(".parquet"), tmp_path / "bare")
+    assert bare.summary() == f"{tmp_path / 'bare'}: 24 items"
+    report = validate_catalog(bare.folder, schemas=shared / "schemas")
+    assert report.failures == ()
+    assert "zarr" not in json.loads((bare.folder / "collection.json").read_text())["assets"]
+    told = build_catalog(store.with_suffix(".parquet"), tmp_path / "told", zarr_href="s3://ben/ben.zarr/").folder
+    assert json.loads((told / "collection.json").read_text())["assets"]["zarr"]["href"] == "s3://ben/ben.zarr"
+
+
+def test_what_the_schemas_forbid_is_reported(catalog: Path, shared: Path, tmp_path: Path) -> None:
+    shutil.copy(catalog / "items.parquet", tmp_path)
+    document = json.loads((catalog / "collection.json").read_text())
+    document["item_assets"]["s2_10m"]["bands"][0]["eo:common_name"] = "ultra-blue"
+    del document["license"]
+    (tmp_path / "collection.json").write_text(json.dumps(document))
+    [failure] = validate_catalog(tmp_path, schemas=shared / "schemas", sample=1).failures
+    assert "license" in failure
+    items = pq.read_table(catalog / "items.parquet")
+    pq.write_table(items.take([0, 0, 1]), tmp_path / "items.parquet")
+    failures = validate_catalog(tmp_path, schemas=shared / "schemas", sample=1).failures
+    assert failures[1] == f"{items['id'][0].as_py()}: the id of 2 items"
+
+
+def test_a_summary_names_what_was_not_checked(catalog: Path, shared: Path) -> None:
+    text = validate_catalog(catalog, schemas=shared / "schemas", sample=2).summary()
+    assert text == "collection and 2 of 24 items: valid\nnot checked, no schema at hand: scientific"
+
+
+def test_without_a_network_the_remedy_is_named(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object, **__: object) -> str:
+        raise OSError("no network")
+
+    monkeypatch.setattr(pystac.StacIO.default(), "read_text", unreachable)
+    with pytest.raises(MetadataError, match=r"cannot be downloaded; without a network, give a folder .*--schemas"):
+        validate_catalog(catalog)
+
+
+def test_faults_of_a_source_are_named(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(MetadataError, match="nothing here; expected a store, its table"):
+        build_catalog(tmp_path / "none", tmp_path / "out")
+    with pytest.raises(SelectionError, match="thumbnails need the pixels of a store"):
+        build_catalog(store.with_suffix(".parquet"), tmp_path / "out", thumbnails=True)
+    shutil.copytree(store, tmp_path / "alone.zarr")
+    with pytest.raises(MetadataError, match=r"its table alone\.parquet is not beside it"):
+        build_catalog(tmp_path / "alone.zarr", tmp_path / "out")
+    with pytest.raises(SelectionError, match=r"no collection\.json here"):
+        validate_catalog(tmp_path)
+    assert not (tmp_path / "out").exists()
+
+
+def test_faults_of_an_empty_or_narrow_store_are_named(archive: Path, tmp_path: Path) -> None:
+    bex.ingest(archive, tmp_path / "one.zarr", sensors=("s2",), bands=["B08"])
+    with pytest.raises(BandError, match="thumbnails need B04, B03, B02 or VV, VH, the store has B08"):
+        build_catalog(tmp_path / "one.zarr", tmp_path / "out", thumbnails=True)
+
+
+def test_the_command_line_builds_and_validates(store: Path, tmp_path: Path, shared: Path) -> None:
+    command = [sys.executable, "-m", "bigearth_stac"]
+    out = tmp_path / "catalog"
+    built = subprocess.run([*command, "build", store, "--out", out], check=True, capture_output=True, text=True)
+    assert "24 items" in built.stdout
+    check = [*command, "validate", out, "--schemas", shared / "schemas"]
+    assert "24 of 24 items: valid" in subprocess.run(check, check=True, capture_output=True, text=True).stdout
+    (out / "collection.json").write_text("{}")
+    collection = {"type": "Collection", "stac_version": "1.1.0", "id": "x", "links": []}
+    (out / "collection.json").write_text(json.dumps(collection))
+    assert subprocess.run(check, check=False, capture_output=True).returncode == 1
+    refused = subprocess.run([*command, "validate", tmp_path], check=False, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "error: " in refused.stderr
+
+
+def test_a_catalog_says_what_it_holds() -> None:
+    assert Catalog(folder=Path("c"), items=1200, thumbnails=3).summary() == "c: 1,200 items, 3 thumbnails"
