@@ -16,6 +16,10 @@ export TORCH
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Modules whose examples need torch.
+ifeq ($(TORCH),0)
+WITHOUT_TORCH := --ignore=bigearth_xr/torch --ignore=bigearth_xr/learn --ignore=bigearth_xr/accessor/dataarray.py
+endif
 ENVIRONMENT := $(VENV)/dev-torch-$(TORCH)
 
 .PHONY: demo test check prove gpu bench docs clean FORCE
@@ -32,7 +36,7 @@ check: $(ENVIRONMENT)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest --quiet --doctest-modules bigearth_xr stac/bigearth_stac
+	$(BIN)/python -m pytest --quiet --doctest-modules $(WITHOUT_TORCH) bigearth_xr stac/bigearth_stac
 	$(MAKE) docs
 	$(BIN)/python -m pytest --quiet -m wheel
 	$(MAKE) test

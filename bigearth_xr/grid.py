@@ -24,7 +24,6 @@ __all__ = [
     "TileOrigin",
     "centres_lonlat",
     "corners_lonlat",
-    "footprints_intersect",
     "morton",
     "patch_corner",
     "split_by_position",
@@ -121,44 +120,6 @@ def centres_lonlat(epsg: ArrayLike, ulx: ArrayLike, uly: ArrayLike) -> tuple[NDA
     return _lonlat(epsg, np.asarray(ulx) + half, np.asarray(uly) - half)
 
 
-def footprints_intersect(corners: NDArray[np.float64], bbox: tuple[float, float, float, float]) -> NDArray[np.bool_]:
-    """Tell which footprints meet a box of longitude and latitude; touching counts.
-
-    Parameters
-    ----------
-    corners
-        Convex rings as ``corners_lonlat`` gives them, shape ``(patch, 5, 2)``, degrees.
-    bbox
-        West, south, east, north, degrees; west > east crosses the antimeridian.
-
-    Returns
-    -------
-    NDArray[np.bool_]
-        Shape ``(patch,)``.
-
-    Raises
-    ------
-    SelectionError
-        The box is not four finite numbers with south <= north.
-
-    Examples
-    --------
-    >>> corners = corners_lonlat([32633], [331200], [5331600])
-    >>> footprints_intersect(corners, (12.7, 48.0, 12.74, 48.2))
-    array([ True])
-    """
-    west, south, east, north = _checked_bbox(bbox)
-    if west > east:
-        return footprints_intersect(corners, (west, south, 180, north)) | (
-            footprints_intersect(corners, (-180, south, east, north))
-        )
-    low, high = corners.min(axis=1), corners.max(axis=1)
-    meets: NDArray[np.bool_] = ((low <= (east, north)) & (high >= (west, south))).all(axis=1)
-    box = np.array([(west, south), (east, south), (east, north), (west, north)])
-    meets[meets] = ~_beyond_an_edge(corners[meets], box)
-    return meets
-
-
 def split_by_position(column: ArrayLike, row: ArrayLike) -> NDArray[np.str_]:
     """Tell the split of v2 from the position in the tile, for patches of any release.
 
@@ -224,20 +185,6 @@ def morton(column: ArrayLike, row: ArrayLike) -> NDArray[np.uint16]:
     return code
 
 
-def _beyond_an_edge(corners: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Tell which rings have an edge that all points lie beyond, shape ``(patch,)``.
-
-    Convex shapes whose bounding boxes meet are apart exactly if there is such an edge.
-    """
-    edges = np.diff(corners, axis=1)
-    # The rings run counter-clockwise: an edge turned by -90 degrees points outwards.
-    outwards = np.stack([edges[..., 1], -edges[..., 0]], axis=-1)[:, :, None]
-    # From the corner on: so a point on a corner is at exactly 0, which still touches.
-    from_corner = points - corners[:, :4, None]
-    beyond: NDArray[np.bool_] = ((from_corner * outwards).sum(-1) > 0).all(axis=2).any(axis=1)
-    return beyond
-
-
 def _spread(number: NDArray[np.int32]) -> NDArray[np.int32]:
     """Move the bits of numbers below 128 apart, to the even places."""
     bits = range(PATCHES_PER_SIDE.bit_length())
@@ -257,18 +204,6 @@ def _positions(column: ArrayLike, row: ArrayLike) -> tuple[NDArray[np.int32], ND
                 f"{name} {strange.flat[0]} lies outside of the tile; expected 0 to {PATCHES_PER_SIDE - 1}"
             )
     return columns.astype(np.int32), rows.astype(np.int32)
-
-
-def _checked_bbox(
-    bbox: tuple[float, float, float, float],
-) -> tuple[float, float, float, float]:
-    """Refuse a box that holds nothing by mistake."""
-    if len(bbox) != 4 or not all(math.isfinite(edge) for edge in bbox) or bbox[1] > bbox[3]:
-        raise SelectionError(
-            f"bbox is {tuple(bbox)}, expected (west, south, east, north) in degrees, finite, with south <= north"
-        )
-    west, south, east, north = bbox
-    return west, south, east, north
 
 
 def _lonlat(

@@ -98,8 +98,8 @@ def _from_values(sources: dict[str, xr.DataArray], names: list[str], resampling:
     """Stack values that were computed: they are at 10 m already, and resampled as they are."""
     if resampling is not None:
         raise BandError(
-            f"resampling={resampling!r} needs pixels as stored, but these were computed; open the store with "
-            f"resampling={resampling!r} instead"
+            f"resampling={resampling!r} needs pixels as stored, but these were computed, or chosen from stock Dask "
+            f"arrays; open the store with resampling={resampling!r} instead"
         )
     alike = [_bands_of(array, _DIM[sensor], names) for sensor, array in sources.items()]
     stacked = xr.concat(

@@ -1,4 +1,4 @@
-"""Six real pairs of v1 and the lists of the whole release, from the package ``bigearthnet-common`` (extra ``sample``)."""
+"""Six real pairs of v1 and the lists of the whole release, from ``bigearthnet-common`` (extra ``sample``)."""
 
 import tarfile
 from importlib.util import find_spec

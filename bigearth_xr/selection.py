@@ -9,12 +9,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bigearth_xr import grid, releases
+from bigearth_xr.bbox import Bbox, checked_bbox, footprints_intersect
 from bigearth_xr.errors import LabelError, SelectionError
 from bigearth_xr.spelling import did_you_mean
 
 __all__ = ["Bbox", "select"]
 
-Bbox = tuple[float, float, float, float]
 Mask = NDArray[np.bool_]
 Texts = str | Iterable[str]
 Datetime = str | slice | tuple[str | None, str | None]
@@ -131,7 +131,7 @@ def _labels(ds: xr.Dataset, wanted: Texts) -> Mask:
 
 def _meets(ds: xr.Dataset, bbox: Bbox) -> Mask:
     """Where a footprint intersects a box of longitude and latitude; only candidates are projected."""
-    west, south, east, north = bbox
+    west, south, east, north = checked_bbox(bbox)
     lon, lat = _known(ds, "lon"), _known(ds, "lat")
     # A patch reaches 850 m from its centre: less than 0.01° of latitude, 0.03° of longitude up to 75° N.
     near = (lat > south - 0.02) & (lat < north + 0.02)
@@ -140,7 +140,7 @@ def _meets(ds: xr.Dataset, bbox: Bbox) -> Mask:
     places = np.flatnonzero(near)
     corners = grid.corners_lonlat(*(_known(ds, name)[places] for name in ("epsg", "ulx", "uly")))
     meets = np.zeros(near.shape, dtype=bool)
-    meets[places] = grid.footprints_intersect(corners, bbox)
+    meets[places] = footprints_intersect(corners, bbox)
     return meets
 
 

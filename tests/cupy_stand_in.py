@@ -50,7 +50,7 @@ StandInArray.__module__ = "cupy"
 def cupy_stand_in() -> ModuleType:
     """Make a module to be found as ``cupy``."""
     module = ModuleType("cupy")
-    lifted = "arange concatenate cos empty log rot90 sin sqrt stack subtract where zeros"
+    lifted = "arange concatenate cos empty log rot90 sin sqrt stack subtract take tensordot where zeros"
     for name in lifted.split():
         setattr(module, name, _lifted(getattr(np, name)))
     for name in ("bool_", "float32", "float64", "uint16", "uint64"):

@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import dask
+import dask.array as da
 import numpy as np
 import pytest
 import rasterio
 import xarray as xr
 from cupy_stand_in import cupy_stand_in
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bigearth_xr as bex
@@ -43,7 +43,14 @@ def ds(path: Path) -> xr.Dataset:
 @pytest.fixture(scope="module")
 def image(ds: xr.Dataset) -> xr.DataArray:
     """Four bands of every resolution and both sensors, in memory."""
-    return ds.ben.image(SOME).load()
+    loaded: xr.DataArray = ds.ben.image(SOME).load()
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def corner(image: xr.DataArray) -> xr.DataArray:
+    """The upper left corner of that image: a square, but quick."""
+    return image[..., :24, :24]
 
 
 def exact(image: xr.DataArray, release: Release = "v2") -> xr.DataArray:
@@ -67,36 +74,36 @@ def selections(draw: st.DrawFn) -> dict[str, list[int]]:
 
 
 def processed(array: xr.DataArray) -> xr.DataArray:
-    return array.ben.normalize().ben.augment(seed=7, epoch=2, **EVERYTHING)
+    result: xr.DataArray = array.ben.normalize().ben.augment(seed=7, epoch=2, **EVERYTHING)
+    return result
 
 
-@given(chosen=selections(), chunks=st.tuples(*[st.integers(1, 130)] * 4))
+@given(chosen=selections(), chunks=st.tuples(*(st.integers(1, size) for size in (PAIRS, len(SOME), 24, 24))))
+@settings(max_examples=15)  # each computes a graph of up to a thousand tasks
 def test_chunks_order_and_selection_do_not_matter(
-    image: xr.DataArray, chosen: dict[str, list[int]], chunks: tuple[int, ...]
+    corner: xr.DataArray, chosen: dict[str, list[int]], chunks: tuple[int, ...]
 ) -> None:
-    expected = processed(image).isel(chosen)
-    sides = {"y": max(40, chunks[2]), "x": max(40, chunks[3])}
-    lazy = image.isel(chosen).chunk({"patch": chunks[0], "band": chunks[1], **sides})
-    result = processed(lazy)
-    assert dask.is_dask_collection(result)
-    assert result.dtype == lazy.ben.normalize().data._meta.dtype == np.float32
-    xr.testing.assert_identical(result.compute(), expected)
-    xr.testing.assert_identical(processed(image.isel(chosen)), expected)
+    expected = processed(corner).isel(chosen)
+    lazy = processed(corner.isel(chosen).chunk(dict(zip(corner.dims, chunks, strict=True))))
+    assert isinstance(lazy.data, da.Array)
+    assert lazy.dtype == lazy.data._meta.dtype == np.float32
+    xr.testing.assert_equal(lazy.compute(), expected)
+    xr.testing.assert_equal(processed(corner.isel(chosen)), expected)
 
 
 @pytest.mark.parametrize("order", [("band", "patch", "y", "x"), ("y", "x", "band", "patch")])
-def test_dimensions_may_be_in_any_order(image: xr.DataArray, order: tuple[str, ...]) -> None:
-    for turned in (image.transpose(*order), image.chunk(patch=2).transpose(*order)):
+def test_dimensions_may_be_in_any_order(corner: xr.DataArray, order: tuple[str, ...]) -> None:
+    for turned in (corner.transpose(*order), corner.chunk(patch=2).transpose(*order)):
         result = processed(turned)
         assert result.dims == order
-        xr.testing.assert_identical(result.transpose(*image.dims).compute(), processed(image))
+        xr.testing.assert_identical(result.transpose(*corner.dims).compute(), processed(corner))
 
 
-def test_one_patch_and_one_band_need_no_dimension(image: xr.DataArray) -> None:
-    whole = processed(image)
+def test_one_patch_and_one_band_need_no_dimension(corner: xr.DataArray) -> None:
+    whole = processed(corner)
     for chosen in ({"patch": 2}, {"band": 1}, {"patch": 2, "band": 1}):
-        for array in (image, image.chunk(patch=1)):
-            xr.testing.assert_identical(processed(array.isel(chosen)).compute(), whole.isel(chosen))
+        for array in (corner, corner.chunk(patch=1)):
+            xr.testing.assert_equal(processed(array.isel(chosen)).compute(), whole.isel(chosen))
 
 
 def test_variables_of_a_dataset_give_what_their_image_gives(ds: xr.Dataset) -> None:
@@ -107,26 +114,26 @@ def test_variables_of_a_dataset_give_what_their_image_gives(ds: xr.Dataset) -> N
 
 
 def test_stored_arrays_of_every_resolution_are_taken(path: Path) -> None:
-    tree = xr.open_datatree(path, engine="bigearth")
-    result = processed(tree["s2_20m"])
+    stored = xr.open_datatree(path, engine="bigearth").to_dataset()
+    result = processed(stored.s2_20m)
     assert result.dims == ("patch", "band_20m", "y_20m", "x_20m")
     assert abs(result.ben.augment(seed=0).mean() - result.mean()) < 1e-6
 
 
-def test_values_on_a_gpu_stay_there_and_are_the_same(image: xr.DataArray, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_on_a_gpu_stay_there_and_are_the_same(corner: xr.DataArray, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", cupy_stand_in())
-    for there in (image.ben.to_gpu(), image.chunk(patch=4, band=3).ben.to_gpu()):
+    for there in (corner.ben.to_gpu(), corner.chunk(patch=4, band=3).ben.to_gpu()):
         result = processed(there)
         assert result.ben.on_gpu
-        xr.testing.assert_identical(result.ben.to_cpu().compute(), processed(image))
+        xr.testing.assert_identical(result.ben.to_cpu().compute(), processed(corner))
 
 
 @pytest.mark.gpu
-def test_values_on_a_gpu_are_the_same(image: xr.DataArray) -> None:
-    for there in (image.ben.to_gpu(), image.chunk(patch=4, band=3).ben.to_gpu()):
+def test_values_on_a_gpu_are_the_same(corner: xr.DataArray) -> None:
+    for there in (corner.ben.to_gpu(), corner.chunk(patch=4, band=3).ben.to_gpu()):
         result = processed(there)
         assert result.ben.on_gpu
-        xr.testing.assert_allclose(result.ben.to_cpu().compute(), processed(image), rtol=1e-5, atol=1e-6)
+        xr.testing.assert_allclose(result.ben.to_cpu().compute(), processed(corner), rtol=1e-5, atol=1e-6)
 
 
 def test_dask_arrays_stay_lazy_and_read_what_is_asked_for(ds: xr.Dataset) -> None:
@@ -183,10 +190,10 @@ def test_standardised_pixels_agree_with_float64(image: xr.DataArray) -> None:
 def test_limits_are_mapped_to_0_and_1(ds: xr.Dataset) -> None:
     image = ds.ben.image(["B04", "VV"])
     limits = {"B04": (0, 10_000), "VV": (-74.33214569091797, 34.60696029663086)}
-    expected = xr.concat(
-        [(image.sel(band=name) - low) / (high - low) for name, (low, high) in limits.items()], dim="band"
-    ).transpose(*image.dims)
-    np.testing.assert_allclose(image.ben.normalize("minmax"), expected, rtol=1e-5, atol=1e-6)
+    scaled = image.ben.normalize("minmax")
+    for name, (low, high) in limits.items():
+        expected = (image.sel(band=name).astype(np.float64) - low) / (high - low)
+        np.testing.assert_allclose(scaled.sel(band=name), expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(image.ben.normalize("minmax", limits), image.ben.normalize("minmax"))
 
 
@@ -242,7 +249,7 @@ def test_statistics_of_another_size_or_resampling_are_refused(image: xr.DataArra
     with pytest.raises(NormalizationError, match="'bilinear_align_corners', the pixels of 'nearest'; leave stats out"):
         image.ben.normalize(stats=band_statistics("v2", "bilinear_align_corners"))
     for table in ("none", "nearest"):
-        result = image.ben.normalize(stats=band_statistics("v2", table))  # type: ignore[arg-type]
+        result = image.ben.normalize(stats=band_statistics("v2", table))
         xr.testing.assert_identical(result, image.ben.normalize())
 
 
@@ -287,7 +294,7 @@ def test_impossible_scales_are_refused(image: xr.DataArray, method: Any, stats: 
 
 
 def test_bands_have_to_be_named(ds: xr.Dataset) -> None:
-    with pytest.raises(BandError, match="names its bands by no coordinate, expected one of band, .*polarization; take"):
+    with pytest.raises(BandError, match=r"names its bands by no coordinate, expected one of band, .*; take"):
         ds.reference_map.ben.normalize()
     chosen = ds.sel(band="B04", polarization="VV").s1
     with pytest.raises(BandError, match="names its bands by band and polarization, expected one"):
@@ -298,13 +305,13 @@ def test_bands_have_to_be_named(ds: xr.Dataset) -> None:
 # ---- augment -------------------------------------------------------------------------------------------------------
 
 
-def test_parameters_replay_what_was_done(image: xr.DataArray) -> None:
-    augmented, drawn = image.ben.augment(seed=7, **EVERYTHING, return_parameters=True)
-    xr.testing.assert_identical(image.ben.augment(parameters=drawn), augmented)
+def test_parameters_replay_what_was_done(corner: xr.DataArray) -> None:
+    augmented, drawn = corner.ben.augment(seed=7, **EVERYTHING, return_parameters=True)
+    xr.testing.assert_identical(corner.ben.augment(parameters=drawn), augmented)
     some = {"patch": [4, 0], "band": [3, 1]}
-    again, taken = image.isel(some).ben.augment(parameters=drawn, return_parameters=True)
+    again, taken = corner.isel(some).ben.augment(parameters=drawn, return_parameters=True)
     xr.testing.assert_identical(again, augmented.isel(some))
-    np.testing.assert_array_equal(taken.rows, image.row[[4, 0]])
+    np.testing.assert_array_equal(taken.rows, corner.row[[4, 0]])
 
 
 def test_a_map_turns_with_its_image(ds: xr.Dataset) -> None:
@@ -320,11 +327,11 @@ def test_a_map_turns_with_its_image(ds: xr.Dataset) -> None:
 def test_a_seed_or_parameters_are_needed(image: xr.DataArray) -> None:
     drawn = image.ben.augment(seed=0, return_parameters=True)[1]
     for options in ({}, {"seed": 0, "parameters": drawn}):
-        with pytest.raises(AugmentationError, match="give either a seed, as in augment.seed=0., or the parameters of"):
-            image.ben.augment(**options)  # type: ignore[call-overload]
+        with pytest.raises(AugmentationError, match=r"give either a seed, as in augment\(seed=0\), or the"):
+            image.ben.augment(**options)
     for options in ({"epoch": 1}, {"noise_std": 1.0}):
         with pytest.raises(AugmentationError, match="parameters say how each patch varies; leave out epoch, flips"):
-            image.ben.augment(parameters=drawn, **options)  # type: ignore[call-overload]
+            image.ben.augment(parameters=drawn, **options)
 
 
 def test_patches_have_to_be_known_and_whole(image: xr.DataArray) -> None:
@@ -355,8 +362,8 @@ def test_shuffled_masked_and_concatenated_arrays_are_normalised_as_they_are(ds: 
     np.testing.assert_allclose(masked.ben.normalize(), expected.where(image > 5), rtol=1e-5, atol=1e-6)
     twice = xr.concat([image[:2], image[4:]], dim="patch")
     np.testing.assert_allclose(twice.ben.normalize(), expected[[0, 1, 4, 5]], rtol=1e-5, atol=1e-6)
-    assigned = ds.assign(s2=ds.s2 + 1).ben.image(["B04"])
-    np.testing.assert_allclose(assigned.ben.normalize(), exact(image[:, :1] + 1), rtol=1e-5, atol=1e-6)
+    assigned = ds.assign(s2=ds.s2 + 1).ben.image(["B04"]).ben.normalize(stats=band_statistics("v2", "nearest"))
+    np.testing.assert_allclose(assigned, exact(image[:, :1] + 1), rtol=1e-5, atol=1e-6)
 
 
 # ---- real patches --------------------------------------------------------------------------------------------------

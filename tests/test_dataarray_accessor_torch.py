@@ -12,7 +12,8 @@ from bigearth_xr.errors import TensorError
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> xr.DataArray:
     store = bex.testing.write_store(tmp_path_factory.mktemp("store") / "ben.zarr", pairs=3)
-    return bex.open(store).ben.image(["B04", "B8A", "VV"])
+    opened: xr.DataArray = bex.open(store).ben.image(["B04", "B8A", "VV"])
+    return opened
 
 
 def test_normalised_and_augmented_arrays_share_their_memory(image: xr.DataArray) -> None:

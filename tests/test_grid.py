@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import Transformer
 
+from bigearth_xr.bbox import footprints_intersect
 from bigearth_xr.errors import SelectionError
 from bigearth_xr.grid import (
     PATCHES_PER_SIDE,
     TileOrigin,
     centres_lonlat,
     corners_lonlat,
-    footprints_intersect,
     morton,
     patch_corner,
     split_by_position,

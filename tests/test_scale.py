@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bigearth_xr.ops.scale import minmax, standardize
 
-MEAN, STD = np.float32([588.4096, -12.643864]), np.float32([684.56885, 5.133494])
+MEAN, STD = np.array([[588.4096, -12.643864], [684.56885, 5.133494]], np.float32)
 
 
 @pytest.fixture(params=["numpy", pytest.param("cupy", marks=pytest.mark.gpu)])
@@ -43,7 +43,7 @@ def test_bands_may_be_on_any_axis(xp: ModuleType) -> None:
 
 
 def test_limits_become_0_and_1_and_nothing_is_clipped(xp: ModuleType) -> None:
-    low, high = np.float32([0, -30]), np.float32([10_000, 10])
+    low, high = np.array([[0, -30], [10_000, 10]], np.float32)
     pixels = xp.asarray([[[0, 10_000, 12_000]], [[-30, 10, 20]]], dtype=xp.float32)
     assert minmax(pixels, low, high).tolist() == [[[0, 1, np.float32(1.2)]], [[0, 1, 1.25]]]
 

@@ -2,10 +2,9 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+import bigearth_stac
 import imagecodecs
 import numpy as np
 import pyarrow.parquet as pq
@@ -14,10 +13,12 @@ import pytest
 import xarray as xr
 from bigearth_stac import build_catalog, validate_catalog
 from bigearth_stac.catalog import Catalog
+from bigearth_stac.cli import app, main
 from pystac.extensions.scientific import ScientificExtension
+from typer.testing import CliRunner
 
 import bigearth_xr as bex
-from bigearth_xr.errors import BandError, MetadataError, SelectionError
+from bigearth_xr.errors import BandError, DependencyError, MetadataError, SelectionError
 from bigearth_xr.releases import RELEASES, Release
 
 PAIRS = 24
@@ -187,19 +188,35 @@ def test_faults_of_an_empty_or_narrow_store_are_named(archive: Path, tmp_path: P
 
 
 def test_the_command_line_builds_and_validates(store: Path, tmp_path: Path, shared: Path) -> None:
-    command = [sys.executable, "-m", "bigearth_stac"]
-    out = tmp_path / "catalog"
-    built = subprocess.run([*command, "build", store, "--out", out], check=True, capture_output=True, text=True)
-    assert "24 items" in built.stdout
-    check = [*command, "validate", out, "--schemas", shared / "schemas"]
-    assert "24 of 24 items: valid" in subprocess.run(check, check=True, capture_output=True, text=True).stdout
-    (out / "collection.json").write_text("{}")
-    collection = {"type": "Collection", "stac_version": "1.1.0", "id": "x", "links": []}
-    (out / "collection.json").write_text(json.dumps(collection))
-    assert subprocess.run(check, check=False, capture_output=True).returncode == 1
-    refused = subprocess.run([*command, "validate", tmp_path], check=False, capture_output=True, text=True)
-    assert refused.returncode == 2
-    assert "error: " in refused.stderr
+    out, run = tmp_path / "catalog", CliRunner().invoke
+    built = run(app, ["build", str(store), "--out", str(out), "--zarr-href", "ben.zarr", "--items"])
+    assert (built.exit_code, "24 items" in built.output) == (0, True)
+    assert len(list(out.glob("items/*/S2*.json"))) == PAIRS
+    check = ["validate", str(out), "--schemas", str(shared / "schemas"), "--all"]
+    assert "24 of 24 items: valid" in run(app, check).output
+    document = json.loads((out / "collection.json").read_text())
+    (out / "collection.json").write_text(json.dumps(document | {"extent": None}))
+    refused = run(app, check)
+    assert (refused.exit_code, "1 failure" in refused.output) == (1, True)
+
+
+def test_the_command_line_says_in_words_what_went_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["bigearth-stac", "validate", str(tmp_path)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    assert "error: " in capsys.readouterr().err
+
+
+def test_without_pystac_a_catalogue_is_built_and_the_extra_named(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bigearth_stac.find_spec", lambda _: None)
+    assert bigearth_stac.build_catalog(store, tmp_path).items == PAIRS
+    with pytest.raises(DependencyError, match=r"validate_catalog needs pystac.*pip install 'bigearth-xr\[stac\]'"):
+        _ = bigearth_stac.validate_catalog
 
 
 def test_a_catalog_says_what_it_holds() -> None:

@@ -112,14 +112,14 @@ def packed() -> Any:
     return np.zeros(3, np.dtype([("a", "u1"), ("b", "f4")]))["b"]
 
 
-COPYABLE = {
+COPYABLE: dict[str, Callable[[], Any]] = {
     "runs backwards": lambda: np.arange(3)[::-1],
     "is read-only": read_only,
     "in foreign order": lambda: np.arange(3, dtype=">i4"),
     "not aligned": packed,
     "several elements are one": lambda: np.lib.stride_tricks.as_strided(np.zeros(1), (3,), (0,)),
 }
-REFUSED = {
+REFUSED: dict[str, Callable[[], Any]] = {
     "M8.*view": lambda: np.array(["2017-06-13"], "M8[s]"),
     "m8.*view": lambda: np.zeros(2, "m8[s]"),
     "keep texts and objects beside": lambda: np.array(["a"], object),
@@ -150,7 +150,7 @@ def test_what_is_no_numbers_in_memory_is_refused(problem: str) -> None:
         to_tensor(REFUSED[problem]())
 
 
-TENSORS = {
+TENSORS: dict[str, Callable[[], Any]] = {
     r"use \.detach\(\)": lambda: torch.zeros(2, requires_grad=True),
     r"use \.to_dense\(\)": lambda: torch.eye(2).to_sparse(),
     r"use \.dequantize\(\)": lambda: torch.quantize_per_tensor(torch.zeros(2), 0.1, 0, torch.qint8),
@@ -171,7 +171,8 @@ def test_tensors_that_are_no_plain_memory_are_refused(problem: str) -> None:
 
 
 def test_tensor_error_is_a_value_error_too() -> None:
-    assert issubclass(TensorError, BigEarthError) and issubclass(TensorError, ValueError)
+    assert issubclass(TensorError, BigEarthError)
+    assert issubclass(TensorError, ValueError)
 
 
 HAZARDS = {
@@ -189,7 +190,7 @@ HAZARDS = {
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What becomes of each hazard in a process of its own, which may die of it: one process, told apart by its output."""
+    """What becomes of each hazard, in a process of its own, as it might be the end of it."""
     folder = tmp_path_factory.mktemp("memory")
     np.ones(4, np.float32).tofile(folder / "map")
     np.save(folder / "map.npy", np.ones(4, np.float32))
@@ -209,8 +210,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     result = subprocess.run(command, check=False, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert (folder / "map").read_bytes() == np.ones(4, np.float32).tobytes()
-    rows = (line.split("|", 1) for line in result.stdout.splitlines())
-    return dict(rows)  # type: ignore[arg-type]  # two parts each
+    rows = (line.partition("|") for line in result.stdout.splitlines())
+    return {name: outcome for name, _, outcome in rows}
 
 
 @pytest.mark.parametrize("hazard", HAZARDS)
@@ -258,7 +259,9 @@ def test_array_of_nobody_knows_nothing() -> None:
 
 def test_operations_do_not_pass_the_origin_on(image: xr.DataArray) -> None:
     tensor = to_tensor(image)
-    assert not any(hasattr(other, "ben") for other in (tensor[:1], tensor + 1, tensor.clone(), tensor.permute(0, 2, 3, 1)))
+    assert not any(
+        hasattr(other, "ben") for other in (tensor[:1], tensor + 1, tensor.clone(), tensor.permute(0, 2, 3, 1))
+    )
 
 
 def test_dataarray_shares_memory_there_and_back(image: xr.DataArray) -> None:
@@ -289,7 +292,7 @@ def test_streams_are_ordered_at_the_hand_over() -> None:
         array = cupy.zeros(2**26, cupy.float32)
         for _ in range(20):
             array += 1
-        with torch.cuda.stream(torch.cuda.Stream()):
+        with torch.cuda.stream(torch.cuda.Stream()):  # type: ignore[no-untyped-call]
             tensor = to_tensor(array) * 2
             back: Any = from_tensor(tensor)
     assert float(tensor.min()) == float(tensor.max()) == 40

@@ -40,7 +40,7 @@ def scripts(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_holds_the_package_and_its_types(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names}
-    assert tops == {"bigearth_xr", "bigearth_xr-0.1.0.dist-info"}
+    assert tops == {"bigearth_stac", "bigearth_xr", "bigearth_xr-0.1.0.dist-info"}
     assert "bigearth_xr/py.typed" in names
 
 

@@ -85,8 +85,20 @@ class DatasetAccessor:
         """
         from bigearth_xr.selection import select
 
-        criteria = {name: value for name, value in locals().items() if name not in ("self", "select")}
-        return select(self._dataset, **criteria)
+        return select(
+            self._dataset,
+            split=split,
+            country=country,
+            season=season,
+            tile=tile,
+            any_label=any_label,
+            all_labels=all_labels,
+            bbox=bbox,
+            datetime=datetime,
+            seasonal_snow=seasonal_snow,
+            cloud_or_shadow=cloud_or_shadow,
+            recommended=recommended,
+        )
 
     def image(self, bands: Iterable[str], resampling: "Resampling | None" = None) -> xr.DataArray:
         """Stack bands of both sensors into one image, in the order asked for.

@@ -55,13 +55,16 @@ def build_dataset(store: Store, *, resampling: Resampling, nomenclature: Nomencl
     """
     _check_choice("resampling", resampling, get_args(Resampling))
     rows = _rows(store, states)
+    attributes = _attributes(store, resampling=resampling, nomenclature=nomenclature)
     variables: dict[str, xr.Variable] = {}
     coordinates: dict[str, Any] = {**_patch_coordinates(store, rows, states), **_axes("y", "x", SIZE_10M)}
     for name, dim, known in (("s2", "band", band_facts.S2_BANDS), ("s1", "polarization", band_facts.S1_BANDS)):
         bands = tuple(band.name for band in known if band.name in store.bands)
         if bands:
             pixels = StoredPixels(store, rows, bands, resampling)
-            variables[name] = _lazy(("patch", dim, "y", "x"), pixels, _PIXEL_ATTRIBUTES[name])
+            # Images need to know their release and resampling once they are loaded and on their own.
+            described = _PIXEL_ATTRIBUTES[name] | {"bigearth": attributes["bigearth"]}
+            variables[name] = _lazy(("patch", dim, "y", "x"), pixels, described)
             facts = band_coordinates(bands, dim)
             coordinates |= facts if name == "s2" else {dim: facts[dim]}
     if any(array.name == schema.REFERENCE_MAP for array in store.arrays):
@@ -69,7 +72,6 @@ def build_dataset(store: Store, *, resampling: Resampling, nomenclature: Nomencl
         variables[schema.REFERENCE_MAP] = _lazy(("patch", "y", "x"), pixels, _PIXEL_ATTRIBUTES[schema.REFERENCE_MAP])
     variables["labels"] = _labels(store, rows, nomenclature, dim="label")
     coordinates["label"] = np.array(label_names(nomenclature), dtype=object)
-    attributes = _attributes(store, resampling=resampling, nomenclature=nomenclature)
     return _indexed(store, rows, xr.Dataset(variables, coords=coordinates, attrs=attributes))
 
 
@@ -130,7 +132,7 @@ def _rows(store: Store, states: States) -> Rows:
     """The rows to show, by the state of each."""
     wanted = set(schema.STATES) if states == "all" else {states} if isinstance(states, str) else set(states)
     for state in wanted:
-        _check_choice("state", state, (*schema.STATES, "all"))
+        _check_choice("state", state, schema.STATES)
     if wanted == set(schema.STATES):
         return range(store.rows)
     shown = np.isin(read_state(store), [schema.STATES.index(state) for state in wanted])

@@ -59,7 +59,8 @@ def own_pixels(variable: xr.Variable | xr.DataArray) -> StoredPixels | None:
     """
     data = variable.variable._data if isinstance(variable, xr.DataArray) else variable._data
     found = _of_dask(data) if hasattr(data, "dask") else _of_lazy(data)
-    return found if found is not None and found.shape == variable.shape else None
+    whole = found is not None and found.window is None and found.shape == variable.shape
+    return found if whole else None
 
 
 def _of_dask(data: Any) -> StoredPixels | None:
@@ -87,6 +88,4 @@ def _of_lazy(data: Any) -> StoredPixels | None:
     key = data.key.tuple
     if any(np.ndim(k) != 1 and not isinstance(k, slice) for k in key):
         return None
-    whole = all(isinstance(k, slice) and len(range(*k.indices(n))) == n and k.step in (None, 1)
-                for k, n in zip(key[-2:], data.array.shape[-2:], strict=True))  # fmt: skip
-    return data.array.narrow(*key[:-2]) if whole else None
+    return data.array.narrow(key)

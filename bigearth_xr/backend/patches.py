@@ -1,7 +1,7 @@
 """A Dask array that knows its store: narrowing it by patch or band reads that much less.
 
 Stock Dask keeps a chunk whole: of 128 patches, one asked for is read with the other 127. This subclass
-answers ``[patch, band]`` by starting again from the store with fewer rows and bands. Every other operation
+answers an index by starting again from the store with fewer rows, bands and pixels. Every other operation
 gives a plain Dask array.
 """
 
@@ -45,22 +45,16 @@ class PatchArray(da.Array, metaclass=_EqualToArray):
         return source if self.name == name else None
 
     def __getitem__(self, index: Any) -> da.Array:
-        """Index; by patch and band lazily down to the store, by anything else as Dask does."""
+        """Index, starting again from the store; by what only Dask understands, as Dask does."""
         source, keys = self.source, _keys_by_axis(index, self)
         if source is None or keys is None:
             return cast(da.Array, da.Array.__getitem__(self, index))
-        outer = range(source.ndim - 2)
-        axes = [axis for axis in range(source.ndim) if axis not in self.fixed]
-        by_axis = dict(zip(axes, keys, strict=True))
-        narrowed = source.narrow(*(_as_many(by_axis.get(axis, slice(None))) for axis in outer))
+        axes = range(source.ndim)
+        by_axis = dict(zip((axis for axis in axes if axis not in self.fixed), keys, strict=True))
+        narrowed = source.narrow([_as_many(by_axis.get(axis, slice(None))) for axis in axes])
         if source.bands and not narrowed.bands:  # no band at all is what stands for a reference map
             return cast(da.Array, da.Array.__getitem__(self, index))
-        spatial = tuple(by_axis[axis] for axis in axes if axis not in outer)
-        fixed = tuple(a for a in outer if a in self.fixed or isinstance(by_axis[a], int | np.integer))
-        result = patch_array(narrowed, fixed)
-        if all(isinstance(key, slice) and key == slice(None) for key in spatial):
-            return result
-        return cast(da.Array, da.Array.__getitem__(result, (..., *spatial)))
+        return patch_array(narrowed, tuple(a for a in axes if isinstance(by_axis.get(a, 0), int | np.integer)))
 
     def rechunk(self, *args: Any, **kwargs: Any) -> da.Array:
         """Chunk anew, starting again from the store."""
@@ -87,7 +81,7 @@ def patch_array(
     source
         The pixels.
     fixed
-        Axes among patch and band that an integer index removed; the source has length 1 there.
+        Axes that an integer index removed; the source has length 1 there.
     chunks
         Dask chunks of the axes that remain; by default `CHUNK_PATCHES` patches, all else whole.
 
@@ -113,7 +107,7 @@ def patch_array(
     )
     chunked = normalize_chunks(full, source.shape, dtype=source.dtype)
     name = "patches-" + tokenize(source.store.uuid, str(source.store.path), source.rows, source.bands,
-                                 source.resampling, source.native, chunked)  # fmt: skip
+                                 source.resampling, source.native, source.window, chunked)  # fmt: skip
     array = da.from_array(
         _Orthogonal(source), chunks=chunked, name=name, asarray=False, meta=np.empty((0,) * source.ndim, source.dtype)
     )

@@ -45,12 +45,24 @@ class StoredPixels(BackendArray):
     native: str = ""
     """Name of the one stored array that the bands are of; empty where they may be of several."""
 
+    window: tuple[Rows, Rows] | None = None
+    """Pixels kept along y and x, cut out of each patch once it is read; None for all."""
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape: ``(patch, band, y, x)``, or ``(patch, y, x)`` without bands."""
-        size = self.store.array(self.native).size if self.native else SIZE_10M
         axes = (len(self.bands),) if self.bands else ()
-        return (len(self.rows), *axes, size, size)
+        return (len(self.rows), *axes, *map(len, self._window))
+
+    @property
+    def _patch_size(self) -> tuple[int, int]:
+        size = self.store.array(self.native).size if self.native else SIZE_10M
+        return size, size
+
+    @property
+    def _window(self) -> tuple[Rows, Rows]:
+        y, x = self._patch_size
+        return self.window or (range(y), range(x))
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
@@ -73,14 +85,17 @@ class StoredPixels(BackendArray):
             pixels = pixels[0]
         if self.bands and np.ndim(wanted) == 0:
             pixels = np.take(pixels, 0, axis=np.ndim(rows))
-        y, x = key[-2:]
+        y, x = (row_numbers(kept)[k] for kept, k in zip(self._window, key[-2:], strict=True))
         return pixels[..., y, :][..., x]
 
-    def narrow(self, rows: Any = slice(None), bands: Any = slice(None)) -> "StoredPixels":
-        """Keep some patches and bands, by slice, or integer or boolean array; reads nothing."""
-        kept_rows = self.rows[rows] if isinstance(rows, slice) else row_numbers(self.rows)[rows]
-        kept_bands = tuple(np.asarray(self.bands, dtype=object)[bands]) if self.bands else ()
-        return replace(self, rows=kept_rows, bands=kept_bands)
+    def narrow(self, key: Sequence[Any]) -> "StoredPixels":
+        """Keep some of every axis, by one slice, or integer or boolean array each; reads nothing."""
+        bands = tuple(np.asarray(self.bands, dtype=object)[key[1]]) if self.bands else ()
+        y, x = (_kept(axis, k) for axis, k in zip(self._window, key[-2:], strict=True))
+        whole = all(isinstance(axis, range) and len(axis) == size and axis.step == 1
+                    for axis, size in zip((y, x), self.shape[-2:], strict=True))  # fmt: skip
+        window = self.window if whole else (y, x)
+        return replace(self, rows=_kept(self.rows, key[0]), bands=bands, window=window)
 
     def _sources(self) -> list[tuple[PixelArray, list[str]]]:
         """The stored arrays that hold the bands, with the bands that each holds."""
@@ -97,10 +112,10 @@ class StoredPixels(BackendArray):
         if not self.bands:
             return read_patches(self.store, self.store.array(self.native), rows)
         if not wanted.size:
-            return np.empty((rows.size, 0, *self.shape[2:]), self.dtype)
+            return np.empty((rows.size, 0, *self._patch_size), self.dtype)
         chosen = [self.bands[place] for place in wanted]
         part = replace(self, rows=rows, bands=tuple(dict.fromkeys(chosen)))
-        pixels = np.empty(part.shape, dtype=self.dtype)
+        pixels = np.empty((rows.size, len(part.bands), *self._patch_size), dtype=self.dtype)
         for array, bands in part._sources():
             native = read_patches(self.store, array, rows, [array.bands.index(band) for band in bands])
             pixels[:, _places(bands, part.bands)] = self._resampled(native)
@@ -122,6 +137,10 @@ def row_numbers(rows: Rows) -> NDArray[np.intp]:
     array([2, 3, 4])
     """
     return np.arange(rows.start, rows.stop, rows.step) if isinstance(rows, range) else rows
+
+
+def _kept(axis: Rows, key: Any) -> Rows:
+    return axis[key] if isinstance(key, slice) else row_numbers(axis)[key]
 
 
 def _places(bands: Sequence[str], among: Sequence[str]) -> list[int]:

@@ -1,11 +1,13 @@
 """Bring the pixels of all bands to one scale."""
 
-from bigearth_xr.ops.namespace import Array, array_namespace
+from typing import Any
+
+from bigearth_xr.ops.namespace import Array, ArrayT, array_namespace
 
 __all__ = ["minmax", "standardize"]
 
 
-def standardize(pixels: Array, mean: Array, std: Array, *, axis: int = -3) -> Array:
+def standardize(pixels: ArrayT, mean: Array, std: Array, *, axis: int = -3) -> ArrayT:
     """Centre every band and divide it by its spread: ``(pixels - mean) / std``.
 
     Parameters
@@ -19,7 +21,7 @@ def standardize(pixels: Array, mean: Array, std: Array, *, axis: int = -3) -> Ar
 
     Returns
     -------
-    Array
+    ArrayT
         Same shape and device, float32.
 
     Examples
@@ -33,13 +35,14 @@ def standardize(pixels: Array, mean: Array, std: Array, *, axis: int = -3) -> Ar
     xp = array_namespace(pixels)
     along_bands = (-1,) + (1,) * (-axis - 1)
     # The copy is ours, so that what follows may work in place: one pass fewer over memory.
-    scaled: Array = pixels.astype(xp.float32)
+    scaled: Any = pixels.astype(xp.float32)
     scaled -= xp.asarray(mean, dtype=xp.float32).reshape(along_bands)
     scaled /= xp.asarray(std, dtype=xp.float32).reshape(along_bands)
-    return scaled
+    standardized: ArrayT = scaled
+    return standardized
 
 
-def minmax(pixels: Array, low: Array, high: Array, *, axis: int = -3) -> Array:
+def minmax(pixels: ArrayT, low: Array, high: Array, *, axis: int = -3) -> ArrayT:
     """Map every band from ``[low, high]`` to ``[0, 1]``; what lies outside stays outside.
 
     Parameters
@@ -53,7 +56,7 @@ def minmax(pixels: Array, low: Array, high: Array, *, axis: int = -3) -> Array:
 
     Returns
     -------
-    Array
+    ArrayT
         Same shape and device, float32, not clipped.
 
     Examples

@@ -1,6 +1,7 @@
 """A patch as a few numbers that need no training: how its bands are distributed."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,18 +43,24 @@ def spectral_features(
     >>> spectral_features(pixels, ["B02"], np.float32([2.5]), np.float32([1])).round(2)
     array([[ 0.  ,  1.12, -1.2 ,  0.  ,  1.2 ]], dtype=float32)
     """
+    planes = _planes(pixels, bands, offset, divisor)
+    xp = array_namespace(planes)
+    flat = planes.reshape(*planes.shape[:2], -1)
+    quantiles = xp.quantile(flat, xp.asarray(_QUANTILES, dtype=xp.float32), axis=-1)
+    features = xp.stack([flat.mean(-1), flat.std(-1), *quantiles], axis=-1)
+    described: Array = features.reshape(len(flat), -1).astype(xp.float32)
+    return described
+
+
+def _planes(pixels: Array, bands: Sequence[str], offset: NDArray[np.float32], divisor: NDArray[np.float32]) -> Any:
+    """Normalised bands, and the contrasts between some of them, shape ``(patch, plane, y, x)``."""
     xp = array_namespace(pixels)
     place = {band: i for i, band in enumerate(bands)}
-    planes = standardize(pixels, offset, divisor)
+    normalized = standardize(pixels, offset, divisor)
     contrasts = []
     if {"B08", "B04"} <= place.keys():
         ndvi = normalized_difference(pixels[:, place["B08"]], pixels[:, place["B04"]])
         contrasts.append(xp.nan_to_num(ndvi, nan=0))
     if {"VV", "VH"} <= place.keys():
-        contrasts.append(planes[:, place["VV"]] - planes[:, place["VH"]])
-    planes = xp.concatenate([planes, *(contrast[:, None] for contrast in contrasts)], axis=1)
-    flat = planes.reshape(*planes.shape[:2], -1)
-    moments = [flat.mean(-1), flat.std(-1)]
-    quantiles = xp.quantile(flat, xp.asarray(_QUANTILES), axis=-1)
-    features: Array = xp.stack([*moments, *quantiles], axis=-1).reshape(len(flat), -1).astype(xp.float32)
-    return features
+        contrasts.append(normalized[:, place["VV"]] - normalized[:, place["VH"]])
+    return xp.concatenate([normalized, *(contrast[:, None] for contrast in contrasts)], axis=1)

@@ -44,7 +44,8 @@ class RetrievalScores:
 
     map: float
     """Average precision at k, where a patch counts if it shares a label: mean, over the ranks of those that do, of
-    the precision up to there; 0 if none does. As torchmetrics' ``RetrievalMAP(top_k=k)``."""
+    the precision up to there; 0 if none does. As torchmetrics' ``RetrievalMAP(top_k=k)`` of similarities, which have
+    to be above 0 there."""
 
     ndcg: float
     """Normalised discounted cumulative gain at k (Järvelin and Kekäläinen, 2002): the gain of a patch is the number
@@ -235,7 +236,9 @@ def _ideal(wanted: Counts, known: Counts, k: int) -> tuple[Counts, Counts]:
 
 def _share(part: NDArray[np.floating], whole: NDArray[np.floating]) -> NDArray[np.float64]:
     """Divide; of nothing, the share is 0."""
-    return np.divide(part, whole, out=np.zeros(np.broadcast_shapes(part.shape, whole.shape)), where=whole > 0)
+    share = np.zeros(np.broadcast_shapes(part.shape, whole.shape))
+    np.divide(part, whole, out=share, where=whole > 0)
+    return share
 
 
 def _discounted(gains: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -248,7 +251,8 @@ def _discounted(gains: NDArray[np.floating]) -> NDArray[np.float64]:
 def _average_precision(relevant: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Average precision of what was found, shape ``(query, k)`` in ranked order."""
     precision = relevant.cumsum(axis=1) / np.arange(1, relevant.shape[1] + 1)
-    return _share((precision * relevant).sum(axis=1), relevant.sum(axis=1))
+    total: NDArray[np.float64] = (precision * relevant).sum(axis=1)
+    return _share(total, relevant.sum(axis=1))
 
 
 def _harmonic_mean(precision: float, recall: float) -> float:

@@ -171,7 +171,16 @@ def write_states(store: Store, state: NDArray[np.uint8], mapped: NDArray[np.bool
 
 
 def consolidate(path: Path) -> None:
-    """Gather all metadata into the root, without which plain readers list the hierarchy and warn."""
+    """Gather all metadata into the root, without which plain readers list the hierarchy and warn.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
+    >>> consolidate(path)
+    >>> "consolidated_metadata" in json.loads((path / "zarr.json").read_bytes())
+    True
+    """
     import zarr
 
     with warnings.catch_warnings():

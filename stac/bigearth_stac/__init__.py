@@ -5,7 +5,10 @@ what any search found as a Dataset. Each name is loaded when it is first used.
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+from bigearth_xr.errors import DependencyError
 
 if TYPE_CHECKING:
     from bigearth_stac.catalog import build_catalog
@@ -20,11 +23,16 @@ _HOME = {
     "open_search": "bigearth_stac.search",
     "validate_catalog": "bigearth_stac.validation",
 }
+_NEEDS_PYSTAC = ("find_items", "validate_catalog")
 
 if not TYPE_CHECKING:  # else a type checker would take any name for one of ours
 
     def __getattr__(name: str) -> object:
         if name in _HOME:
+            if name in _NEEDS_PYSTAC and find_spec("pystac") is None:
+                raise DependencyError(
+                    f"bigearth_stac.{name} needs pystac, which is not installed: pip install 'bigearth-xr[stac]'"
+                )
             return getattr(import_module(_HOME[name]), name)
         raise AttributeError(f"module 'bigearth_stac' has no attribute {name!r}; it has {__all__}")
 

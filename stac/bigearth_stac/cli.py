@@ -1,11 +1,11 @@
-"""The command line: ``bigearth-stac build | validate``.
+"""The command line: ``bigearth-stac build | validate | search``.
 
 Exit codes: 0 all is well; 1 the catalogue is not valid; 2 the command could not be carried out.
 """
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -53,7 +53,7 @@ def build(
     thumbnails: Annotated[bool, typer.Option("--thumbnails", help="Also draw a picture a patch.")] = False,
 ) -> None:
     """Write collection.json and items.parquet (stac-geoparquet); needs no pixel but for thumbnails."""
-    from bigearth_stac.catalog import build_catalog
+    from bigearth_stac import build_catalog
 
     done = build_catalog(source, out, zarr_href=zarr_href, static_items=items, thumbnails=thumbnails)
     terminal.print(escape(done.summary()))
@@ -70,7 +70,7 @@ def validate(
     seed: Annotated[int, typer.Option(help="Another seed checks other items.")] = 0,
 ) -> None:
     """Check the collection and items against STAC and all extensions they use; exit 1 if anything is wrong."""
-    from bigearth_stac.validation import validate_catalog
+    from bigearth_stac import validate_catalog
 
     report = validate_catalog(catalog, schemas=schemas, sample=None if all_items else sample, seed=seed)
     for failure in report.failures[:20]:
@@ -78,3 +78,24 @@ def validate(
     terminal.print(escape(report.summary()))
     if report.failures:
         raise typer.Exit(1)
+
+
+@app.command()
+def search(
+    catalog: Annotated[Path, typer.Argument(help="Folder of the catalogue.")],
+    bbox: Annotated[str | None, typer.Option(help="west,south,east,north in degrees.")] = None,
+    datetime: Annotated[str | None, typer.Option(help="A time as exact as wanted, or an interval START/END.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="A class; several times for any of them.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Items at most.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the items here, as a STAC item collection.")] = None,
+) -> None:
+    """Find items by place, time and label, without a server; prints their ids."""
+    from bigearth_stac import find_items
+
+    # Four numbers or not: the search says what it expects.
+    box: Any = None if bbox is None else tuple(float(edge) for edge in bbox.split(","))
+    found = find_items(catalog, bbox=box, datetime=datetime, any_label=label, max_items=limit)
+    if out is not None:
+        found.save_object(str(out))
+    for item in found:
+        terminal.print(escape(item.id))

@@ -16,8 +16,8 @@ import bigearth_xr as bex
 from bigearth_stac.catalog import ITEMS_FILE
 from bigearth_stac.documents import footprint_rings, item_documents
 from bigearth_stac.properties import PREFIX
+from bigearth_xr.bbox import footprints_intersect
 from bigearth_xr.errors import LabelError, SelectionError, StoreError
-from bigearth_xr.grid import footprints_intersect
 from bigearth_xr.labels import label_names
 from bigearth_xr.spelling import did_you_mean
 

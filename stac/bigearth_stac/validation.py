@@ -46,7 +46,8 @@ class Validation:
         >>> Validation(items=5, checked=2, failures=(), unchecked=()).summary()
         'collection and 2 of 5 items: valid'
         """
-        found = f"{len(self.failures):,} failures" if self.failures else "valid"
+        count = len(self.failures)
+        found = f"{count:,} failure{'s' * (count != 1)}" if count else "valid"
         text = f"collection and {self.checked:,} of {self.items:,} items: {found}"
         return f"{text}\nnot checked, no schema at hand: {', '.join(self.unchecked)}" if self.unchecked else text
 
