@@ -25,7 +25,7 @@ ENVIRONMENT := $(VENV)/dev-torch-$(TORCH)
 .PHONY: demo test check prove gpu bench docs clean FORCE
 .NOTPARALLEL:
 
-demo: $(VENV)/demo
+demo: $(VENV)/demo-torch-$(TORCH)
 	$(BIN)/bigearth demo
 
 test: $(ENVIRONMENT)
@@ -59,8 +59,12 @@ clean:
 
 # Environments. A stamp in .venv says that its extras are installed, so that a second run installs nothing.
 
-$(VENV)/demo: $(VENV)/interpreter pyproject.toml constraints.txt
-	$(PIP_INSTALL) --editable '.[sample]'
+$(VENV)/demo-torch-1: $(VENV)/interpreter pyproject.toml constraints.txt
+	$(PIP_INSTALL) --editable '.[sample,stac,torch]'
+	@touch $@
+
+$(VENV)/demo-torch-0: $(VENV)/interpreter pyproject.toml constraints.txt
+	$(PIP_INSTALL) --editable '.[sample,stac]'
 	@touch $@
 
 $(VENV)/dev-torch-1: $(VENV)/interpreter pyproject.toml constraints.txt

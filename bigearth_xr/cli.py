@@ -19,6 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
+    pretty_exceptions_enable=False,
     help="BigEarthNet as an array database: from the archive's GeoTIFFs to one store, opened lazily by xarray.",
 )
 
@@ -94,7 +95,7 @@ def info(store: StoreFolder) -> None:
 @app.command()
 def verify(store: StoreFolder) -> None:
     """Check every checksum, index and column of a store; exit 1 if anything is wrong."""
-    from bigearth_xr.ingestion.progress import Progress
+    from bigearth_xr.progress import Progress
     from bigearth_xr.store.checks import verify
     from bigearth_xr.store.presence import shard_count
     from bigearth_xr.store.read import open_store

@@ -23,6 +23,7 @@ from bigearth_xr.store.embeddings import (
     CHUNK_ROWS,
     Embedding,
     Provenance,
+    check_name,
     create_embedding,
     embedding_names,
     open_embedding,
@@ -103,6 +104,7 @@ def embed(
     """
     if batch_size < 1:
         raise EmbeddingError(f"batch_size is {batch_size}, expected at least 1")
+    check_name(name)
     images = _images(ds, bands)
     pixels, scale = _stored_pixels(images), _scale(images, normalize, stats)
     with _encoder(model, pixels.bands, scale, device) as encoder:
@@ -232,7 +234,7 @@ def _encoded(
     pixels: StoredPixels, rows: NDArray[np.intp], encode: "Encode", batch_size: int, *, step: str
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
     """Rows and their vectors, a chunk of the store at a time, with a bar on the terminal."""
-    from bigearth_xr.ingestion.progress import Progress
+    from bigearth_xr.progress import Progress
 
     with Progress() as progress:
         advance = progress.steps(step, rows.size)

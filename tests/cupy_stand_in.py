@@ -50,8 +50,23 @@ StandInArray.__module__ = "cupy"
 def cupy_stand_in() -> ModuleType:
     """Make a module to be found as ``cupy``."""
     module = ModuleType("cupy")
-    lifted = "arange concatenate cos empty log rot90 sin sqrt stack subtract take tensordot where zeros"
-    for name in lifted.split():
+    lifted = (
+        *("arange", "argpartition", "argsort", "concatenate", "cos", "empty", "log", "ones", "partition", "repeat"),
+        *(
+            "rot90",
+            "sin",
+            "sort",
+            "sqrt",
+            "stack",
+            "subtract",
+            "take",
+            "take_along_axis",
+            "tensordot",
+            "where",
+            "zeros",
+        ),
+    )
+    for name in lifted:
         setattr(module, name, _lifted(getattr(np, name)))
     for name in ("bool_", "float32", "float64", "uint16", "uint64"):
         setattr(module, name, getattr(np, name))

@@ -35,6 +35,7 @@ def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(untouched: Path, tmp_path: Path) -> Path:
     """A copy of that store, to write in."""
+    shutil.copy(table_path(untouched), tmp_path)
     return Path(shutil.copytree(untouched, tmp_path / "ben.zarr"))
 
 

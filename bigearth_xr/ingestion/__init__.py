@@ -7,9 +7,9 @@ from pathlib import Path
 from bigearth_xr.bands import Sensor
 from bigearth_xr.errors import PatchError
 from bigearth_xr.ingestion.plan import Request, plan_ingest
-from bigearth_xr.ingestion.progress import Progress
 from bigearth_xr.ingestion.report import IngestReport
 from bigearth_xr.ingestion.run import run_plan
+from bigearth_xr.progress import Progress
 from bigearth_xr.store.schema import Profile
 from bigearth_xr.table.found import Rows
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from bigearth_xr.archive import Archive, open_archive
 from bigearth_xr.bands import Sensor
 from bigearth_xr.errors import MetadataError, StoreError, StoreNotFoundError
-from bigearth_xr.ingestion.progress import Progress
 from bigearth_xr.ingestion.shards import ShardJob
+from bigearth_xr.progress import Progress
 from bigearth_xr.store.create import create_store, store_uuid, table_path, update_store
 from bigearth_xr.store.presence import read_due, read_held
 from bigearth_xr.store.read import Store, open_store, read_state

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from bigearth_xr.errors import StoreError
 from bigearth_xr.ingestion.plan import Plan
-from bigearth_xr.ingestion.progress import Progress
 from bigearth_xr.ingestion.report import IngestReport
 from bigearth_xr.ingestion.shards import ShardResult, write_shard
+from bigearth_xr.progress import Progress
 from bigearth_xr.store.create import write_states
 from bigearth_xr.store.read import read_column, read_state
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STORED

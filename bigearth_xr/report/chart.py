@@ -1,9 +1,8 @@
 """The chart: by label, how green its patches are and how they scatter radar."""
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from bigearth_xr.report.axis import Axis, axis_over, number, percent
 from bigearth_xr.report.gallery import swatch
 from bigearth_xr.report.markup import Markup, element, join
 from bigearth_xr.report.statistics import MEASURES, LabelStatistics, Measure, Spread
@@ -12,24 +11,6 @@ __all__ = ["draw_chart"]
 
 _MOST_LINES = 60
 """Patches up to which each is drawn as a line of its own."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Axis:
-    """The values that a column spans; places are per cent of its width."""
-
-    low: float
-    high: float
-    step: float
-
-    def place(self, value: float) -> float:
-        """Tell where a value is drawn, in per cent."""
-        return 100 * (value - self.low) / (self.high - self.low)
-
-    def ticks(self) -> Iterator[float]:
-        """List the round values of the axis."""
-        for count in range(round((self.high - self.low) / self.step) + 1):
-            yield round(self.low + count * self.step, 9) + 0.0  # no −0
 
 
 def draw_chart(statistics: Sequence[LabelStatistics]) -> Markup:
@@ -66,37 +47,33 @@ def draw_chart(statistics: Sequence[LabelStatistics]) -> Markup:
     return element("table", element("thead", head), element("tbody", *rows), class_="chart")
 
 
-def _axis(spreads: Sequence[Spread]) -> _Axis:
-    """Span all values with round numbers."""
-    low = min(float(spread.values[0]) for spread in spreads)
-    high = max(float(spread.values[-1]) for spread in spreads)
-    rough = max(high - low, 1e-6) / 4
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * times for times in (1, 2, 5, 10) if power * times >= rough)
-    low, high = math.floor(low / step) * step, math.ceil(high / step) * step
-    return _Axis(low=low, high=high if high > low else low + step, step=step)
+def _axis(spreads: Sequence[Spread]) -> Axis:
+    """Span the values of all labels."""
+    return axis_over(
+        min(float(spread.values[0]) for spread in spreads), max(float(spread.values[-1]) for spread in spreads)
+    )
 
 
-def _draw_head(measure: Measure, axis: _Axis) -> Markup:
+def _draw_head(measure: Measure, axis: Axis) -> Markup:
     """Name a measure above the numbers of its axis."""
     units = "" if measure.units == "1" else f" ({measure.units})"
-    numbers = (element("text", _number(tick), x=_percent(axis.place(tick)), y=11) for tick in axis.ticks())
+    numbers = (element("text", number(tick), x=percent(axis.place(tick)), y=11) for tick in axis.ticks())
     return element("th", measure.name, units, element("svg", *numbers, class_="axis"), title=measure.meaning)
 
 
-def _draw_row(one: LabelStatistics, axes: dict[Measure, _Axis]) -> Markup:
+def _draw_row(one: LabelStatistics, axes: dict[Measure, Axis]) -> Markup:
     """Draw one label over all measures."""
     cells = (_draw_cell(measure, axis, one.spreads.get(measure.name)) for measure, axis in axes.items())
     name = element("th", swatch(one.label), element("span", one.label), scope="row")
     return element("tr", name, element("td", f"{one.patches:,}", class_="count"), *cells)
 
 
-def _draw_cell(measure: Measure, axis: _Axis, spread: Spread | None) -> Markup:
+def _draw_cell(measure: Measure, axis: Axis, spread: Spread | None) -> Markup:
     """Draw patches as lines, the middle half of them as a bar, their median as a dot."""
     if spread is None:
         return element("td", "no finite pixel", class_="none")
     digits = 2 if measure.units == "1" else 1
-    low, median, high = (_number(value, digits) for value in spread.quartiles)
+    low, median, high = (number(value, digits) for value in spread.quartiles)
     drawing = element(
         "svg",
         element("title", f"{measure.name}: median {median}, middle half {low} to {high}"),
@@ -108,28 +85,17 @@ def _draw_cell(measure: Measure, axis: _Axis, spread: Spread | None) -> Markup:
     return element("td", element("div", drawing, element("b", median), class_="measured"))
 
 
-def _draw_spread(axis: _Axis, spread: Spread) -> Iterator[Markup]:
+def _draw_spread(axis: Axis, spread: Spread) -> Iterator[Markup]:
     """Draw bar, lines and dot, in this order, so that none hides the next."""
     low, median, high = map(axis.place, spread.quartiles)
-    yield element("rect", x=_percent(low), y=7, width=_percent(high - low), height=8, rx=4, class_="half")
+    yield element("rect", x=percent(low), y=7, width=percent(high - low), height=8, rx=4, class_="half")
     # Where patches are too many to tell apart, the bar speaks for them.
     if len(spread.values) <= _MOST_LINES:
         for value in spread.values.tolist():
             yield _line(axis.place(value), 5, 17, "mark")
-    yield element("circle", cx=_percent(median), cy=11, r=4.5, class_="median")
+    yield element("circle", cx=percent(median), cy=11, r=4.5, class_="median")
 
 
 def _line(place: float, top: int, bottom: int, kind: str) -> Markup:
     """Draw an upright line at so many per cent."""
-    return element("line", x1=_percent(place), x2=_percent(place), y1=top, y2=bottom, class_=kind)
-
-
-def _percent(place: float) -> str:
-    """Write a place or length along the axis."""
-    return f"{place:.2f}%"
-
-
-def _number(value: float, digits: int | None = None) -> str:
-    """Write a number with a true minus; without digits, as short as it is."""
-    written = f"{round(value, 6):g}" if digits is None else f"{value:.{digits}f}"
-    return written.replace("-", "−")
+    return element("line", x1=percent(place), x2=percent(place), y1=top, y2=bottom, class_=kind)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from html import escape
 
-__all__ = ["Markup", "element", "join"]
+__all__ = ["Markup", "element", "join", "section"]
 
 _VOID = {"img", "meta"}
 """Elements that never hold anything."""
@@ -61,6 +61,17 @@ def join(parts: Iterable[str]) -> Markup:
     '1 &amp; <b>2</b>'
     """
     return Markup("".join(part if isinstance(part, Markup) else escape(part) for part in parts))
+
+
+def section(title: str, *content: str) -> Markup:
+    """Put content under a title.
+
+    Examples
+    --------
+    >>> section("Where", "there")
+    '<section><h2>Where</h2>there</section>'
+    """
+    return element("section", element("h2", title), *content)
 
 
 def _text(value: object) -> str:

@@ -10,13 +10,15 @@ import xarray as xr
 from bigearth_xr.bands import PATCH_SIDE_M
 from bigearth_xr.errors import SelectionError
 from bigearth_xr.report.account import IngestAccount, draw_problems
+from bigearth_xr.report.catalogue import Catalogue, draw_catalogue
 from bigearth_xr.report.chart import draw_chart
 from bigearth_xr.report.density import density_of
 from bigearth_xr.report.entry import read_entries
 from bigearth_xr.report.footprints import MOST_POINTS, draw_map, shade_legend
 from bigearth_xr.report.gallery import MOST_CARDS, card_id, draw_gallery
 from bigearth_xr.report.heading import draw_countries, draw_heading, tiles_by_country, title_of
-from bigearth_xr.report.markup import Markup, element
+from bigearth_xr.report.learned import Learned, draw_learned
+from bigearth_xr.report.markup import Markup, element, section
 from bigearth_xr.report.pixels import missing_bands, spread_out
 from bigearth_xr.report.statistics import MEASURES, by_label
 
@@ -35,6 +37,8 @@ def write_report(
     *,
     listed: "pa.Table | None" = None,
     ingest: IngestAccount | None = None,
+    learned: Learned | None = None,
+    catalogue: Catalogue | None = None,
 ) -> Path:
     """Show a Dataset as one HTML page: a map, pictures of patches, a chart by label.
 
@@ -50,6 +54,10 @@ def write_report(
         Table of the whole release (`bigearth_xr.table`), drawn on the map as context.
     ingest
         What ingesting found, to list what was left out.
+    learned
+        What a model is given and makes of some patches, drawn in sections of its own.
+    catalogue
+        What a search of the STAC catalogue found, to list it.
 
     Returns
     -------
@@ -76,6 +84,8 @@ def write_report(
         _map_section(ds, listed),
         _gallery_section(ds),
         _chart_section(ds),
+        draw_learned(learned, _cards(ds)) if learned else "",
+        section("Found in the catalogue", draw_catalogue(catalogue)) if catalogue else "",
         _ingest_section(ingest),
         _footnote(ds, listed),
     ]
@@ -106,13 +116,12 @@ def _head(title: str) -> list[Markup]:
 def _map_section(ds: xr.Dataset, listed: "pa.Table | None") -> Markup:
     """Show where the patches lie."""
     shown = spread_out(ds, MOST_POINTS)
-    patches = spread_out(ds, MOST_CARDS).patch.values.tolist()
     density = density_of(listed) if listed is not None else None
     drawing = draw_map(
         read_entries(shown),
         density=density,
         countries=tiles_by_country(shown, listed),
-        cards={patch: card_id(place) for place, patch in enumerate(patches)},
+        cards=_cards(ds),
     )
     opened = element("i", class_="point")
     note = f"a patch of this Dataset{_of_all(ds, MOST_POINTS)}; its name appears under the pointer"
@@ -123,7 +132,13 @@ def _map_section(ds: xr.Dataset, listed: "pa.Table | None") -> Markup:
         shade_legend(density) if density is not None else "",
         element("p", "Equal-area projection of Europe (ETRS89-LAEA); outlines are Sentinel-2 tiles.", class_="quiet"),
     )
-    return _section("Where the patches lie", element("div", drawing, aside, class_="atlas"))
+    return section("Where the patches lie", element("div", drawing, aside, class_="atlas"))
+
+
+def _cards(ds: xr.Dataset) -> dict[str, str]:
+    """Name the cards of the patches that have one, by patch id."""
+    patches = spread_out(ds, MOST_CARDS).patch.values.tolist()
+    return {patch: card_id(place) for place, patch in enumerate(patches)}
 
 
 def _gallery_section(ds: xr.Dataset) -> Markup:
@@ -131,7 +146,7 @@ def _gallery_section(ds: xr.Dataset) -> Markup:
     shown = spread_out(ds, MOST_CARDS)
     side = f"{PATCH_SIDE_M / 1000:g} km"
     told = f"{shown.sizes['patch']:,} patches{_of_all(ds, MOST_CARDS)}, each {side} × {side} of land."
-    return _section("How they look", element("p", told), draw_gallery(shown))
+    return section("How they look", element("p", told), draw_gallery(shown))
 
 
 def _chart_section(ds: xr.Dataset) -> Markup:
@@ -146,7 +161,7 @@ def _chart_section(ds: xr.Dataset) -> Markup:
         "for every label it bears. Line: a patch. Bar: the middle half of them. Dot: their median."
     )
     chart = draw_chart(by_label(spread_out(ds, MOST_MEASURED)))
-    return _section(
+    return section(
         "What they measure, by label",
         element("p", how if chart else "No patch has both a label and the bands to measure."),
         element("dl", *notes, class_="notes"),
@@ -156,7 +171,7 @@ def _chart_section(ds: xr.Dataset) -> Markup:
 
 def _ingest_section(ingest: IngestAccount | None) -> Markup:
     """List what was left out of the store."""
-    return _section("What was left out", draw_problems(ingest)) if ingest else Markup("")
+    return section("What was left out", draw_problems(ingest)) if ingest else Markup("")
 
 
 def _footnote(ds: xr.Dataset, listed: "pa.Table | None") -> Markup:
@@ -170,11 +185,6 @@ def _footnote(ds: xr.Dataset, listed: "pa.Table | None") -> Markup:
         " This page is a look at the data, no study of it: patches bear several labels at once, and come from "
         "few places and few dates. Do not compare classes, sensors or countries by it.",
     )
-
-
-def _section(title: str, *content: str) -> Markup:
-    """Put content under a title."""
-    return element("section", element("h2", title), *content)
 
 
 def _of_all(ds: xr.Dataset, most: int) -> str:

@@ -13,9 +13,11 @@ __all__ = [
     "RGB_STRETCH",
     "SAR_BANDS",
     "SAR_STRETCH",
+    "STANDARD_STRETCH",
     "color_map",
     "color_optical",
     "color_radar",
+    "color_standardised",
     "png_uri",
 ]
 
@@ -46,6 +48,12 @@ SAR_STRETCH = "red, green, blue = " + ", ".join(
     f"{name} from {low:g} to {high:g} dB".replace("-", "−") for name, (low, high) in _SAR_RANGES_DB.items()
 )
 """How the radar picture is stretched, for a reader; the same for every patch."""
+
+_DEVIATIONS = 2.0
+"""Standard deviations from the mean at which a standardised band is black, and white."""
+
+STANDARD_STRETCH = f"from −{_DEVIATIONS:g} to {_DEVIATIONS:g} standard deviations, black to white"
+"""How a picture of standardised bands is stretched, for a reader."""
 
 Picture = NDArray[np.uint8]
 
@@ -106,6 +114,29 @@ def color_radar(vv: NDArray[np.generic], vh: NDArray[np.generic]) -> Picture:
             axis=-1,
         )
     )
+
+
+def color_standardised(bands: Iterable[NDArray[np.generic]]) -> Picture:
+    """Draw standardised bands, all patches and bands alike.
+
+    Parameters
+    ----------
+    bands
+        Three bands of one patch as red, green and blue, or one in grey; shape ``(y, x)``, standard deviations.
+
+    Returns
+    -------
+    NDArray[np.uint8]
+        Shape ``(y, x, 3)``; the mean is a middle grey, what is not finite black.
+
+    Examples
+    --------
+    >>> color_standardised([np.float32([[-2, 0, 2, 9]])])[0, :, 0]
+    array([  0, 128, 255, 255], dtype=uint8)
+    """
+    pixels = np.stack([np.asarray(band, np.float32) for band in bands], axis=-1)
+    brightness = (pixels + _DEVIATIONS) / (2 * _DEVIATIONS)
+    return _bytes(np.broadcast_to(brightness, (*pixels.shape[:2], 3)))
 
 
 def color_map(codes: ArrayLike) -> Picture:

@@ -23,6 +23,7 @@ __all__ = [
     "CHUNK_ROWS",
     "Embedding",
     "Provenance",
+    "check_name",
     "create_embedding",
     "embedding_names",
     "open_embedding",
@@ -91,7 +92,7 @@ def create_embedding(store: Store, name: str, *, features: int, provenance: Prov
     import zarr
     from zarr.codecs import BytesCodec, Crc32cCodec
 
-    _check_name(name)
+    check_name(name)
     root = zarr.open_group(store.path, mode="r+", use_consolidated=False)
     group = root.require_group(GROUP).create_group(name, attributes={"bigearth": dict(provenance)})
     group.create_array(
@@ -172,7 +173,7 @@ def remove_embedding(store: Store, name: str) -> None:
     >>> embedding_names(store)
     ()
     """
-    _check_name(name)
+    check_name(name)
     if (store.path / GROUP / name).exists():
         shutil.rmtree(store.path / GROUP / name)
         consolidate(store.path)
@@ -247,7 +248,13 @@ def read_computed(embedding: Embedding) -> NDArray[np.bool_]:
     return np.asarray(zarr.open_array(embedding.path / "computed", mode="r")[...])
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Refuse a name that an embedding cannot have.
+
+    Examples
+    --------
+    >>> check_name("resnet-50")
+    """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise EmbeddingError(
             f"{name!r} cannot name an embedding; expected letters, digits, '-', '_' and '.', first a letter or digit"

@@ -19,6 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
+    pretty_exceptions_enable=False,
     help="BigEarthNet as a STAC catalogue: one collection, one item a patch pair.",
 )
 

@@ -1,0 +1,52 @@
+"""The STAC catalogue of a release, built and searched as a user of the command line would."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from bigearth_xr.errors import BigEarthError
+from bigearth_xr.report import Catalogue
+
+__all__ = ["build_and_search"]
+
+BBOX = "26.5,62.0,27.0,62.3"
+"""A corner of southern Finland: west, south, east, north."""
+
+DATETIME = "2018-02"
+
+
+def build_and_search(source: Path, folder: Path) -> tuple[Catalogue, str]:
+    """Catalogue a store or the published lists, and search it with pystac.
+
+    The catalogue's package stands beside this one and is not imported: it is run, as from a terminal.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> store = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)
+    >>> build_and_search(store, getfixture("tmp_path") / "catalogue")[0].items
+    3
+    """
+    import pyarrow.parquet as pq
+    import pystac
+
+    _run("build", str(source), "--out", str(folder))
+    found = folder / "found.json"
+    _run("search", str(folder), "--bbox", BBOX, "--datetime", DATETIME, "--out", str(found))
+    items = list(pystac.ItemCollection.from_file(str(found)))
+    collection = pystac.Collection.from_file(str(folder / "collection.json"))
+    catalogue = Catalogue(
+        items=pq.read_metadata(folder / "items.parquet").num_rows,
+        search=f"bbox {BBOX} (southern Finland), {DATETIME}",
+        found=tuple((item.id, item.properties.get("bigearth:country", ""), str(item.datetime)[:10]) for item in items),
+    )
+    said = f"{collection.id}: {catalogue.items:,} items in {folder}; {catalogue.search}: {len(items):,} found"
+    return catalogue, said
+
+
+def _run(*arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bigearth_stac", *arguments], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise BigEarthError(f"bigearth-stac {' '.join(arguments)} failed: {done.stderr.strip()}")
