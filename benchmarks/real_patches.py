@@ -2,8 +2,8 @@
 
 Needs the real data that the tests look for (``BIGEARTH_SHARED``, by default ``../shared``). Retrieval searches each of
 90 patches among the other 89, by the spectral baseline on the six bands that all of them have: protocol "overlap",
-cosine, k = 10; and "any", L1, k = 20. So few patches say how the code works, and nothing about a model. Validation draws
-1,000 items at random from the catalogue of each release, and checks them with pystac and the extensions' schemas.
+cosine, k = 10; and "any", L1, k = 20. So few patches say how the code works, and nothing about a model. Validation
+draws 1,000 items at random from the catalogue of each release, and checks them with pystac and the schemas.
 """
 
 import os

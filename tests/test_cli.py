@@ -84,7 +84,7 @@ def test_a_script_without_a_guard_runs_once(tmp_path: Path) -> None:
 def test_demo_of_the_sample_goes_all_the_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (page,) = run_demo(None, tmp_path / "demo")
     said = capsys.readouterr().out
-    for line in ("6 patches of v1", "590,326 pairs in the published lists", "sound", "NDVI", "report.html"):
+    for line in ("6 pairs of v1", "590,326 pairs in the published lists", "sound", "NDVI", "report.html"):
         assert line in said
     assert page.stat().st_size > 100_000
     assert len(said.splitlines()) <= 20

@@ -37,7 +37,7 @@ def build_and_search(source: Path, folder: Path) -> tuple[Catalogue, str]:
     collection = pystac.Collection.from_file(str(folder / "collection.json"))
     catalogue = Catalogue(
         items=pq.read_metadata(folder / "items.parquet").num_rows,
-        search=f"bbox {BBOX} (southern Finland), {DATETIME}",
+        search=f"a corner of southern Finland ({BBOX}), {DATETIME}",
         found=tuple((item.id, item.properties.get("bigearth:country", ""), str(item.datetime)[:10]) for item in items),
     )
     said = f"{collection.id}: {catalogue.items:,} items in {folder}; {catalogue.search}: {len(items):,} found"

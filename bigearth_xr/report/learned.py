@@ -31,6 +31,14 @@ class Neighbourhood:
     distances: tuple[float, ...]
     """Distance of each from the query, in the same order."""
 
+    def __post_init__(self) -> None:
+        """Refuse a patch without a distance."""
+        if len(self.found) != len(self.distances):
+            raise SelectionError(
+                f"{self.query}: {len(self.distances)} distances of {len(self.found)} patches found, expected one for "
+                "each; pass both as the search gives them"
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Learned:
@@ -109,7 +117,7 @@ def draw_learned(learned: Learned, cards: Mapping[str, str] = MappingProxyType({
     if learned.neighbourhoods or learned.scores:
         told = element("p", learned.embedding, ". ", element("b", "So few patches prove nothing about its quality."))
         rows = map(partial(_draw_neighbourhood, learned, cards), learned.neighbourhoods)
-        searches = element("div", *rows, class_="searches")
+        searches = element("div", *rows)
         sections.append(section("Nearest patches", told, _explain(learned), searches, _draw_scores(learned.scores)))
     return join(sections)
 
