@@ -25,6 +25,7 @@ class SCNN(nn.Module):
 
     Examples
     --------
+    >>> import torch
     >>> model = SCNN(bands=4, labels=19)
     >>> images = torch.zeros(2, 4, 120, 120)
     >>> model(images).shape, model.embed(images).shape
