@@ -132,7 +132,7 @@ def _rows(store: Store, states: States) -> Rows:
     """The rows to show, by the state of each."""
     wanted = set(schema.STATES) if states == "all" else {states} if isinstance(states, str) else set(states)
     for state in wanted:
-        _check_choice("state", state, schema.STATES)
+        _check_choice("state", state, schema.STATES, remedy=", or states='all'")
     if wanted == set(schema.STATES):
         return range(store.rows)
     shown = np.isin(read_state(store), [schema.STATES.index(state) for state in wanted])
@@ -223,6 +223,6 @@ def _attributes(store: Store, **opened: Any) -> dict[str, str]:
     }
 
 
-def _check_choice(what: str, given: object, known: Collection[str]) -> None:
+def _check_choice(what: str, given: object, known: Collection[str], *, remedy: str = "") -> None:
     if given not in known:
-        raise SelectionError(f"unknown {what} {given!r}; expected one of {', '.join(known)}")
+        raise SelectionError(f"unknown {what} {given!r}; expected one of {', '.join(known)}{remedy}")

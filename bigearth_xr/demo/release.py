@@ -20,7 +20,7 @@ from bigearth_xr.store.checks import verify
 
 __all__ = ["Opened", "open_release"]
 
-SHOWN_LABELS = 6
+SHOWN_LABELS = 4
 """Labels that the terminal shows; the page shows all."""
 
 
