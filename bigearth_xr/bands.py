@@ -130,11 +130,11 @@ def band(name: str) -> Band:
     >>> band("VH").units
     'dB'
     """
-    found = _BAND_BY_NAME.get(name)
+    found = _BAND_BY_NAME.get(name) if isinstance(name, str) else None
     if found is None:
         raise BandError(
             f"there is no band {name!r}; known are {', '.join(_BAND_BY_NAME)}"
-            f"{did_you_mean(_archive_spelling(name), _BAND_BY_NAME)}"
+            f"{did_you_mean(_archive_spelling(str(name)), _BAND_BY_NAME)}"
         )
     return found
 
@@ -154,6 +154,8 @@ def bands(names: Iterable[str]) -> tuple[Band, ...]:
     """
     if isinstance(names, str):
         raise BandError(f"expected several band names, got the one string {names!r}; write [{names!r}]")
+    if not isinstance(names, Iterable):
+        raise BandError(f"expected several band names, got {names!r}; write e.g. ['B04', 'VV']")
     found = tuple(band(name) for name in names)
     repeated = sorted({one.name for one in found if found.count(one) > 1})
     if repeated:

@@ -1,6 +1,7 @@
 """A box of longitude and latitude, and which footprints it meets: the same for a Dataset and for STAC."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,13 @@ Bbox = tuple[float, float, float, float]
 """West, south, east, north, degrees WGS 84; west > east crosses the antimeridian."""
 
 
-def checked_bbox(bbox: Bbox) -> Bbox:
+def checked_bbox(bbox: Iterable[float]) -> Bbox:
     """Refuse a box that holds nothing by mistake.
+
+    Parameters
+    ----------
+    bbox
+        West, south, east, north, degrees, in anything that gives four numbers.
 
     Raises
     ------
@@ -26,11 +32,16 @@ def checked_bbox(bbox: Bbox) -> Bbox:
     >>> checked_bbox((12.7, 48.0, 12.74, 48.2))
     (12.7, 48.0, 12.74, 48.2)
     """
-    if len(bbox) != 4 or not all(math.isfinite(edge) for edge in bbox) or bbox[1] > bbox[3]:
+    try:
+        edges = tuple(bbox)
+        is_box = len(edges) == 4 and all(map(math.isfinite, edges)) and edges[1] <= edges[3]
+    except TypeError:  # no iterable, or not of numbers
+        is_box = False
+    if not is_box:
         raise SelectionError(
-            f"bbox is {tuple(bbox)}, expected (west, south, east, north) in degrees, finite, with south <= north"
+            f"bbox is {bbox!r}, expected (west, south, east, north) in degrees, finite, with south <= north"
         )
-    west, south, east, north = bbox
+    west, south, east, north = map(float, edges)
     return west, south, east, north
 
 

@@ -41,7 +41,7 @@ def main() -> None:
     """
     try:
         app()
-    except BigEarthError as error:
+    except (BigEarthError, OSError) as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/red] {escape(str(error))}")
         sys.exit(2)
 
@@ -65,12 +65,16 @@ def ingest(
     """Convert an archive of GeoTIFFs into a store, exactly; continues where an earlier run ended."""
     from bigearth_xr.ingestion import ingest as run
 
+    if report is not None:
+        # Now, not after hours of work.
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.touch()
     done = run(
         archive,
         store,
         metadata=metadata,
-        sensors=tuple(sensors.split(",")),  # type: ignore[arg-type]  # checked by ingest, which names the choices
-        bands=None if bands is None else bands.split(","),
+        sensors=_names(sensors),  # type: ignore[arg-type]  # checked by ingest, which names the choices
+        bands=None if bands is None else _names(bands),
         rows=rows,  # type: ignore[arg-type]  # likewise
         profile=profile,  # type: ignore[arg-type]  # likewise
         workers=workers,
@@ -119,6 +123,11 @@ def demo(
     from bigearth_xr.demo import run_demo
 
     run_demo(archive, out, metadata=metadata)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Names by comma, with or without blanks around them."""
+    return tuple(name.strip() for name in text.split(","))
 
 
 def _print_failures(failures: tuple[str, ...], most: int = 20) -> None:

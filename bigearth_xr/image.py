@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import xarray as xr
@@ -12,7 +12,7 @@ from bigearth_xr import bands as band_facts
 from bigearth_xr.backend.dataset import band_coordinates
 from bigearth_xr.backend.origin import own_pixels
 from bigearth_xr.backend.pixels import StoredPixels, row_numbers
-from bigearth_xr.errors import BandError, StoreError
+from bigearth_xr.errors import BandError, SelectionError, StoreError
 from bigearth_xr.ops.resample import Resampling
 
 __all__ = ["image"]
@@ -30,7 +30,11 @@ def image(ds: xr.Dataset, bands: Iterable[str], resampling: Resampling | None = 
     >>> image(ds, ["B04", "VV"]).dims
     ('patch', 'band', 'y', 'x')
     """
-    names = [band.name for band in band_facts.bands(bands)]
+    if resampling is not None and resampling not in get_args(Resampling):
+        raise SelectionError(f"unknown resampling {resampling!r}; expected one of {', '.join(get_args(Resampling))}")
+    # The elements of a DataArray are DataArrays, not names.
+    wanted = bands.values.tolist() if isinstance(bands, xr.DataArray) else bands
+    names = [band.name for band in band_facts.bands(wanted)]
     sources = {sensor: ds[sensor] for sensor in _sensors(ds, names)}
     own = {sensor: own_pixels(array) for sensor, array in sources.items()}
     stored = [pixels for pixels in own.values() if pixels is not None]

@@ -144,7 +144,37 @@ def _origin(array: xr.DataArray) -> _Origin:
     if own is not None:
         return _Origin(release=own.store.release, resampling=own.resampling or "none")
     identity = json.loads(array.attrs.get("bigearth", "{}"))
-    return _Origin(release=identity.get("release"), resampling=identity.get("resampling"))
+    origin = _Origin(release=identity.get("release"), resampling=identity.get("resampling"))
+    _check_still_stored(array, origin)
+    return origin
+
+
+def _check_still_stored(array: xr.DataArray, origin: _Origin) -> None:
+    """Attributes survive arithmetic and concatenation: refuse them where patch ids or the data type contradict them."""
+    remedy = "name the statistics that fit: stats=band_statistics('v2', 'nearest'), or {'B04': (mean, std), …}"
+    patches = np.atleast_1d(array["patch"].values).astype(str) if "patch" in array.coords else np.array([], str)
+    # Only v2 names hold a processing baseline.
+    releases = {"v2" if "_N" in patch else "v1" for patch in patches if patch.startswith("S2")}
+    if origin.release is not None and releases - {origin.release}:
+        raise NormalizationError(
+            f"patches of {' and '.join(sorted(releases))}, but the array's attributes say {origin.release}, as after "
+            f"concatenating two stores; normalise each alone, or {remedy}"
+        )
+    if origin.resampling in (*_REPEATED, "none") and _has_fractions(array):
+        raise NormalizationError(
+            "these pixels have fractions, stored digital numbers have none: they were computed with, so the statistics "
+            f"of stored pixels do not fit; {remedy}"
+        )
+
+
+def _has_fractions(array: xr.DataArray) -> bool:
+    """Whether values in memory of Sentinel-2 alone are no digital numbers; lazy values are not computed to be asked."""
+    optical = all(band(name).sensor == "s2" for name in band_names(array))
+    if not optical or not isinstance(array.variable._data, np.ndarray) or array.dtype.kind != "f":
+        return False
+    some = array.values.ravel()[:10_000]
+    known = some[np.isfinite(some)]
+    return bool((known != np.rint(known)).any())
 
 
 def _published(origin: _Origin, names: tuple[str, ...]) -> BandStatistics:

@@ -1,7 +1,8 @@
 """Choose patches by what is known of them, without touching a pixel."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -17,13 +18,16 @@ __all__ = ["Bbox", "select"]
 
 Mask = NDArray[np.bool_]
 Texts = str | Iterable[str]
-Datetime = str | slice | tuple[str | None, str | None]
+Time: TypeAlias = str | date | np.datetime64 | pd.Period
+Datetime: TypeAlias = Time | slice | Sequence[Time | None] | NDArray[Any] | pd.Index | xr.DataArray
+
+_TOLD_BY_LISTS = {"split", "country", "seasonal_snow", "cloud_or_shadow", "recommended"}
 
 
 def select(
     ds: xr.Dataset,
     *,
-    split: str | None = None,
+    split: Texts | None = None,
     country: Texts | None = None,
     season: Texts | None = None,
     tile: Texts | None = None,
@@ -44,28 +48,25 @@ def select(
     >>> set(select(ds, split="train").split.values)
     {'train'}
     """
+    if "patch" not in ds.dims:
+        raise SelectionError("the Dataset has no dimension 'patch' to select along; keep it: ds.isel(patch=[0])")
     if recommended is None and split is not None:
         recommended = True
     flags = {"seasonal_snow": seasonal_snow, "cloud_or_shadow": cloud_or_shadow, "recommended": recommended}
-    texts = {"country": country, "season": season, "tile": tile}
+    texts = {"split": split, "country": country, "season": season, "tile": tile}
+    labels = {"any_label": any_label, "all_labels": all_labels}
     masks: dict[str, Mask] = {}
-    if split is not None:
-        masks[f"split={split!r}"] = _is_one_of(ds, "split", releases.normalize_split(split))
-    for name, wanted in texts.items():
+    for name, wanted in (texts | labels).items():
         if wanted is not None:
-            masks[f"{name}={wanted!r}"] = _is_one_of(ds, name, wanted)
-    if any_label is not None:
-        masks[f"any_label={any_label!r}"] = np.any(_labels(ds, any_label), axis=1)
-    if all_labels is not None:
-        masks[f"all_labels={all_labels!r}"] = np.all(_labels(ds, all_labels), axis=1)
+            names = _listed(name, wanted)
+            masks[f"{name}={names[0] if len(names) == 1 else names!r}"] = _is_named(ds, name, names)
     if bbox is not None:
         masks[f"bbox={bbox}"] = _meets(ds, bbox)
     if datetime is not None:
         masks[f"datetime={datetime!r}"] = _sensed_in(ds, datetime)
     for name, flag in flags.items():
-        if flag is not None and flag != "any":
-            # A flag that nobody has told reads as False: it is no more "not snowy" than snowy.
-            masks[f"{name}={flag}"] = (_known(ds, name) == flag) & _known(ds, "listed")
+        if flag is not None and not (name == "recommended" and flag == "any"):
+            masks[f"{name}={flag}"] = _is_flagged(ds, name, flag)
     return _kept(ds, masks)
 
 
@@ -75,10 +76,18 @@ def _kept(ds: xr.Dataset, masks: Mapping[str, Mask]) -> xr.Dataset:
         kept &= mask
     if not kept.any():
         alone = ", ".join(f"{criterion} keeps {mask.sum():,}" for criterion, mask in masks.items())
-        raise SelectionError(
-            f"no patch of {kept.size:,} meets every criterion; each alone: {alone}; loosen one of them"
-        )
+        untold = _untold(ds, masks)
+        remedy = f"no list told {untold} of any patch, ingest with metadata=…" if untold else "loosen one of them"
+        raise SelectionError(f"no patch of {kept.size:,} meets every criterion; each alone: {alone}; {remedy}")
     return ds if kept.all() else _narrowable(ds).isel(patch=np.flatnonzero(kept))
+
+
+def _untold(ds: xr.Dataset, criteria: Iterable[str]) -> str:
+    """Those of the criteria that only published lists know, where the store was made without any."""
+    if "listed" not in ds.coords or ds["listed"].values.any():
+        return ""
+    names = (criterion.partition("=")[0] for criterion in criteria)
+    return " or ".join(name for name in names if name in _TOLD_BY_LISTS)
 
 
 def _narrowable(ds: xr.Dataset) -> xr.Dataset:
@@ -102,10 +111,20 @@ def _known(ds: xr.Dataset, coordinate: str) -> NDArray[Any]:
 _PUBLISHED = {"country": releases.COUNTRIES, "season": releases.SEASONS}
 
 
-def _is_one_of(ds: xr.Dataset, coordinate: str, wanted: Texts) -> Mask:
+def _is_named(ds: xr.Dataset, criterion: str, names: list[str]) -> Mask:
+    """Where a criterion that is given by names is met."""
+    if criterion in ("any_label", "all_labels"):
+        meets = np.any if criterion == "any_label" else np.all
+        mask: Mask = np.asarray(meets(_labels(ds, names), axis=1))
+        return mask
+    if criterion == "split":
+        names = [releases.normalize_split(name) for name in names]
+    return _is_one_of(ds, criterion, names)
+
+
+def _is_one_of(ds: xr.Dataset, coordinate: str, names: list[str]) -> Mask:
     """Where a text coordinate is one of those wanted; a text that can never be there is an error."""
     values = _known(ds, coordinate)
-    names = _listed(wanted)
     existing = _PUBLISHED.get(coordinate) or tuple(sorted(set(values) - {""}))
     for name in names:
         if coordinate != "split" and name not in existing:
@@ -115,11 +134,11 @@ def _is_one_of(ds: xr.Dataset, coordinate: str, wanted: Texts) -> Mask:
     return np.isin(values.astype(str), names)
 
 
-def _labels(ds: xr.Dataset, wanted: Texts) -> Mask:
+def _labels(ds: xr.Dataset, names: list[str]) -> Mask:
     """Truth of each wanted label, shape ``(patch, wanted)``."""
     if "labels" not in ds:
         raise SelectionError("the Dataset has no variable 'labels'; select before dropping it")
-    known, names = [str(name) for name in ds["label"].values], _listed(wanted)
+    known = [str(name) for name in ds["label"].values]
     for name in names:
         if name not in known:
             raise LabelError(
@@ -127,6 +146,15 @@ def _labels(ds: xr.Dataset, wanted: Texts) -> Mask:
                 "names of the other nomenclature need another open(nomenclature=…)"
             )
     return np.asarray(ds["labels"].values)[:, [known.index(name) for name in names]]
+
+
+def _is_flagged(ds: xr.Dataset, name: str, flag: object) -> Mask:
+    """Where a list says so; a flag that nobody has told reads as False, and is no more "not snowy" than snowy."""
+    if not isinstance(flag, bool | np.bool_):
+        choices = "True, False, None or 'any'" if name == "recommended" else "True, False or None"
+        raise SelectionError(f"{name} is {flag!r}, expected {choices}")
+    mask: Mask = (_known(ds, name) == flag) & _known(ds, "listed")
+    return mask
 
 
 def _meets(ds: xr.Dataset, bbox: Bbox) -> Mask:
@@ -146,33 +174,70 @@ def _meets(ds: xr.Dataset, bbox: Bbox) -> Mask:
 
 def _sensed_in(ds: xr.Dataset, datetime: Datetime) -> Mask:
     """Where Sentinel-2 saw the patch within an interval, both ends included."""
-    if isinstance(datetime, slice):
-        start, stop = datetime.start, datetime.stop
-    elif isinstance(datetime, tuple):
-        start, stop = datetime
-    else:
-        start, _, stop = datetime.partition("/") if "/" in datetime else (datetime, "/", datetime)
-    times = _known(ds, "s2_time")
-    mask = np.ones(times.shape, dtype=bool)
-    if start not in (None, "", ".."):
-        mask &= times >= _period(start, datetime).start_time.to_datetime64()
-    if stop not in (None, "", ".."):
-        mask &= times <= _period(stop, datetime).end_time.to_datetime64()
-    return mask
-
-
-def _period(text: object, datetime: Datetime) -> pd.Period:
-    """The time that a text means: ``"2017-06"`` is all of June."""
     try:
-        moment = pd.Timestamp(str(text))
-        # A period has no time zone: it would take 12:00+02:00 for noon.
-        return pd.Period(str(text)) if moment.tz is None else pd.Period(moment.tz_convert(None), freq="s")
-    except ValueError:
+        first, last = _interval(datetime)
+    # A wrong number of ends does not unpack, and pandas refuses in either way.
+    except (TypeError, ValueError):
         raise SelectionError(
             f"datetime {datetime!r} is no time or interval; expected e.g. '2017-06', '2017-06-13/2017-08-31' or "
             "'../2018-01-01', UTC"
         ) from None
+    times = _known(ds, "s2_time")
+    mask = np.ones(times.shape, dtype=bool)
+    if first is not None:
+        mask &= times >= first
+    if last is not None:
+        mask &= times <= last
+    return mask
 
 
-def _listed(texts: Texts) -> list[str]:
-    return [texts] if isinstance(texts, str) else list(texts)
+def _interval(datetime: object) -> tuple[np.datetime64 | None, np.datetime64 | None]:
+    """The first and the last moment that are meant, None for an open end; one time is an interval by itself."""
+    if isinstance(datetime, xr.DataArray):
+        datetime = datetime.values[()]
+    if isinstance(datetime, slice) and datetime.step is None:
+        first, last = datetime.start, datetime.stop
+    elif isinstance(datetime, str) and "/" in datetime:
+        first, last = (end or ".." for end in datetime.split("/"))
+    elif isinstance(datetime, list | tuple | pd.Index | np.ndarray):
+        first, last = datetime
+    else:
+        first = last = datetime
+    return (
+        None if first in (None, "..") else _period(first).start_time.to_datetime64(),
+        None if last in (None, "..") else _period(last).end_time.to_datetime64(),
+    )
+
+
+def _period(time: object) -> pd.Period:
+    """The time that is meant, as exact as it is told: ``"2017-06"`` is all of June, a Timestamp at midnight a day."""
+    if isinstance(time, pd.Period):
+        return time
+    if not isinstance(time, str | date | np.datetime64) or pd.isna(moment := pd.Timestamp(str(time))):
+        raise ValueError(f"{time!r} is no time")
+    # A period has no time zone: it would take 12:00+02:00 for noon.
+    utc = moment.tz_convert(None) if moment.tz is not None else moment
+    if isinstance(time, date) and utc == utc.normalize():
+        return pd.Period(utc, freq="D")
+    return pd.Period(str(time)) if moment.tz is None else pd.Period(utc, freq="s")
+
+
+def _listed(criterion: str, texts: object) -> list[str]:
+    """The names given, one by one."""
+    if hasattr(texts, "__array__") and not isinstance(texts, str):
+        texts = np.asarray(texts).ravel().tolist()
+    given = list(texts) if isinstance(texts, Iterable) and not isinstance(texts, str) else [texts]
+    names = [name for name in given if isinstance(name, str)]
+    if len(names) < len(given):
+        raise SelectionError(f"{criterion} is {texts!r}, expected a name or several, e.g. {_EXAMPLES[criterion]}")
+    return names
+
+
+_EXAMPLES = {
+    "split": ["train", "validation"],
+    "country": ["Austria", "Ireland"],
+    "season": ["spring", "summer"],
+    "tile": ["29UPU", "33UUP"],
+    "any_label": ["Pastures", "Arable land"],
+    "all_labels": ["Pastures", "Arable land"],
+}

@@ -268,6 +268,7 @@ def test_a_folder_without_patches_is_refused(tmp_path: Path, shared: Path) -> No
         ({"bands": []}, "bands is empty, expected at least one name"),
         ({"bands": ["B02", "VV"], "sensors": ["s2"]}, r"VV cannot be read with sensors=\['s2'\]; add"),
         ({"sensors": ["s3"]}, r"sensors is \['s3'\], expected 's1', 's2' or both"),
+        ({"sensors": "s3"}, r"sensors is \['s3'\], expected 's1', 's2' or both"),
         ({"sensors": []}, r"sensors is \[\], expected 's1', 's2' or both"),
     ],
 )

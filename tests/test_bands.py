@@ -114,6 +114,13 @@ def test_a_band_is_not_taken_twice() -> None:
         bands(["B02", "VV", "B02"])
 
 
+def test_what_is_no_name_is_no_band() -> None:
+    with pytest.raises(BandError, match=r"there is no band 4; known are .*did you mean 'B04'"):
+        bands([4])  # type: ignore[list-item]  # the mistake
+    with pytest.raises(BandError, match=r"expected several band names, got 4; write e.g. \['B04', 'VV'\]"):
+        bands(4)  # type: ignore[arg-type]  # the mistake
+
+
 def test_one_string_is_not_a_list_of_bands() -> None:
     with pytest.raises(BandError, match=r"write \['B02'\]"):
         bands("B02")

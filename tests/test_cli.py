@@ -34,7 +34,8 @@ def test_ingest_info_and_verify_agree(archive: Path, tmp_path: Path) -> None:
 
 
 def test_ingest_takes_bands_by_comma(archive: Path, tmp_path: Path) -> None:
-    assert bigearth("ingest", archive, "ben.zarr", "--bands", "B02,VH", cwd=tmp_path).returncode == 0
+    done = bigearth("ingest", archive, "ben.zarr", "--bands", "B02, VH ", "--sensors", "s1, s2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     assert open_store(tmp_path / "ben.zarr").bands == ("B02", "VH")
 
 
@@ -105,3 +106,17 @@ def test_demo_replaces_its_own_store_only(tmp_path: Path) -> None:
 def test_sample_is_six_real_pairs(tmp_path: Path) -> None:
     report = bex.ingest(unpack_sample(tmp_path / "sample"), tmp_path / "ben.zarr", metadata=sample_lists(), strict=True)
     assert (report.found, report.stored, report.failures) == (6, 6, ())
+
+
+def test_verify_reports_a_lost_column(tmp_path: Path) -> None:
+    path = bex.testing.write_store(tmp_path / "ben.zarr", pairs=3)
+    shutil.rmtree(path / "lon")
+    verified = bigearth("verify", path, cwd=tmp_path)
+    assert verified.returncode == 1
+    assert "lon: is missing" in verified.stdout
+
+
+def test_the_report_may_go_into_a_new_folder(archive: Path, tmp_path: Path) -> None:
+    done = bigearth("ingest", archive, "ben.zarr", "--report", "new/report.json", "--bands", "B01", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "new" / "report.json").read_text())["stored"] == 24

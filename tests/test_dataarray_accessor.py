@@ -391,3 +391,21 @@ def test_moments_of_real_patches_agree_with_float64(
         # These few patches are no fair sample of the release, but of its order of size.
         assert abs(found.mean()) < 1.5
         assert 0.2 < found.std() < 3
+
+
+def test_statistics_of_one_release_are_refused_to_patches_of_the_other(tmp_path: Path) -> None:
+    stores = [
+        bex.testing.write_store(tmp_path / f"{version}.zarr", pairs=2, version=version) for version in ("v1", "v2")
+    ]
+    images = [bex.open(store).ben.image(["B04"]) for store in stores]
+    both = xr.concat([each.drop_vars("has_reference_map", errors="ignore") for each in images], "patch")
+    with pytest.raises(
+        NormalizationError, match=r"patches of v1 and v2, but the array's attributes say v1.*each alone"
+    ):
+        both.ben.normalize()
+
+
+def test_statistics_of_digital_numbers_are_refused_to_reflectances(store: Path) -> None:
+    reflectance = bex.open(store).ben.image(["B04"]).compute() / 10_000
+    with pytest.raises(NormalizationError, match=r"these pixels have fractions.*stats="):
+        reflectance.ben.normalize()

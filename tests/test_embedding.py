@@ -241,6 +241,18 @@ def test_one_name_holds_one_way_of_embedding(store: Path) -> None:
     assert int(xr.open_datatree(store, engine="bigearth")["embeddings/mine"].computed.sum()) == 1
 
 
+def test_vectors_that_were_replaced_since_they_were_opened_are_refused(store: Path) -> None:
+    ds = bex.open(store)
+    before = bex.embed(ds, "spectral", name="mine", bands=["B02"])
+    computed = xr.open_datatree(store, engine="bigearth")["embeddings/mine"].computed
+    same = bex.embed(ds, "spectral", name="mine", bands=["B02"], overwrite=True)
+    np.testing.assert_array_equal(before.copy(), same)
+    bex.embed(ds, "spectral", name="mine", bands=["B03"], overwrite=True)
+    for lazy in (before, same[2], computed):
+        with pytest.raises(EmbeddingError, match=r"'mine' was replaced, made otherwise, since .*; open it again"):
+            lazy.load()
+
+
 def test_interpolated_pixels_have_no_published_statistics(store: Path) -> None:
     ds = bex.open(store, resampling="bilinear")
     with pytest.raises(NormalizationError, match="bilinear, for which no statistics were published"):
@@ -269,10 +281,10 @@ def test_what_makes_no_embedding_is_refused(store: Path) -> None:
     assert not (store / "embeddings").exists()
 
 
-@pytest.mark.parametrize("name", ["", "..", "a/b", ".hidden", "ä", "a b"])
-def test_names_that_are_no_folder_are_refused(name: str, store: Path) -> None:
+@pytest.mark.parametrize("name", ["", "..", "a/b", ".hidden", "ä", "a b", "zarr.json", "a.b", "a\n", 5])
+def test_names_that_are_no_folder_are_refused(name: object, store: Path) -> None:
     with pytest.raises(EmbeddingError, match="cannot name an embedding"):
-        bex.embed(bex.open(store), "spectral", name=name, bands=["B02"])
+        bex.embed(bex.open(store), "spectral", name=name, bands=["B02"])  # type: ignore[arg-type]
     assert not (store / "embeddings").exists()
 
 

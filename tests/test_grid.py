@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import Transformer
 
-from bigearth_xr.bbox import footprints_intersect
+from bigearth_xr.bbox import checked_bbox, footprints_intersect
 from bigearth_xr.errors import SelectionError
 from bigearth_xr.grid import (
     PATCHES_PER_SIDE,
@@ -127,12 +127,17 @@ def test_a_box_may_cross_the_antimeridian() -> None:
     ]
 
 
-@pytest.mark.parametrize("bbox", [(0, 2, 1, 1), (0, 0, float("nan"), 1), (0, 0, 1)])
+@pytest.mark.parametrize("bbox", [(0, 2, 1, 1), (0, 0, float("nan"), 1), (0, 0, 1), "0011", ("0", 0, 1, 1), 5])
 def test_a_box_that_holds_nothing_by_mistake_is_refused(
-    bbox: tuple[float, ...],
+    bbox: object,
 ) -> None:
     with pytest.raises(SelectionError, match=r"bbox is .*expected \(west, south, east, north\)"):
         footprints_intersect(np.zeros((1, 5, 2)), bbox)  # type: ignore[arg-type]  # the mistake
+
+
+def test_a_box_is_any_four_numbers() -> None:
+    box = (23.5, 61, 24, 62)
+    assert checked_bbox(box) == checked_bbox(list(box)) == checked_bbox(np.array(box)) == checked_bbox(iter(box)) == box
 
 
 def test_the_split_rule_reproduces_every_published_split(shared: Path) -> None:

@@ -14,7 +14,7 @@ import bigearth_xr as bex
 from bigearth_xr.backend.origin import own_rows
 from bigearth_xr.backend.patches import PatchArray
 from bigearth_xr.bands import BANDS, band
-from bigearth_xr.errors import BandError, StoreError
+from bigearth_xr.errors import BandError, SelectionError, StoreError
 from bigearth_xr.testing import count_reads
 
 # The profile matters to what reads, and there both are tested.
@@ -223,6 +223,34 @@ def test_bands_that_are_not_there_are_refused(ds: xr.Dataset) -> None:
         ds.drop_vars("s1").ben.image(["VV", "B04", "VH"])
     with pytest.raises(BandError, match="B04 not in this Dataset, which holds B02, B03, VV, VH"):
         ds.sel(band=["B02", "B03"]).ben.image(["B04"])
+
+
+@pytest.mark.parametrize(
+    ("bands", "message"),
+    [
+        ([1, 2], "there is no band 1; known are B01, .*; did you mean 'B01'?"),
+        ([["B04"]], r"there is no band \['B04'\]"),
+        (4, r"expected several band names, got 4; write e.g. \['B04', 'VV'\]"),
+    ],
+    ids=str,
+)
+def test_bands_that_are_no_names_are_refused(ds: xr.Dataset, bands: Any, message: str) -> None:
+    with pytest.raises(BandError, match=message):
+        ds.ben.image(bands)
+
+
+def test_bands_may_be_those_of_a_dataset(ds: xr.Dataset) -> None:
+    assert ds.ben.image(ds.band).identical(ds.ben.image(ds.band.values))
+    assert ds.ben.image(ds.polarization[::-1]).band.values.tolist() == ["VH", "VV"]
+
+
+@pytest.mark.parametrize("computed", [False, True])
+def test_an_unknown_resampling_is_refused_as_by_open(ds: xr.Dataset, store: Path, computed: bool) -> None:
+    message = "unknown resampling 'cubic'; expected one of nearest, bilinear, bicubic"
+    with pytest.raises(SelectionError, match=message):
+        bex.open(store, resampling="cubic")  # type: ignore[arg-type]  # the mistake
+    with pytest.raises(SelectionError, match=message):
+        (ds + 1 if computed else ds).ben.image(["B04"], resampling="cubic")
 
 
 def test_computed_values_cannot_be_resampled_again(ds: xr.Dataset) -> None:

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,15 @@ from bigearth_xr import table
 from bigearth_xr.archive import parse_s1, parse_s2, read_patch
 from bigearth_xr.archive.layout import scene_folder
 from bigearth_xr.bands import BANDS, Sensor
-from bigearth_xr.errors import ArchiveError, BandError, MetadataError, NotStoredError, PatchError, StoreError
+from bigearth_xr.errors import (
+    ArchiveError,
+    BandError,
+    MetadataError,
+    NotStoredError,
+    PatchError,
+    SelectionError,
+    StoreError,
+)
 from bigearth_xr.ingestion import IngestReport, run, shards
 from bigearth_xr.releases import Release
 from bigearth_xr.store.checks import verify
@@ -359,7 +370,7 @@ def test_lists_are_not_forgotten(tmp_path: Path) -> None:
     archive = write_archive(tmp_path / "v2", pairs=5)
     bex.ingest(archive, tmp_path / "ben.zarr")
     without_lists(archive, tmp_path / "elsewhere")
-    with pytest.raises(StoreError, match="holds 5 rows of v2 as 'fast', not this archive's 5 rows"):
+    with pytest.raises(StoreError, match=r"its metadata say more.*give the same metadata as before"):
         bex.ingest(archive, tmp_path / "ben.zarr")
 
 
@@ -423,13 +434,18 @@ def arrays(store: Path) -> dict[str, tuple[str, ...]]:
     ("sensors", "bands", "expected"),
     [
         (("s1",), None, {"s1": ("VV", "VH")}),
+        ("s1", None, {"s1": ("VV", "VH")}),
         (("s1", "s2"), ["VH"], {"s1": ("VH",)}),
         (("s1", "s2"), ["B8A", "B04", "VV", "B02"], {"s2_10m": ("B02", "B04"), "s2_20m": ("B8A",), "s1": ("VV",)}),
         (("s2",), ["B09"], {"s2_60m": ("B09",)}),
     ],
 )
 def test_arrays_of_what_was_not_asked_for_do_not_exist(
-    archive: Path, tmp_path: Path, sensors: tuple[Sensor, ...], bands: list[str] | None, expected: dict[str, Any]
+    archive: Path,
+    tmp_path: Path,
+    sensors: Sensor | tuple[Sensor, ...],
+    bands: list[str] | None,
+    expected: dict[str, Any],
 ) -> None:
     report = bex.ingest(archive, tmp_path / "ben.zarr", sensors=sensors, bands=bands)
     assert report.complete
@@ -469,6 +485,19 @@ def test_a_band_of_a_sensor_not_asked_for_is_refused(archive: Path, tmp_path: Pa
         bex.ingest(archive, tmp_path / "ben.zarr", sensors=("s2",), bands=["B02", "VV"])
 
 
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"sensors": "s3"}, r"sensors is \['s3'\], expected 's1', 's2' or both"),
+        ({"bands": "B04"}, r"expected several band names, got the one string 'B04'; write \['B04'\]"),
+    ],
+    ids=str,
+)
+def test_one_string_is_taken_as_one_name(archive: Path, tmp_path: Path, choice: dict[str, Any], message: str) -> None:
+    with pytest.raises(BandError, match=message):
+        bex.ingest(archive, tmp_path / "ben.zarr", **choice)
+
+
 # What a store refuses.
 
 
@@ -476,7 +505,7 @@ def test_another_archive_is_refused(tmp_path: Path) -> None:
     one, other = (write_archive(tmp_path / name, pairs=2, seed=seed) for seed, name in enumerate(("one", "other")))
     bex.ingest(one, tmp_path / "ben.zarr")
     before = holdings(tmp_path / "ben.zarr")
-    with pytest.raises(StoreError, match="holds 2 rows of v2 as 'fast', not this archive's 2 rows of v2 with"):
+    with pytest.raises(StoreError, match=r"its 2 patches are not the 2 of this archive.*rows='listed'"):
         bex.ingest(other, tmp_path / "ben.zarr")
     assert holdings(tmp_path / "ben.zarr") == before
 
@@ -569,3 +598,39 @@ def test_maps_of_a_wrong_size_are_quarantined(tmp_path: Path) -> None:
     file.write_bytes(encode_tiff(np.zeros((60, 60), "uint16"), epsg=pair.epsg, ulx=ulx, uly=uly))
     (reason,) = bex.ingest(archive, tmp_path / "ben.zarr").quarantined.values()
     assert "reference_map" in reason
+
+
+def test_choices_are_checked(archive: Path, tmp_path: Path) -> None:
+    with pytest.raises(SelectionError, match="unknown rows 'lsited'; expected one of found, listed"):
+        bex.ingest(archive, tmp_path / "ben.zarr", rows="lsited")  # type: ignore[arg-type]  # the mistake
+    with pytest.raises(SelectionError, match="workers is 0, expected at least 1"):
+        bex.ingest(archive, tmp_path / "ben.zarr", workers=0)
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    write_archive(tmp_path / "archive", pairs=1100)
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, threading, time\n"
+        "import bigearth_xr as bex\n"
+        "from bigearth_xr.ingestion import run\n"
+        "def workers():\n"
+        "    mine = f'/proc/{os.getpid()}/task/{os.getpid()}/children'\n"
+        "    return open(mine).read().split()\n"
+        "def kill():\n"
+        "    while len(workers()) < 2: time.sleep(0.01)\n"
+        "    time.sleep(0.5)\n"
+        "    print(*workers(), flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "threading.Thread(target=kill, daemon=True).start()\n"
+        "bex.ingest('archive', 'ben.zarr', bands=['B01'], workers=2)\n"
+        "time.sleep(60)\n"
+    )
+    killed = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert killed.returncode == -9
+    workers = [Path("/proc", pid, "cmdline") for pid in killed.stdout.split()]
+    assert workers
+    deadline = time.monotonic() + 60
+    while any(path.exists() and b"loky" in path.read_bytes() for path in workers) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not any(path.exists() and b"popen_loky" in path.read_bytes() for path in workers)

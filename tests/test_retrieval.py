@@ -311,3 +311,21 @@ def test_real_patches_are_found_better_than_by_chance(real: tuple[NDArray[np.flo
     # 0.47 and 0.50, where chance reaches 0.31: of 90 patches, that proves no more than that the parts fit together.
     assert precision > 1.3 * np.mean([floor.precision for floor in floors])
     assert recall > 1.3 * np.mean([floor.recall for floor in floors])
+
+
+def test_labels_of_other_patches_or_in_another_order_are_refused(store: Path) -> None:
+    ds = bex.open(store)
+    vectors, labels = bex.embed(ds, "spectral", name="order", bands=["B02"]), ds.labels
+    halves = slice(0, 12), slice(12, 24)
+    query, archive = (vectors[half] for half in halves)
+    asked, known = (labels[half] for half in halves)
+    evaluate(query, asked, archive, known, k=3)
+    with pytest.raises(RetrievalError, match="name other classes, or in another order"):
+        evaluate(query, asked, archive, known[:, ::-1], k=3)
+    with pytest.raises(RetrievalError, match="archive labels are of other patches"):
+        evaluate(query, asked, archive, known[::-1], k=3)
+    with pytest.raises(RetrievalError, match="archive labels are of other patches"):
+        evaluate(query, asked, Index(archive), known[::-1], k=3)
+    untold = asked.assign_coords(has_labels=("patch", np.arange(12) > 0))
+    with pytest.raises(RetrievalError, match="query labels: 1 of 12 patches have labels that nobody told"):
+        evaluate(query, untold, archive, known, k=3)

@@ -1,10 +1,12 @@
 """Selection against brute force on the table, row by row."""
 
 from collections.abc import Callable
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 import shapely
@@ -54,6 +56,10 @@ CRITERIA: dict[str, tuple[dict[str, Any], Callable[[Row], bool]]] = {
     ),
     "recommended": ({"recommended": True}, lambda row: row["recommended"] is True),
     "not recommended": ({"recommended": False}, lambda row: row["recommended"] is False),
+    "splits": (
+        {"split": ["train", "val"], "recommended": "any"},
+        lambda row: row["split"] in ("train", "validation"),
+    ),
     "country": ({"country": "Austria"}, lambda row: row["country"] == "Austria"),
     "countries": ({"country": ["Ireland", "Finland"]}, lambda row: row["country"] in ("Ireland", "Finland")),
     "season": ({"season": "summer"}, lambda row: row["season"] == "summer"),
@@ -112,6 +118,25 @@ def test_names_may_come_from_an_iterator(ds: xr.Dataset, criterion: str) -> None
     names = {"country": ds.country.values[:2].tolist()}.get(criterion, ["Pastures"])
     once, again = ds.ben.select(**{criterion: names}), ds.ben.select(**{criterion: (name for name in names)})
     assert once.patch.values.tolist() == again.patch.values.tolist()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"country": xr.DataArray(["Ireland"], dims="patch")},
+        {"country": np.array("Ireland")},
+        {"country": pd.Index(["Ireland"])},
+        {"country": np.str_("Ireland")},
+    ],
+    ids=lambda asked: type(asked["country"]).__name__,
+)
+def test_names_may_come_from_an_array(ds: xr.Dataset, asked: dict[str, Any]) -> None:
+    assert ds.ben.select(**asked).patch.equals(ds.ben.select(country="Ireland").patch)
+
+
+def test_names_may_come_from_the_dataset(ds: xr.Dataset) -> None:
+    assert ds.ben.select(country=ds.country[:1]).patch.equals(ds.ben.select(country=str(ds.country.values[0])).patch)
+    assert ds.ben.select(any_label=np.array("Pastures")).patch.equals(ds.ben.select(any_label="Pastures").patch)
 
 
 def test_val_is_validation(ds: xr.Dataset) -> None:
@@ -189,11 +214,12 @@ def test_a_box_that_is_none_is_refused(ds: xr.Dataset, bbox: Bbox) -> None:
 
 # ---- times ---------------------------------------------------------------------------------------------------------
 
+CEST = timezone(timedelta(hours=2))
 FIRST, LAST = np.datetime64("1970-01-01"), np.datetime64("2100-01-01")
 
 
 @pytest.mark.parametrize(
-    ("datetime", "start", "stop"),
+    ("when", "start", "stop"),
     [
         ("2017", "2017-01-01", "2017-12-31T23:59:59"),
         ("2017-06", "2017-06-01", "2017-06-30T23:59:59"),
@@ -214,24 +240,64 @@ FIRST, LAST = np.datetime64("1970-01-01"), np.datetime64("2100-01-01")
         (slice("2017-06-13", "2017-07"), "2017-06-13", "2017-07-31T23:59:59"),
         (slice(None, "2017-08"), FIRST, "2017-08-31T23:59:59"),
         (slice(np.datetime64("2017-06-17T11:33:21"), None), "2017-06-17T11:33:21", LAST),
+        (np.datetime64("2017-06"), "2017-06-01", "2017-06-30T23:59:59"),
+        (np.datetime64("2017-06-17"), "2017-06-17", "2017-06-17T23:59:59"),
+        (np.datetime64("2017-06-17T11:33:21", "ns"), "2017-06-17T11:33:21", "2017-06-17T11:33:21"),
+        (date(2017, 6, 17), "2017-06-17", "2017-06-17T23:59:59"),
+        (datetime(2017, 6, 17), "2017-06-17", "2017-06-17T23:59:59"),
+        (datetime(2017, 6, 17, 11, 33, 21), "2017-06-17T11:33:21", "2017-06-17T11:33:21"),
+        (datetime(2017, 6, 17, 13, 33, 21, tzinfo=CEST), "2017-06-17T11:33:21", "2017-06-17T11:33:21"),
+        (pd.Timestamp("2017-06-17"), "2017-06-17", "2017-06-17T23:59:59"),
+        (pd.Timestamp("2017-06-17", tz="UTC"), "2017-06-17", "2017-06-17T23:59:59"),
+        (pd.Timestamp("2017-06-17T11:33:21"), "2017-06-17T11:33:21", "2017-06-17T11:33:21"),
+        (pd.Period("2017Q2"), "2017-04-01", "2017-06-30T23:59:59"),
+        (["2017-06-13", "2017-07"], "2017-06-13", "2017-07-31T23:59:59"),
+        ((date(2017, 6, 13), date(2017, 6, 17)), "2017-06-13", "2017-06-17T23:59:59"),
+        ([None, np.datetime64("2017-08")], FIRST, "2017-08-31T23:59:59"),
+        (np.array(["2017-06", "2017-07"], "datetime64[M]"), "2017-06-01", "2017-07-31T23:59:59"),
+        (pd.DatetimeIndex(["2017-06-13", "2017-06-17"]), "2017-06-13", "2017-06-17T23:59:59"),
+        (xr.DataArray(np.array(["2017-06-13", "2017-07-01"], "datetime64[s]")), "2017-06-13", "2017-07-01"),
     ],
     ids=str,
 )
 def test_times_keep_what_was_seen_within_them(
-    ds: xr.Dataset, rows: list[Row], datetime: Any, start: Any, stop: Any
+    ds: xr.Dataset, rows: list[Row], when: Any, start: Any, stop: Any
 ) -> None:
     first, last = (np.datetime64(end, "s").item() for end in (start, stop))
     expected = patches_of(rows, lambda row: first <= row["s2_time"] <= last)
     assert expected
-    assert ds.ben.select(datetime=datetime).patch.values.tolist() == expected
+    assert ds.ben.select(datetime=when).patch.values.tolist() == expected
 
 
 @pytest.mark.parametrize(
-    "datetime", ["yesterday at ten", "2017-13", "2017-06-31", "2017-06/soon", ("2017", "x")], ids=str
+    "when",
+    [
+        "yesterday at ten",
+        "2017-13",
+        "2017-06-31",
+        "2017-06/soon",
+        "2017/2018/2019",
+        "",
+        "NaT",
+        ("2017", "x"),
+        ("2017", ""),
+        ("2017",),
+        ["2016", "2017", "2018"],
+        [],
+        slice("2017", "2018", "1D"),
+        pd.NaT,
+        np.datetime64("NaT"),
+        (pd.NaT, "2017"),
+        2017,
+        (2017, 2018),
+        np.array([2017, 2018]),
+        np.array([["2017", "2018"], ["2017", "2018"]]),
+    ],
+    ids=repr,
 )
-def test_times_that_are_none_are_refused(ds: xr.Dataset, datetime: Any) -> None:
+def test_times_that_are_none_are_refused(ds: xr.Dataset, when: Any) -> None:
     with pytest.raises(SelectionError, match=r"is no time or interval; expected e.g. '2017-06'"):
-        ds.ben.select(datetime=datetime)
+        ds.ben.select(datetime=when)
 
 
 # ---- refusals ------------------------------------------------------------------------------------------------------
@@ -245,6 +311,15 @@ def test_times_that_are_none_are_refused(ds: xr.Dataset, datetime: Any) -> None:
         ({"country": ["Austria", ""]}, SelectionError, "there is no country ''"),
         ({"season": "fall"}, SelectionError, "there is no season 'fall'; known are winter, spring, summer, autumn"),
         ({"tile": "99XXX"}, SelectionError, "there is no tile '99XXX'; known are 29UPU"),
+        ({"split": ["train", "tset"]}, SelectionError, "there is no split 'tset'; known are .*did you mean 'test'"),
+        ({"split": 3}, SelectionError, r"split is 3, expected a name or several, e.g. \['train', 'validation'\]"),
+        ({"country": 3}, SelectionError, r"country is 3, expected a name or several, e.g. \['Austria', 'Ireland'\]"),
+        ({"country": [None]}, SelectionError, r"country is \[None\], expected a name or several"),
+        ({"any_label": np.array([1, 2])}, SelectionError, r"any_label is \[1, 2\], expected a name or several"),
+        ({"any_label": np.array("x")}, LabelError, "'x' is no label of this Dataset's 19 classes"),
+        ({"recommended": "yes"}, SelectionError, "recommended is 'yes', expected True, False, None or 'any'"),
+        ({"seasonal_snow": "no"}, SelectionError, "seasonal_snow is 'no', expected True, False or None$"),
+        ({"cloud_or_shadow": "any"}, SelectionError, "cloud_or_shadow is 'any', expected True, False or None$"),
         ({"any_label": "Pasture"}, LabelError, "'Pasture' is no label of this Dataset's 19 classes.*Pastures"),
         ({"all_labels": ["Pastures", "Airports"]}, LabelError, r"'Airports' is no label .* open\(nomenclature="),
     ],
@@ -264,6 +339,31 @@ def test_an_empty_selection_says_what_each_criterion_keeps(ds: xr.Dataset) -> No
     )
     with pytest.raises(SelectionError, match=message):
         ds.ben.select(country="Ireland", datetime="2031")
+
+
+@pytest.mark.parametrize(
+    ("criteria", "untold"),
+    [
+        ({"split": "train"}, "split or recommended"),
+        ({"split": ["train", "test"], "recommended": "any"}, "split"),
+        ({"seasonal_snow": False, "bbox": (-180, -90, 180, 90)}, "seasonal_snow"),
+    ],
+    ids=str,
+)
+def test_what_no_list_told_cannot_be_selected_by(ds: xr.Dataset, criteria: dict[str, Any], untold: str) -> None:
+    unlisted = ds.assign_coords(listed=ds.listed & False, split=("patch", np.full(24, "", dtype=object)))
+    with pytest.raises(SelectionError, match=f"keeps 0.*; no list told {untold} of any patch, ingest with metadata=…"):
+        unlisted.ben.select(**criteria)
+
+
+def test_an_unlisted_store_is_not_to_blame_for_other_criteria(ds: xr.Dataset) -> None:
+    with pytest.raises(SelectionError, match="datetime='2031' keeps 0; loosen one of them"):
+        ds.assign_coords(listed=ds.listed & False).ben.select(datetime="2031")
+
+
+def test_one_patch_without_its_dimension_cannot_be_selected_from(ds: xr.Dataset) -> None:
+    with pytest.raises(SelectionError, match=r"no dimension 'patch' to select along; keep it: ds.isel\(patch=\[0\]\)"):
+        ds.isel(patch=0).ben.select(split="train")
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,15 @@ def test_without_a_network_the_remedy_is_named(catalog: Path, monkeypatch: pytes
         validate_catalog(catalog)
 
 
+def test_a_folder_without_schemas_is_refused(catalog: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text("{}")
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(
+            SelectionError, match=r"no folder with schemas; expected \*\.json files that have \$schema and \$id"
+        ):
+            validate_catalog(catalog, schemas=folder)
+
+
 def test_faults_of_a_source_are_named(store: Path, tmp_path: Path) -> None:
     with pytest.raises(MetadataError, match="nothing here; expected a store, its table"):
         build_catalog(tmp_path / "none", tmp_path / "out")

@@ -1,5 +1,6 @@
 """A search finds what brute force finds, and what it found opens as a Dataset of exactly those patches."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 import shapely
 import xarray as xr
 from bigearth_stac import build_catalog, find_items, open_search
+from bigearth_stac.cli import app
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 import bigearth_xr as bex
 from bigearth_xr.errors import LabelError, SelectionError, StoreError
@@ -123,10 +126,29 @@ def test_criteria_add_up(catalog: Path, every: list[pystac.Item]) -> None:
 def test_what_cannot_be_searched_is_named(catalog: Path, tmp_path: Path, archive: Path) -> None:
     with pytest.raises(SelectionError, match="is no time or interval; expected"):
         find_items(catalog, datetime="last summer")
+    for bbox in ((1, 2, 3), (23, 62, 24, 61), "23,61,24,62", ("23", "61", "24", "62"), 5):
+        with pytest.raises(SelectionError, match=r"bbox is .*, expected \(west, south, east, north\)"):
+            find_items(catalog, bbox=bbox)  # type: ignore[arg-type]  # the mistake
+    with pytest.raises(SelectionError, match="max_items is 0, expected at least 1; leave it out for all"):
+        find_items(catalog, max_items=0)
     with pytest.raises(LabelError, match=r"'Pasture' is no label of the 19 or 43 classes.*Pastures"):
         find_items(catalog, any_label="Pasture")
     with pytest.raises(SelectionError, match="no items here; give the folder"):
         find_items(tmp_path)
+
+
+def test_a_box_is_any_four_numbers(catalog: Path, every: list[pystac.Item]) -> None:
+    edges = every[0].bbox
+    assert edges
+    expected = ids(find_items(catalog, bbox=edges))
+    assert every[0].id in expected
+    assert ids(find_items(catalog, bbox=np.array(edges))) == ids(find_items(catalog, bbox=iter(edges))) == expected
+
+
+def test_the_command_line_names_the_form_of_a_box(catalog: Path) -> None:
+    refused = CliRunner().invoke(app, ["search", str(catalog), "--bbox", "23,61,24,north"])
+    with pytest.raises(SelectionError, match="--bbox 23,61,24,north is not numbers; expected west,south,east,north"):
+        raise refused.exception or AssertionError(refused.output)
 
 
 def test_lists_without_labels_cannot_be_searched_by_label(tmp_path: Path) -> None:
@@ -143,6 +165,32 @@ def test_a_search_opens_as_exactly_its_patches(every: list[pystac.Item], store: 
     for found in (chosen, collection, Search(chosen), collection.to_dict(), [item.to_dict() for item in chosen]):
         xr.testing.assert_identical(open_search(found), reference)
     assert open_search(chosen, store=store).row.values.tolist() == [item.properties["bigearth:row"] for item in chosen]
+
+
+def test_what_the_command_line_found_opens_from_its_file(catalog: Path, store: Path, tmp_path: Path) -> None:
+    path = tmp_path / "found.json"
+    found = CliRunner().invoke(app, ["search", str(catalog), "--datetime", "2017-06", "--out", str(path)])
+    reference = bex.open(store).sel(patch=found.output.split())
+    assert reference.sizes["patch"]
+    for file in (path, str(path)):
+        xr.testing.assert_identical(open_search(file), reference)
+
+
+def test_one_item_opens_too(every: list[pystac.Item]) -> None:
+    for item in (every[3], every[3].to_dict()):
+        assert open_search(item).row.values.tolist() == [3]
+
+
+def test_what_is_no_item_is_refused(catalog: Path, every: list[pystac.Item], store: Path) -> None:
+    for path in (every[0].id, store, catalog / "items.parquet"):
+        with pytest.raises(
+            SelectionError, match=r"no JSON file of items; expected one that .*--out.*sel\(patch=\[id\]\)"
+        ):
+            open_search(path)
+    collection = json.loads((catalog / "collection.json").read_text())
+    for things in ([every[0].id], [every[0], None], collection, catalog / "collection.json", 5):
+        with pytest.raises(SelectionError, match=r"is no STAC item; .*bex\.open\(store\)\.sel\(patch=ids\)"):
+            open_search(things)
 
 
 def test_opening_a_search_reads_no_pixel_and_then_only_its_own(every: list[pystac.Item]) -> None:

@@ -80,6 +80,15 @@ def test_views_stay_views(view: Callable[[Any], Any], xp: Any) -> None:
     assert tensor.tolist() == view(array).tolist()
 
 
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (2, 0, 3)])
+def test_arrays_without_elements_are_shared_whatever_their_strides(shape: tuple[int, ...]) -> None:
+    repeated = np.ndarray(shape, np.float32, buffer=bytearray(4), strides=(0,) * len(shape))
+    for array in (np.zeros(shape, np.float32), repeated):
+        assert to_tensor(array).shape == shape
+    for tensor in (torch.zeros(shape), torch.zeros(0).as_strided(shape, (0,) * len(shape))):
+        assert np.asarray(from_tensor(tensor)).shape == shape
+
+
 def test_memory_outlives_either_side() -> None:
     tensor = to_tensor(np.full(1000, 3.0))
     array = from_tensor(torch.full((1000,), 4.0))

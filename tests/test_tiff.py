@@ -1,6 +1,9 @@
 """A GeoTIFF reads as in rasterio, or is refused: never with pixels it does not hold."""
 
+import io
+import logging
 import struct
+import threading
 import zlib
 from pathlib import Path
 from typing import Any
@@ -106,6 +109,26 @@ def test_an_empty_file_is_refused() -> None:
 def test_what_is_no_tiff_is_refused() -> None:
     with pytest.raises(PatchError, match=r"B02 is no readable GeoTIFF \(.*\); unpack"):
         decode_tiff(b"<html>not found</html>", where="B02")
+
+
+def test_a_damaged_header_is_reported_by_the_error_alone(caplog: pytest.LogCaptureFixture) -> None:
+    damaged = b"II*\0\x08\0\0\0" + b"\x05\0" * 40
+    with pytest.raises(PatchError, match="B02: its header has no place of the pixels"):
+        decode_tiff(damaged, where="B02")
+    assert caplog.records == []
+    tifffile.TiffFile(io.BytesIO(damaged)).close()
+    assert "invalid value offset" in caplog.text
+
+
+def test_only_the_thread_that_decodes_is_kept_from_logging(caplog: pytest.LogCaptureFixture) -> None:
+    with tiff._unlogged():
+        for log in (logging.getLogger("tifffile").error, logging.getLogger("tifffile").warning):
+            log("here")
+            other = threading.Thread(target=log, args=("elsewhere",))
+            other.start()
+            other.join()
+    logging.getLogger("tifffile").error("afterwards")
+    assert caplog.messages == ["elsewhere", "elsewhere", "afterwards"]
 
 
 def test_a_damaged_compressed_strip_is_refused() -> None:

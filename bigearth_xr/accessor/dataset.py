@@ -30,7 +30,7 @@ class DatasetAccessor:
     def select(
         self,
         *,
-        split: str | None = None,
+        split: "Texts | None" = None,
         country: "Texts | None" = None,
         season: "Texts | None" = None,
         tile: "Texts | None" = None,
@@ -47,8 +47,8 @@ class DatasetAccessor:
         Parameters
         ----------
         split
-            ``"train"``, ``"validation"`` (or ``"val"``) or ``"test"``; implies ``recommended=True``, as the
-            published splits of v2 also name patches that are not.
+            ``"train"``, ``"validation"`` (or ``"val"``) or ``"test"``, or several of them; implies
+            ``recommended=True``, as the published splits of v2 also name patches that are not.
         country, season, tile
             One name or several, of which a patch has one.
         any_label, all_labels
@@ -56,8 +56,9 @@ class DatasetAccessor:
         bbox
             ``(west, south, east, north)``, degrees WGS 84; the patch's footprint intersects it.
         datetime
-            When Sentinel-2 saw the patch, UTC: a time as exact as wanted (``"2017-06"``), or an interval with both
-            ends included, as ``"2017-06-13/2017-08"``, tuple or slice; ``".."`` or None leaves an end open.
+            When Sentinel-2 saw the patch, UTC: a time as exact as wanted (``"2017-06"``, a ``date``, a
+            ``datetime64`` by its unit; a ``datetime`` or ``Timestamp`` at midnight is that day), or an interval with
+            both ends included, as ``"2017-06-13/2017-08"``, slice, or two times; ``".."`` or None leaves an end open.
         seasonal_snow, cloud_or_shadow
             What the published lists say; a patch that they do not name is neither.
         recommended
@@ -72,7 +73,7 @@ class DatasetAccessor:
         Raises
         ------
         SelectionError
-            If nothing is left, or a name is unknown.
+            If nothing is left, or a name, time or flag is none.
         LabelError
             If a label is not of the Dataset's nomenclature.
 
@@ -120,6 +121,8 @@ class DatasetAccessor:
         ------
         BandError
             If a band is unknown, or not in the Dataset.
+        SelectionError
+            If there is no such resampling.
         StoreError
             If the Dataset's pixels are of two stores, or of other rows than its coordinates.
 

@@ -20,7 +20,7 @@ __all__ = ["open_archive"]
 def open_archive(
     path: str | PathLike[str],
     *,
-    sensors: Iterable[Sensor] = ("s1", "s2"),
+    sensors: Sensor | Iterable[Sensor] = ("s1", "s2"),
     bands: Iterable[str] | None = None,
     pairs: Mapping[str, str] | None = None,
 ) -> Archive:
@@ -95,7 +95,7 @@ def open_archive(
     )
 
 
-def _choose_bands(sensors: Iterable[Sensor], names: Iterable[str] | None) -> tuple[Band, ...]:
+def _choose_bands(sensors: Sensor | Iterable[Sensor], names: Iterable[str] | None) -> tuple[Band, ...]:
     """Find the bands to read, in the order of the archive."""
     known = {one.sensor for one in BANDS}
     wanted = {sensors} if isinstance(sensors, str) else set(sensors)

@@ -6,7 +6,11 @@ tifffile, 250 µs) and from then on recognized byte by byte (3 µs).
 """
 
 import io
+import logging
 import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -149,7 +153,7 @@ def _parse(data: bytes, where: str) -> Raster:
     if not data:
         raise PatchError(f"{where} is empty; {_UNPACK_AGAIN}")
     try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
+        with _unlogged(), tifffile.TiffFile(io.BytesIO(data)) as file:
             page = file.pages.first
             _check_complete(page, data, where)
             raster = _decode_page(page, where)
@@ -160,6 +164,21 @@ def _parse(data: bytes, where: str) -> Raster:
     # A damaged file can make the parser stumble in any way there is.
     except Exception as error:
         raise PatchError(f"{where} is no readable GeoTIFF ({error}); {_UNPACK_AGAIN}") from error
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep tifffile from logging what an error is going to say; other threads log on."""
+    logger, here = logging.getLogger("tifffile"), threading.get_ident()
+
+    def is_elsewhere(record: logging.LogRecord) -> bool:
+        return record.thread != here
+
+    logger.addFilter(is_elsewhere)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_elsewhere)
 
 
 def _check_complete(page: "TiffPage", data: bytes, where: str) -> None:

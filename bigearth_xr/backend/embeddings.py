@@ -11,7 +11,8 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from bigearth_xr.backend.pixels import Rows, row_numbers
-from bigearth_xr.store.embeddings import Embedding, read_computed, read_vectors
+from bigearth_xr.errors import EmbeddingError
+from bigearth_xr.store.embeddings import Embedding, open_embedding, read_computed, read_vectors
 
 __all__ = ["embedding_variables"]
 
@@ -38,6 +39,7 @@ class StoredVectors(BackendArray):
         return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
 
     def _read(self, key: tuple[Any, ...]) -> Any:
+        _check_current(self.embedding)
         rows = row_numbers(self.rows)[key[0]]
         vectors = read_vectors(self.embedding, np.atleast_1d(rows))
         return (vectors if np.ndim(rows) else vectors[0])[..., key[1]]
@@ -65,6 +67,7 @@ class StoredFlags(BackendArray):
         return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
 
     def _read(self, key: tuple[Any, ...]) -> NDArray[np.bool_]:
+        _check_current(self.embedding)
         flags: NDArray[np.bool_] = read_computed(self.embedding)[row_numbers(self.rows)[key[0]]]
         return flags
 
@@ -101,3 +104,13 @@ def embedding_variables(embedding: Embedding, rows: Rows) -> dict[str, xr.Variab
     vectors = xr.Variable(("patch", "feature"), lazy(StoredVectors(embedding, rows)), attributes | provenance)
     flags = {"long_name": "whether the vector of a patch was computed"}
     return {"embedding": vectors, "computed": xr.Variable("patch", lazy(StoredFlags(embedding, rows)), flags)}
+
+
+def _check_current(embedding: Embedding) -> None:
+    """Refuse to read vectors that were made otherwise than those that were opened."""
+    now = open_embedding(embedding.store, embedding.name)
+    if (now.provenance, now.features) != (embedding.provenance, embedding.features):
+        raise EmbeddingError(
+            f"{embedding.store.path}: embedding {embedding.name!r} was replaced, made otherwise, since it was opened; "
+            "open it again for the new vectors"
+        )

@@ -50,9 +50,10 @@ def run_demo(archive: Path | None, out: Path, *, metadata: Sequence[Path] | None
     >>> pages[0].name
     'report.html'
     """
+    found = None if archive is None else archives_in(archive)
     out.mkdir(parents=True, exist_ok=True)
     releases = []
-    for release in _open(archive, out, metadata):
+    for release in _open(found, out, metadata):
         releases.append(release)
         for step, text in release.steps():
             _say(step, text)
@@ -64,7 +65,7 @@ def run_demo(archive: Path | None, out: Path, *, metadata: Sequence[Path] | None
     if find_spec("pystac") is None:
         _say("search", "no catalogue: it needs the extra 'stac'")
     else:
-        catalogue, said = build_and_search(source, out / "catalogue")
+        catalogue, said = build_and_search(source, out / "catalogue", releases[0].ds.isel(patch=0))
         _say("search", said)
     pages = []
     for release in releases:
@@ -80,14 +81,13 @@ def run_demo(archive: Path | None, out: Path, *, metadata: Sequence[Path] | None
     return pages
 
 
-def _open(archive: Path | None, out: Path, metadata: Sequence[Path] | None) -> Iterator[Opened]:
+def _open(found: Sequence[Path] | None, out: Path, metadata: Sequence[Path] | None) -> Iterator[Opened]:
     """Open each release when its turn comes."""
-    if archive is None:
+    if found is None:
         listed: pa.Table = table.from_lists(sample_lists())
         sample = unpack_sample(out / "archive")
         yield open_release(sample, out / "demo.zarr", metadata=[sample_lists()], listed=listed)
         return
-    found = archives_in(archive)
     for path in found:
         store = out / ("demo.zarr" if len(found) == 1 else f"demo-{path.name}.zarr")
         yield open_release(path, store, metadata=metadata)

@@ -4,19 +4,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import xarray as xr
+
 from bigearth_xr.errors import BigEarthError
 from bigearth_xr.report import Catalogue
 
 __all__ = ["build_and_search"]
 
-BBOX = "26.5,62.0,27.0,62.3"
-"""A corner of southern Finland: west, south, east, north."""
 
-DATETIME = "2018-02"
-
-
-def build_and_search(source: Path, folder: Path) -> tuple[Catalogue, str]:
-    """Catalogue a store or the published lists, and search it with pystac.
+def build_and_search(source: Path, folder: Path, near: xr.Dataset) -> tuple[Catalogue, str]:
+    """Catalogue a store or the published lists, and search it with pystac for what was seen near a patch that month.
 
     The catalogue's package stands beside this one and is not imported: it is run, as from a terminal.
 
@@ -24,20 +21,23 @@ def build_and_search(source: Path, folder: Path) -> tuple[Catalogue, str]:
     --------
     >>> import bigearth_xr as bex
     >>> store = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)
-    >>> build_and_search(store, getfixture("tmp_path") / "catalogue")[0].items
+    >>> build_and_search(store, getfixture("tmp_path") / "catalogue", bex.open(store).isel(patch=0))[0].items
     3
     """
     import pyarrow.parquet as pq
     import pystac
 
+    lon, lat = near.lon.item(), near.lat.item()
+    bbox = f"{lon - 0.05:.3f},{lat - 0.03:.3f},{lon + 0.05:.3f},{lat + 0.03:.3f}"
+    month = str(near.s2_time.values)[:7]
     _run("build", str(source), "--out", str(folder))
     found = folder / "found.json"
-    _run("search", str(folder), "--bbox", BBOX, "--datetime", DATETIME, "--out", str(found))
+    _run("search", str(folder), f"--bbox={bbox}", "--datetime", month, "--out", str(found))
     items = list(pystac.ItemCollection.from_file(str(found)))
     collection = pystac.Collection.from_file(str(folder / "collection.json"))
     catalogue = Catalogue(
         items=pq.read_metadata(folder / "items.parquet").num_rows,
-        search=f"a corner of southern Finland ({BBOX}), {DATETIME}",
+        search=f"patches around {near.patch.item()} ({bbox}) in {month}",
         found=tuple((item.id, item.properties.get("bigearth:country", ""), str(item.datetime)[:10]) for item in items),
     )
     said = f"{collection.id}: {catalogue.items:,} items in {folder}; {catalogue.search}: {len(items):,} found"

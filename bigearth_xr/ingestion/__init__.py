@@ -5,6 +5,7 @@ from os import PathLike
 from pathlib import Path
 
 from bigearth_xr.bands import Sensor
+from bigearth_xr.bands import bands as find_bands
 from bigearth_xr.errors import PatchError
 from bigearth_xr.ingestion.plan import Request, plan_ingest
 from bigearth_xr.ingestion.report import IngestReport
@@ -22,7 +23,7 @@ def ingest(
     archive: Place,
     store: Place,
     metadata: Place | Sequence[Place] | None = None,
-    sensors: Sequence[Sensor] = ("s1", "s2"),
+    sensors: Sensor | Sequence[Sensor] = ("s1", "s2"),
     bands: Iterable[str] | None = None,
     *,
     rows: Rows = "found",
@@ -45,7 +46,7 @@ def ingest(
         v2: the metadata parquet or parquets, or their folder; v1: the folder of the published lists. By default
         those inside the archive; without any, what only lists know is unknown in the store.
     sensors
-        Sensors to store. With both, a patch without its partner gets no row and a line in the report.
+        Sensors to store, one or both. With both, a patch without its partner gets no row and a line in the report.
     bands
         Bands and polarizations to store, by name; all by default. Arrays of other bands will not exist.
     rows
@@ -72,6 +73,8 @@ def ingest(
         If it holds no patch, or both releases.
     StoreError
         If the store exists and is of another archive, or another profile.
+    BandError
+        If a band or sensor is unknown.
     PatchError
         If `strict` and any patch was quarantined, unpaired or incomplete; the others are stored by then.
 
@@ -87,8 +90,8 @@ def ingest(
         archive=Path(archive),
         store=Path(store),
         metadata=_places(metadata),
-        sensors=tuple(sensors),
-        bands=None if bands is None else tuple(bands),
+        sensors=(sensors,) if isinstance(sensors, str) else tuple(sensors),
+        bands=None if bands is None else tuple(band.name for band in find_bands(bands)),
         rows=rows,
         profile=profile,
     )

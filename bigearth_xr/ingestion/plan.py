@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -11,14 +12,14 @@ from numpy.typing import NDArray
 
 from bigearth_xr.archive import Archive, open_archive
 from bigearth_xr.bands import Sensor
-from bigearth_xr.errors import MetadataError, StoreError, StoreNotFoundError
+from bigearth_xr.errors import MetadataError, SelectionError, StoreError, StoreNotFoundError
 from bigearth_xr.ingestion.shards import ShardJob
 from bigearth_xr.progress import Progress
 from bigearth_xr.store.create import create_store, store_uuid, table_path, update_store
 from bigearth_xr.store.presence import read_due, read_held
-from bigearth_xr.store.read import Store, open_store, read_state
+from bigearth_xr.store.read import Store, open_store, read_column, read_state
 from bigearth_xr.store.schema import PROFILES, SHARD_PATCHES, STORED, PixelArray, Profile, pixel_arrays
-from bigearth_xr.table import extends, from_archive
+from bigearth_xr.table import extends, from_archive, release_of
 from bigearth_xr.table import read as read_table
 from bigearth_xr.table.found import Rows
 from bigearth_xr.table.lists import find_lists, read_lists
@@ -88,6 +89,8 @@ def plan_ingest(request: Request, progress: Progress) -> Plan:
     >>> [len(job.patches) for job in plan.jobs]
     [3]
     """
+    if request.rows not in get_args(Rows):
+        raise SelectionError(f"unknown rows {request.rows!r}; expected one of {', '.join(get_args(Rows))}")
     archive, listed = _open(request)
     table = from_archive(archive, listed, rows=request.rows, track=lambda items: progress.over(items, "metadata"))
     arrays = pixel_arrays(archive.bands, reference_map=archive.has_reference_maps)
@@ -143,12 +146,28 @@ def _open_or_create(request: Request, table: pa.Table, arrays: tuple[PixelArray,
         return store
     if not _says_more(table, store, arrays) or request.profile not in (None, store.profile):
         raise StoreError(
-            f"{request.store}: holds {store.rows:,} rows of {store.release} as {store.profile!r}, not this archive's "
-            f"{table.num_rows:,} rows of {archive.release} with the bands and profile asked for; choose another "
-            "place, or delete it first"
+            f"{request.store}: is another store than this ingest would make: "
+            f"{_difference(request, store, table, arrays)}; choose another place, or delete it first"
         )
     update_store(store, table, sensors=archive.sensors)
     return open_store(request.store)
+
+
+def _difference(request: Request, store: Store, table: pa.Table, arrays: tuple[PixelArray, ...]) -> str:
+    """Say what keeps two ingests apart, the most telling first."""
+    if store.release != release_of(table):
+        return f"it holds {store.release}, the archive is {release_of(table)}"
+    if request.profile not in (None, store.profile):
+        return f"its profile is {store.profile!r}, {request.profile!r} was asked for"
+    if store.arrays != arrays:
+        wanted = [band for array in arrays for band in array.bands]
+        return f"it holds {', '.join(store.bands)}, this would store {', '.join(wanted)}, or reference maps differ"
+    if set(read_column(store, "patch")) != set(table["patch"].to_pylist()):
+        return (
+            f"its {store.rows:,} patches are not the {table.num_rows:,} of this archive; to fill one store part by "
+            "part, begin with rows='listed'"
+        )
+    return "its metadata say more, or otherwise, of the same patches; give the same metadata as before"
 
 
 def _says_more(table: pa.Table, store: Store, arrays: tuple[PixelArray, ...]) -> bool:

@@ -64,6 +64,9 @@ class IngestReport:
         maps = (f"{patch}: has no reference map, others of this archive have" for patch in self.without_map)
         return (*self.quarantined.values(), *(problem.message for problem in self.problems), *maps)
 
+    def __str__(self) -> str:
+        return self.summary()
+
     def summary(self) -> str:
         """Say in a few lines what was found, stored and left out."""
         kinds = Counter(problem.kind for problem in self.problems)

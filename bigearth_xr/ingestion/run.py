@@ -1,13 +1,15 @@
 """Carry out a plan: shards in parallel, the store's account of them in one place."""
 
 import os
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import as_completed
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_xr.errors import StoreError
+from bigearth_xr.errors import SelectionError, StoreError
 from bigearth_xr.ingestion.plan import Plan
 from bigearth_xr.ingestion.report import IngestReport
 from bigearth_xr.ingestion.shards import ShardResult, write_shard
@@ -32,6 +34,8 @@ def run_plan(plan: Plan, *, workers: int, progress: Progress) -> IngestReport:
     >>> run_plan.__name__
     'run_plan'
     """
+    if workers < 1:
+        raise SelectionError(f"workers is {workers}, expected at least 1")
     state, mapped = read_state(plan.store).copy(), _read_mapped(plan)
     failures: dict[str, str] = {}
     written = 0
@@ -60,7 +64,7 @@ def _results(plan: Plan, workers: int, progress: Progress) -> Iterator[ShardResu
     from loky import ProcessPoolExecutor
     from loky.process_executor import BrokenProcessPool
 
-    with ProcessPoolExecutor(processes) as pool:
+    with ProcessPoolExecutor(processes, initializer=_end_with, initargs=(os.getpid(),)) as pool:
         running = [pool.submit(write_shard, job) for job in plan.jobs]
         try:
             for done in as_completed(running):
@@ -72,6 +76,17 @@ def _results(plan: Plan, workers: int, progress: Progress) -> Iterator[ShardResu
                 f"{plan.store.path}: a worker process died ({error}); what was finished is stored, so call ingest "
                 "again to continue, with fewer workers if memory ran out"
             ) from None
+
+
+def _end_with(parent: int) -> None:
+    """End this worker when its parent is gone: one that was killed cannot tell its workers, and they would write on."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _read_mapped(plan: Plan) -> NDArray[np.bool_]:

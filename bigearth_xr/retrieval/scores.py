@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -138,8 +138,9 @@ def evaluate(
     index = archive if isinstance(archive, Index) else Index(archive, metric=metric or usual_metric)
     if metric not in (None, index.metric):
         raise RetrievalError(f"metric is {metric!r}, but the index has {index.metric!r}; leave one of the two out")
-    wanted, known = _labels(query_labels, query.shape[0], "query"), _labels(archive_labels, len(index), "archive")
-    _check_same_labels(wanted, known)
+    _check_same_patches(query, query_labels, "query")
+    _check_same_patches(index.patches if isinstance(archive, Index) else archive, archive_labels, "archive")
+    wanted, known = _both_labels(query_labels, archive_labels, query.shape[0], len(index))
     k = usual_k if k is None else k
     found = index.query(query, k).positions
     shared = np.einsum("ql,qkl->qk", wanted, known[found])
@@ -181,8 +182,7 @@ def random_floor(query_labels: ArrayLike, archive_labels: ArrayLike) -> RandomFl
     >>> random_floor([[1, 0]], [[1, 1], [0, 1]])
     RandomFloor(precision=0.25, recall=0.5, f1=0.3333333333333333, any=0.5)
     """
-    wanted, known = _labels(query_labels, None, "query"), _labels(archive_labels, None, "archive")
-    _check_same_labels(wanted, known)
+    wanted, known = _both_labels(query_labels, archive_labels, None, None)
     # Means of products are products of means, label by label: no pair is looked at.
     wanted, known = wanted.astype(np.float64), known.astype(np.float64)
     wanted_share = _share(wanted, wanted.sum(axis=1, keepdims=True)).mean(axis=0)
@@ -216,11 +216,42 @@ def _labels(labels: ArrayLike, count: int | None, whose: str) -> Counts:
     return hot.astype(np.float32)
 
 
-def _check_same_labels(wanted: Counts, known: Counts) -> None:
+def _check_same_patches(vectors: Any, labels: ArrayLike, whose: str) -> None:
+    """Refuse labels of other patches than the vectors, where both say whose they are; and labels that nobody told."""
+    if not isinstance(labels, xr.DataArray):
+        return
+    owners = vectors["patch"].values if isinstance(vectors, xr.DataArray) and "patch" in vectors.coords else vectors
+    named = isinstance(owners, np.ndarray) and owners.dtype == object and owners.shape == labels.shape[:1]
+    if named and "patch" in labels.coords and not np.array_equal(owners, labels["patch"].values):
+        raise RetrievalError(
+            f"{whose} labels are of other patches than its vectors, or in another order; select both alike, e.g. "
+            "labels.sel(patch=vectors.patch)"
+        )
+    if "has_labels" in labels.coords and not labels["has_labels"].values.all():
+        unknown = int((~labels["has_labels"].values).sum())
+        raise RetrievalError(
+            f"{whose} labels: {unknown} of {labels.shape[0]} patches have labels that nobody told; leave them out: "
+            "ds.isel(patch=ds.has_labels)"
+        )
+
+
+def _both_labels(
+    query_labels: ArrayLike, archive_labels: ArrayLike, queries: int | None, patches: int | None
+) -> tuple[Counts, Counts]:
+    """Labels of both sides as numbers, of the same classes in the same order as far as anybody can tell."""
+    wanted, known = _labels(query_labels, queries, "query"), _labels(archive_labels, patches, "archive")
     if wanted.shape[1] != known.shape[1]:
         raise RetrievalError(
             f"queries have {wanted.shape[1]} classes, the archive has {known.shape[1]}; use one nomenclature"
         )
+    sides = (query_labels, archive_labels)
+    named = [one["label"].values for one in sides if isinstance(one, xr.DataArray) and "label" in one.coords]
+    if len(named) == 2 and not np.array_equal(named[0], named[1]):
+        raise RetrievalError(
+            "query and archive labels name other classes, or in another order; use one nomenclature and order, e.g. "
+            "archive_labels.sel(label=query_labels.label)"
+        )
+    return wanted, known
 
 
 def _ideal(wanted: Counts, known: Counts, k: int) -> tuple[Counts, Counts]:

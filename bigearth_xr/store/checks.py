@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from bigearth_xr import table
-from bigearth_xr.errors import BigEarthError
+from bigearth_xr.errors import BigEarthError, StoreError
 from bigearth_xr.store import schema
 from bigearth_xr.store.codec import CRC_BYTES, decode_patch
 from bigearth_xr.store.columns import encode_column
@@ -123,12 +124,21 @@ def _check_table(store: Store) -> Iterator[str]:
         return
     for column in schema.COLUMNS:
         expected, _ = encode_column(column, rows[column.name].combine_chunks())
-        if not np.array_equal(read_column(store, column.name), expected):
-            yield f"{store.path / column.name}: differs from the table; ingest the archive anew"
+        yield from _compare_column(store, column.name, expected)
     for name in sorted(store.columns & {"labels_19", "labels_43"}):
-        expected = table.multi_hot(rows[name].combine_chunks(), 19 if name == "labels_19" else 43)
-        if not np.array_equal(read_column(store, name), expected):
-            yield f"{store.path / name}: differs from the table; ingest the archive anew"
+        yield from _compare_column(
+            store, name, table.multi_hot(rows[name].combine_chunks(), 19 if name == "labels_19" else 43)
+        )
+
+
+def _compare_column(store: Store, name: str, expected: NDArray[Any]) -> Iterator[str]:
+    try:
+        same = np.array_equal(read_column(store, name), expected)
+    except StoreError as error:
+        yield str(error)
+        return
+    if not same:
+        yield f"{store.path / name}: differs from the table; ingest the archive anew"
 
 
 def _check_shard(store: Store, array: PixelArray, shard: int, due: NDArray[np.bool_]) -> tuple[int, list[str]]:

@@ -70,7 +70,7 @@ def create_embedding(store: Store, name: str, *, features: int, provenance: Prov
     store
         The opened store.
     name
-        Letters, digits, ``-``, ``_`` and ``.``, beginning with a letter or digit; new in the store.
+        Letters, digits, ``-`` and ``_``, beginning with a letter or digit; new in the store.
     features
         Length of a vector.
     provenance
@@ -255,7 +255,8 @@ def check_name(name: str) -> None:
     --------
     >>> check_name("resnet-50")
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+    # No dot: so no name is that of a file which Zarr keeps beside the embeddings, as zarr.json.
+    if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name)):
         raise EmbeddingError(
-            f"{name!r} cannot name an embedding; expected letters, digits, '-', '_' and '.', first a letter or digit"
+            f"{name!r} cannot name an embedding; expected letters, digits, '-' and '_', first a letter or digit"
         )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_xr.errors import ChecksumError, FormatError, NotStoredError, StoreNotFoundError
+from bigearth_xr.errors import ChecksumError, FormatError, NotStoredError, StoreError, StoreNotFoundError
 from bigearth_xr.labels import Release
 from bigearth_xr.store import schema
 from bigearth_xr.store.codec import decode_patch
@@ -270,7 +270,12 @@ def read_column(store: Store, name: str) -> NDArray[Any]:
     """
     import zarr
 
-    array = zarr.open_array(store.path / name, mode="r")
+    try:
+        array = zarr.open_array(store.path / name, mode="r")
+    except FileNotFoundError:
+        raise StoreError(
+            f"{store.path / name}: is missing; the store was damaged: ingest the archive again into another place"
+        ) from None
     values = np.asarray(array[...])
     # As objects: an index of NumPy's own strings takes 115 ms at every lookup among 590,326.
     return values.astype(object) if values.dtype.kind == "T" else values

@@ -9,7 +9,7 @@ CuPy's pool know when torch's stream is done with memory that was freed: work in
 (``with cupy.cuda.Stream.from_external(torch.cuda.current_stream())``), or synchronise before writing or freeing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -157,7 +157,7 @@ _UNSHAREABLE: tuple[tuple[Callable[[torch.Tensor], bool], str], ...] = (
         "arrays have no such type; use .float(), or .view() as an integer type of that size, which copies nothing",
     ),
     (
-        lambda t: any(step == 0 and size > 1 for step, size in zip(t.stride(), t.shape, strict=True)),
+        lambda t: _repeats(t.shape, t.stride()),
         "several elements are one in memory, so that a write would change them all; use .contiguous()",
     ),
 )
@@ -214,10 +214,15 @@ def _check_memory(array: Any) -> None:
         raise TensorError(f"{here}: an axis runs backwards, which torch cannot follow; {remedy}")
     if any(step % array.itemsize for step in array.strides) or not _is_aligned(array):
         raise TensorError(f"{here}: elements are not aligned in memory, as torch needs them; {remedy}")
-    if any(step == 0 and size > 1 for step, size in zip(array.strides, array.shape, strict=True)):
+    if _repeats(array.shape, array.strides):
         raise TensorError(f"{here}: several elements are one in memory, a write would change them all; {remedy}")
     if isinstance(array, np.ndarray) and not array.flags.writeable:
         raise TensorError(f"{here}: memory is read-only, and torch would write to it unasked; {remedy}")
+
+
+def _repeats(shape: Sequence[int], steps: Sequence[int]) -> bool:
+    """Tell whether several elements are one in memory; where there is no element, steps mean nothing."""
+    return 0 not in shape and any(step == 0 and size > 1 for step, size in zip(steps, shape, strict=True))
 
 
 def _is_aligned(array: Any) -> bool:

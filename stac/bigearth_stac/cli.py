@@ -5,13 +5,13 @@ Exit codes: 0 all is well; 1 the catalogue is not valid; 2 the command could not
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from bigearth_xr.errors import BigEarthError
+from bigearth_xr.errors import BigEarthError, SelectionError
 
 __all__ = ["app", "main"]
 
@@ -93,10 +93,20 @@ def search(
     """Find items by place, time and label, without a server; prints their ids."""
     from bigearth_stac import find_items
 
-    # Four numbers or not: the search says what it expects.
-    box: Any = None if bbox is None else tuple(float(edge) for edge in bbox.split(","))
-    found = find_items(catalog, bbox=box, datetime=datetime, any_label=label, max_items=limit)
+    found = find_items(
+        catalog, bbox=None if bbox is None else _edges(bbox), datetime=datetime, any_label=label, max_items=limit
+    )
     if out is not None:
         found.save_object(str(out))
     for item in found:
         terminal.print(escape(item.id))
+
+
+def _edges(bbox: str) -> list[float]:
+    """The numbers of a box; that they are four, the search checks."""
+    try:
+        return [float(edge) for edge in bbox.split(",")]
+    except ValueError:
+        raise SelectionError(
+            f"--bbox {bbox} is not numbers; expected west,south,east,north in degrees, as 23.7,61.2,24.4,61.9"
+        ) from None

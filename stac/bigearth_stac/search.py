@@ -1,5 +1,6 @@
 """Find items in a catalogue's file, and open whatever a search found as a Dataset."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
@@ -16,7 +17,7 @@ import bigearth_xr as bex
 from bigearth_stac.catalog import ITEMS_FILE
 from bigearth_stac.documents import footprint_rings, item_documents
 from bigearth_stac.properties import PREFIX
-from bigearth_xr.bbox import footprints_intersect
+from bigearth_xr.bbox import Bbox, checked_bbox, footprints_intersect
 from bigearth_xr.errors import LabelError, SelectionError, StoreError
 from bigearth_xr.labels import label_names
 from bigearth_xr.spelling import did_you_mean
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     import pystac
 
 __all__ = ["Items", "Search", "find_items", "open_search"]
-
-Bbox = tuple[float, float, float, float]
 
 
 class Search(Protocol):
@@ -37,14 +36,14 @@ class Search(Protocol):
         ...
 
 
-Items = "Search | Iterable[pystac.Item] | Iterable[Mapping[str, Any]] | Mapping[str, Any]"
-"""What any search gives: itself, an item collection, a list of items, or these as JSON."""
+Items = "Search | Iterable[pystac.Item] | Iterable[Mapping[str, Any]] | Mapping[str, Any] | str | PathLike[str]"
+"""What any search gives: itself, an item collection, a list of items, these as JSON, or a file of that."""
 
 
 def find_items(
     catalog: str | PathLike[str],
     *,
-    bbox: Bbox | None = None,
+    bbox: Iterable[float] | None = None,
     datetime: str | None = None,
     any_label: str | Iterable[str] | None = None,
     where: pads.Expression | None = None,
@@ -66,7 +65,7 @@ def find_items(
     where
         Any other condition on the columns, e.g. ``pc.field("bigearth:country") == "Finland"``.
     max_items
-        Give no more than these.
+        Give no more than these, 1 or more.
 
     Returns
     -------
@@ -76,7 +75,7 @@ def find_items(
     Raises
     ------
     SelectionError
-        If there is no catalogue, or ``datetime`` is none.
+        If there is no catalogue, or ``bbox``, ``datetime`` or ``max_items`` cannot be one.
     LabelError
         If a label is unknown, or the catalogue has no labels.
 
@@ -93,17 +92,20 @@ def find_items(
     path = Path(catalog) / ITEMS_FILE
     if not path.is_file():
         raise SelectionError(f"{path}: no items here; give the folder that `bigearth-stac build` wrote")
+    if max_items is not None and max_items < 1:
+        raise SelectionError(f"max_items is {max_items}, expected at least 1; leave it out for all")
+    box = None if bbox is None else checked_bbox(bbox)
     file = pads.dataset(path)
     conditions = [] if where is None else [where]
-    conditions += [] if bbox is None else [_near(bbox)]
+    conditions += [] if box is None else [_near(box)]
     conditions += [] if datetime is None else [_sensed_in(datetime)]
     found = pc.scalar(True)
     for condition in conditions:
         found = found & condition
     # First what decides, then whole items of the rows that are left: their assets are most of the file.
     keys = file.to_table(columns=["id", "geometry", *_label_columns(file.schema)], filter=found)
-    if bbox is not None:
-        keys = keys.filter(pa.array(footprints_intersect(footprint_rings(keys["geometry"]), bbox)))
+    if box is not None:
+        keys = keys.filter(pa.array(footprints_intersect(footprint_rings(keys["geometry"]), box)))
     if any_label is not None:
         keys = keys.filter(_has_label(keys, [any_label] if isinstance(any_label, str) else list(any_label)))
     ids = keys["id"].combine_chunks()[:max_items]
@@ -117,7 +119,8 @@ def open_search(items: Items, store: str | PathLike[str] | None = None) -> xr.Da
     Parameters
     ----------
     items
-        A `pystac.ItemCollection`, a pystac-client search, items, or any of them as JSON.
+        A `pystac.ItemCollection`, a pystac-client search, items, any of them as JSON, or the path of a JSON file, as
+        ``bigearth-stac search --out`` writes it.
     store
         The store's folder; by default the one that the items' assets point to.
 
@@ -129,7 +132,7 @@ def open_search(items: Items, store: str | PathLike[str] | None = None) -> xr.Da
     Raises
     ------
     SelectionError
-        If there is no item, or one of them is not in the store.
+        If there is no item, something else than an item, or one that is not in the store.
     StoreError
         If the items point to no store, to several, or to one that is not on this machine.
 
@@ -143,6 +146,7 @@ def open_search(items: Items, store: str | PathLike[str] | None = None) -> xr.Da
     array([3, 0])
     """
     found = list(_each(items))
+    _check_items(found)
     if not found:
         raise SelectionError("the search found no item, so there is nothing to open; loosen its criteria")
     ids = [item["id"] if isinstance(item, Mapping) else item.id for item in found]
@@ -217,12 +221,39 @@ def _has_label(keys: pa.Table, wanted: list[str]) -> pa.Array:
 
 def _each(items: Any) -> Iterator[Any]:
     """Go through the items, whatever holds them."""
+    if isinstance(items, str | PathLike):
+        items = _read_json(Path(items))
     if isinstance(items, Mapping):
-        yield from items["features"]
+        yield from items.get("features", [items])
     elif callable(getattr(items, "items", None)):
         yield from items.items()
-    else:
+    elif isinstance(items, Iterable):
         yield from items
+    else:
+        yield items
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        raise SelectionError(
+            f"{path}: no JSON file of items; expected one that `bigearth-stac search --out` wrote, or items; to open a "
+            "patch by its id, use bex.open(store).sel(patch=[id])"
+        ) from None
+
+
+def _check_items(found: Iterable[Any]) -> None:
+    """Refuse what only names items, or is another thing of STAC."""
+    import pystac
+
+    for item in found:
+        is_item = item.get("type") == "Feature" if isinstance(item, Mapping) else isinstance(item, pystac.Item)
+        if not is_item:
+            raise SelectionError(
+                f"{item!r:.80} is no STAC item; expected items as a search gives them; to open patches by their ids, "
+                "use bex.open(store).sel(patch=ids)"
+            )
 
 
 def _store_of(items: Iterable[Any]) -> Path:

@@ -80,7 +80,7 @@ def validate_catalog(
     Raises
     ------
     SelectionError
-        If there is no catalogue.
+        If there is no catalogue, or no schema in the folder given for them.
     MetadataError
         If a schema cannot be downloaded.
 
@@ -91,6 +91,8 @@ def validate_catalog(
     >>> folder = getfixture("tmp_path")
     >>> catalog = build_catalog(bex.testing.write_store(folder / "ben.zarr", pairs=3), folder / "catalog").folder
     >>> (folder / "schemas").mkdir()
+    >>> schema = {"$schema": "http://json-schema.org/draft-07/schema#", "$id": "https://example.org/schema.json"}
+    >>> _ = (folder / "schemas" / "example.json").write_text(json.dumps(schema))
     >>> report = validate_catalog(catalog, schemas=folder / "schemas")
     >>> report.checked, report.failures, len(report.unchecked)
     (3, (), 10)
@@ -157,9 +159,15 @@ def _download_schema(address: str) -> dict[str, Any]:
 
 
 def _read_schemas(folder: Path) -> Mapping[str, dict[str, Any]]:
-    """The schemas of a folder by their address."""
+    """The schemas of a folder by their address; none at all would find every catalogue valid."""
     documents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
-    return {document["$id"].rstrip("#"): document for document in documents}
+    schemas = {d["$id"].rstrip("#"): d for d in documents if "$id" in d and "$schema" in d}
+    if not schemas:
+        raise SelectionError(
+            f"{folder}: no folder with schemas; expected *.json files that have $schema and $id, or leave --schemas "
+            "out and they are downloaded"
+        )
+    return schemas
 
 
 def _faults_of_ids(ids: pa.ChunkedArray) -> Iterator[str]:
