@@ -20,10 +20,10 @@ def names() -> list[str]:
 
 
 def commit() -> str:
-    """Commit that is measured, with ``-dirty`` where the tree differs from it."""
-    describe = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    output = subprocess.check_output(describe, cwd=HERE, text=True)
-    return output.strip()
+    """Commit that is measured, with ``-dirty`` where the tree differs from it in more than results."""
+    head = subprocess.check_output(["git", "rev-parse", "--short=12", "HEAD"], cwd=HERE, text=True).strip()
+    changes = ["git", "status", "--porcelain", "--", ".", ":!benchmarks/results"]
+    return f"{head}-dirty" if subprocess.check_output(changes, cwd=HERE.parent, text=True) else head
 
 
 def run(name: str) -> None:
