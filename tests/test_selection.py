@@ -286,7 +286,7 @@ def test_times_keep_what_was_seen_within_them(
         [],
         slice("2017", "2018", "1D"),
         pd.NaT,
-        np.datetime64("NaT"),
+        np.datetime64("NaT", "s"),
         (pd.NaT, "2017"),
         2017,
         (2017, 2018),
