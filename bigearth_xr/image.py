@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -12,8 +12,8 @@ from bigearth_xr import bands as band_facts
 from bigearth_xr.backend.dataset import band_coordinates
 from bigearth_xr.backend.origin import own_pixels
 from bigearth_xr.backend.pixels import StoredPixels, row_numbers
-from bigearth_xr.errors import BandError, SelectionError, StoreError
-from bigearth_xr.ops.resample import Resampling
+from bigearth_xr.errors import BandError, StoreError
+from bigearth_xr.ops.resample import Resampling, check_resampling
 
 __all__ = ["image"]
 
@@ -30,8 +30,8 @@ def image(ds: xr.Dataset, bands: Iterable[str], resampling: Resampling | None = 
     >>> image(ds, ["B04", "VV"]).dims
     ('patch', 'band', 'y', 'x')
     """
-    if resampling is not None and resampling not in get_args(Resampling):
-        raise SelectionError(f"unknown resampling {resampling!r}; expected one of {', '.join(get_args(Resampling))}")
+    if resampling is not None:
+        check_resampling(resampling)
     # The elements of a DataArray are DataArrays, not names.
     wanted = bands.values.tolist() if isinstance(bands, xr.DataArray) else bands
     names = [band.name for band in band_facts.bands(wanted)]

@@ -108,7 +108,7 @@ def test_a_missing_pixel_stays_in_its_neighbourhood(method: Resampling) -> None:
 
 def test_what_cannot_be_resampled_is_refused() -> None:
     pixels = np.zeros((2, 2))
-    with pytest.raises(SelectionError, match="no resampling 'cubic'; known are nearest, bilinear"):
+    with pytest.raises(SelectionError, match="unknown resampling 'cubic'; expected one of nearest, bilinear, bicubic"):
         upsample(pixels, 2, "cubic")  # type: ignore[arg-type]  # the mistake under test
     for factor in (0, 1.5):
         with pytest.raises(SelectionError, match=f"factor is {factor}, expected a positive"):

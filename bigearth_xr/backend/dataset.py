@@ -1,8 +1,8 @@
 """Build the Dataset of a store: which variables, on which rows, with which coordinates."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Literal, get_args
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,10 +14,10 @@ from bigearth_xr import bands as band_facts
 from bigearth_xr import releases
 from bigearth_xr.backend.columns import StoredColumn
 from bigearth_xr.backend.embeddings import embedding_variables
-from bigearth_xr.backend.pixels import SIZE_10M, Rows, StoredPixels, row_numbers
+from bigearth_xr.backend.pixels import CHUNK_PATCHES, SIZE_10M, Rows, StoredPixels, row_numbers
 from bigearth_xr.errors import LabelError, SelectionError
 from bigearth_xr.labels import Nomenclature, label_names
-from bigearth_xr.ops.resample import Resampling
+from bigearth_xr.ops.resample import Resampling, check_resampling
 from bigearth_xr.store import schema
 from bigearth_xr.store.embeddings import embedding_names, open_embedding
 from bigearth_xr.store.read import Store, read_column, read_state
@@ -28,8 +28,8 @@ __all__ = ["States", "band_coordinates", "build_dataset", "build_groups"]
 State = Literal["absent", "stored", "quarantined"]
 States = Iterable[State] | Literal["all"]
 
-PREFERRED_CHUNKS = {"patch": 128}
-"""What ``chunks={}`` means: one patch a chunk, as stored, would make 590,326 tasks."""
+PREFERRED_CHUNKS = {"patch": CHUNK_PATCHES}
+"""What ``chunks={}`` means."""
 
 _PIXEL_ATTRIBUTES = {
     "s2": {"units": "1", "long_name": "Sentinel-2 L2A digital number", "comment": "10 000 is a reflectance of 1"},
@@ -53,7 +53,7 @@ def build_dataset(store: Store, *, resampling: Resampling, nomenclature: Nomencl
     >>> dict(build_dataset(store, resampling="nearest", nomenclature=19, states="all").sizes)
     {'patch': 3, 'band': 12, 'y': 120, 'x': 120, 'polarization': 2, 'label': 19}
     """
-    _check_choice("resampling", resampling, get_args(Resampling))
+    check_resampling(resampling)
     rows = _rows(store, states)
     attributes = _attributes(store, resampling=resampling, nomenclature=nomenclature)
     variables: dict[str, xr.Variable] = {}
@@ -132,7 +132,10 @@ def _rows(store: Store, states: States) -> Rows:
     """The rows to show, by the state of each."""
     wanted = set(schema.STATES) if states == "all" else {states} if isinstance(states, str) else set(states)
     for state in wanted:
-        _check_choice("state", state, schema.STATES, remedy=", or states='all'")
+        if state not in schema.STATES:
+            raise SelectionError(
+                f"unknown state {state!r}; expected one of {', '.join(schema.STATES)}, or states='all'"
+            )
     if wanted == set(schema.STATES):
         return range(store.rows)
     shown = np.isin(read_state(store), [schema.STATES.index(state) for state in wanted])
@@ -221,8 +224,3 @@ def _attributes(store: Store, **opened: Any) -> dict[str, str]:
         "Conventions": "CF-1.11",
         "bigearth": json.dumps(identity),
     }
-
-
-def _check_choice(what: str, given: object, known: Collection[str], *, remedy: str = "") -> None:
-    if given not in known:
-        raise SelectionError(f"unknown {what} {given!r}; expected one of {', '.join(known)}{remedy}")

@@ -14,12 +14,9 @@ from dask.array.core import normalize_chunks
 from dask.base import tokenize
 
 from bigearth_xr.backend.origin import own_pixels
-from bigearth_xr.backend.pixels import StoredPixels
+from bigearth_xr.backend.pixels import CHUNK_PATCHES, StoredPixels
 
-__all__ = ["CHUNK_PATCHES", "PatchArray", "patch_array", "with_patch_arrays"]
-
-CHUNK_PATCHES = 128
-"""Patches in a Dask chunk: 35 MB of native pairs; one patch a chunk would make 590,326 tasks."""
+__all__ = ["PatchArray", "patch_array", "with_patch_arrays"]
 
 
 class _EqualToArray(type):

@@ -10,14 +10,17 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from bigearth_xr.bands import group_of
+from bigearth_xr.bands import PATCH_SIDE_M, group_of
 from bigearth_xr.ops.resample import Resampling, upsample
 from bigearth_xr.store.read import Store, read_patches
 from bigearth_xr.store.schema import PixelArray
 
-__all__ = ["Rows", "StoredPixels", "row_numbers"]
+__all__ = ["CHUNK_PATCHES", "Rows", "StoredPixels", "row_numbers"]
 
-SIZE_10M = 120
+SIZE_10M = PATCH_SIDE_M // 10
+
+CHUNK_PATCHES = 128
+"""Patches in a Dask chunk: 35 MB of native pairs; one patch a chunk would make 590,326 tasks."""
 
 Rows = range | NDArray[np.intp]
 """Row numbers of the store: a range as long as they are all of them, which costs nothing to keep or send."""

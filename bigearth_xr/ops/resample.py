@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bigearth_xr.errors import SelectionError
 from bigearth_xr.ops.namespace import ArrayT, array_namespace
 
-__all__ = ["Resampling", "upsample"]
+__all__ = ["Resampling", "check_resampling", "upsample"]
 
 Resampling = Literal["nearest", "bilinear", "bicubic"]
 """How a coarse pixel spreads over finer ones."""
@@ -80,6 +80,25 @@ class _Taps:
     """Their weights, shape ``(tap, fine)``; they add up to 1 over the taps."""
 
 
+def check_resampling(method: str) -> None:
+    """Refuse a method that does not exist.
+
+    Raises
+    ------
+    SelectionError
+        There is no such method.
+
+    Examples
+    --------
+    >>> check_resampling("cubic")
+    Traceback (most recent call last):
+    ...
+    bigearth_xr.errors.SelectionError: unknown resampling 'cubic'; expected one of nearest, bilinear, bicubic
+    """
+    if method not in get_args(Resampling):
+        raise SelectionError(f"unknown resampling {method!r}; expected one of {', '.join(get_args(Resampling))}")
+
+
 def _spread(pixels: ArrayT, taps: _Taps, axis: int) -> ArrayT:
     """Weigh neighbours along one dimension.
 
@@ -118,7 +137,6 @@ def _cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _check(factor: int, method: str) -> None:
     """Refuse what no patch can be resampled with."""
-    if method not in get_args(Resampling):
-        raise SelectionError(f"there is no resampling {method!r}; known are {', '.join(get_args(Resampling))}")
+    check_resampling(method)
     if not isinstance(factor, int) or factor < 1:
         raise SelectionError(f"factor is {factor!r}, expected a positive integer such as 2 or 6")
