@@ -1,6 +1,6 @@
-"""The command line: ``bigearth demo | ingest | info | verify``.
+"""The command line: ``bigearth demo | download | ingest | info | verify``.
 
-Exit codes: 0 all is well; 1 a patch, or a store, is not as it should be; 2 the command could not be carried out.
+Exit codes: 0 all is well; 1 a patch, file or store is not as it should be; 2 the command could not be carried out.
 """
 
 import sys
@@ -26,7 +26,7 @@ app = typer.Typer(
 terminal = Console(highlight=False, soft_wrap=True)
 
 Archive = Annotated[Path, typer.Argument(help="Folder of the unpacked archive, v1 or v2.")]
-StoreFolder = Annotated[Path, typer.Argument(help="Folder of the store, e.g. ben.zarr.")]
+StoreFolder = Annotated[str, typer.Argument(help="The store: a folder, e.g. ben.zarr, or s3://bucket/ben.zarr.")]
 
 
 def main() -> None:
@@ -84,6 +84,39 @@ def ingest(
     _print_failures(done.failures)
     terminal.print(escape(done.summary()))
     if strict and done.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def download(
+    release: Annotated[str, typer.Argument(help="'v1' (BigEarthNet-MM) or 'v2' (reBEN).")],
+    to: Annotated[Path, typer.Option(help="Folder for the files.")],
+    parts: Annotated[
+        str | None, typer.Option(help="s1, s2, maps, metadata, by comma. Default: all that the release has.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--from", help="Address of a folder with copies. Default: as published.")
+    ] = None,
+    parallel: Annotated[int, typer.Option(help="Connections at a time.")] = 4,
+    retries: Annotated[int, typer.Option(help="Failures in a row before giving up.")] = 8,
+) -> None:
+    """Fetch the published files and check their md5; continues where an earlier run ended."""
+    from bigearth_xr.download import Patience
+    from bigearth_xr.download import download as run
+    from bigearth_xr.download.screen import outcome_table
+
+    report = run(
+        release,  # type: ignore[arg-type]  # checked by download, which names the choices
+        to,
+        parts=None if parts is None else _names(parts),  # type: ignore[arg-type]  # likewise
+        source=source,
+        parallel=parallel,
+        patience=Patience(retries=retries),
+    )
+    terminal.print(outcome_table(report))
+    _print_failures(report.failures)
+    terminal.print(escape(report.summary()))
+    if not report.complete:
         raise typer.Exit(1)
 
 

@@ -218,7 +218,7 @@ def _resumed(store: Store, name: str, made: Provenance) -> Embedding | None:
     differing = [key for key in made if key != "uuid" and embedding.provenance.get(key) != made[key]]
     if differing:
         raise EmbeddingError(
-            f"{store.path}: embedding {name!r} was made with another {', '.join(differing)}; choose another name, or "
+            f"{store.place}: embedding {name!r} was made with another {', '.join(differing)}; choose another name, or "
             "replace it with overwrite=True"
         )
     return embedding

@@ -12,6 +12,7 @@ __all__ = [
     "ChecksumError",
     "DependencyError",
     "DeviceError",
+    "DownloadError",
     "EmbeddingError",
     "FormatError",
     "LabelError",
@@ -21,6 +22,7 @@ __all__ = [
     "PatchError",
     "RetrievalError",
     "SelectionError",
+    "StoreAccessError",
     "StoreError",
     "StoreNotFoundError",
     "TensorError",
@@ -59,6 +61,10 @@ class StoreError(BigEarthError, ValueError):
     """The store as a whole is not what its format promises."""
 
 
+class StoreAccessError(StoreError, OSError):
+    """The object storage that a store lies on refuses, or does not answer."""
+
+
 class StoreNotFoundError(StoreError, FileNotFoundError):
     """There is no store at this place."""
 
@@ -69,6 +75,10 @@ class FormatError(StoreError):
 
 class ChecksumError(StoreError, OSError):
     """Bytes on disk changed after they were written."""
+
+
+class DownloadError(BigEarthError, OSError):
+    """A file cannot be fetched, or is not the one that was published."""
 
 
 class NotStoredError(BigEarthError, LookupError):

@@ -87,7 +87,7 @@ def _check_rows(ds: xr.Dataset, stored: list[StoredPixels]) -> None:
     """Refuse pixels that are not those of the patches they are labelled with."""
     if len({pixels.store.uuid for pixels in stored}) > 1:
         raise StoreError(
-            f"s2 and s1 come from two stores, {' and '.join(str(pixels.store.path) for pixels in stored)}; make an "
+            f"s2 and s1 come from two stores, {' and '.join(str(pixels.store.place) for pixels in stored)}; make an "
             "image of each and concatenate these"
         )
     rows = ds["row"].values if "row" in ds.coords else row_numbers(stored[0].rows)

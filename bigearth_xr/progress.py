@@ -6,10 +6,19 @@ from types import TracebackType
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.progress import Progress as Bars
 
-__all__ = ["Progress"]
+__all__ = ["ByteProgress", "Progress"]
 
 Item = TypeVar("Item")
 
@@ -22,7 +31,7 @@ class Progress(AbstractContextManager["Progress"]):
         self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            *self._columns(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
@@ -42,11 +51,27 @@ class Progress(AbstractContextManager["Progress"]):
         """Go through items, the bar with them."""
         return self._bars.track(items, description=step)
 
-    def steps(self, step: str, total: int) -> Callable[..., None]:
-        """Start a bar; what comes back advances it, by one or by the number given."""
-        task = self._bars.add_task(step, total=total)
+    def steps(self, step: str, total: int | None, done: int = 0) -> Callable[..., None]:
+        """Start a bar, endless if `total` is None; what comes back advances it, by one or by the number given."""
+        task = self._bars.add_task(step, total=total, completed=done)
 
         def advance(count: int = 1) -> None:
             self._bars.advance(task, count)
 
         return advance
+
+    def say(self, text: str) -> None:
+        """Write a line above the bars, whether or not they are drawn."""
+        self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _columns(self) -> tuple[ProgressColumn, ...]:
+        """What the bars count."""
+        return (MofNCompleteColumn(),)
+
+
+class ByteProgress(Progress):
+    """Bars that count bytes, and say how fast they come."""
+
+    def _columns(self) -> tuple[ProgressColumn, ...]:
+        """Bytes, and bytes a second."""
+        return (DownloadColumn(), TransferSpeedColumn())

@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bigearth_xr.downloads import V1_FILES, V2_FILES, PublishedFile
 from bigearth_xr.errors import MetadataError, SelectionError
+from bigearth_xr.published import V1_FILES, V2_FILES, PublishedFile
 from bigearth_xr.spelling import did_you_mean
 
 __all__ = [

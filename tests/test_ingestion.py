@@ -31,8 +31,10 @@ from bigearth_xr.errors import (
 )
 from bigearth_xr.ingestion import IngestReport, run, shards
 from bigearth_xr.releases import Release
+from bigearth_xr.store.address import place_of
 from bigearth_xr.store.checks import verify
-from bigearth_xr.store.create import consolidate, write_states
+from bigearth_xr.store.create import write_states
+from bigearth_xr.store.layout import consolidate
 from bigearth_xr.store.read import open_store, read_state
 from bigearth_xr.store.schema import PROFILES, Profile
 from bigearth_xr.store.shard import shard_path
@@ -359,7 +361,7 @@ def test_embeddings_outlive_lists_that_turn_up_later(tmp_path: Path) -> None:
     bex.ingest(archive, store)
     group = zarr.open_group(store, mode="r+", use_consolidated=False).create_group("embeddings/mine")
     group.create_array("embedding", data=np.ones((5, 3), "float32"), dimension_names=("patch", "feature"))
-    consolidate(store)
+    consolidate(place_of(store))
     bex.ingest(archive, store, metadata=lists)
     tree = xr.open_datatree(store, engine="zarr", chunks=None)
     assert (tree["embeddings/mine"].embedding == 1).all()

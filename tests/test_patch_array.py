@@ -294,7 +294,7 @@ def test_indexed_arrays_know_their_rows(path: Path, opening: str, change: str) -
     own = own_rows(array)
     assert own is not None
     store, found, bands = own
-    assert store.path == path
+    assert store.place.local == path
     assert found.tolist() == rows
     assert list(bands) == array[array.dims[1]].values.tolist()
     assert is_known(array)
@@ -367,7 +367,7 @@ def test_pixels_assigned_from_another_store_are_that_stores(opener: Opener, path
     mixed = opener(path).assign(s2=opener(other).s2.variable)
     own = own_rows(mixed.s2)
     assert own is not None
-    assert own[0].path == other
+    assert own[0].place.local == other
     assert is_known(mixed.s2)
     assert is_known(mixed.s1)
 

@@ -117,6 +117,10 @@ def holed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return open_store(folder / "ben.zarr")
 
 
+def path_of(store: Store) -> Path:
+    return Path(store.place.address)
+
+
 fast_only = pytest.mark.parametrize("holed", ["fast"], indirect=True)
 compact_only = pytest.mark.parametrize("holed", ["compact"], indirect=True)
 
@@ -124,7 +128,7 @@ compact_only = pytest.mark.parametrize("holed", ["compact"], indirect=True)
 def shards(store: Store) -> Iterator[tuple[PixelArray, Path]]:
     """The one shard of each array."""
     for array in store.arrays:
-        yield array, shard_path(store.path, array, 0)
+        yield array, shard_path(path_of(store), array, 0)
 
 
 # Metadata.
@@ -133,7 +137,7 @@ def shards(store: Store) -> Iterator[tuple[PixelArray, Path]]:
 def test_arrays_are_declared_as_specified(holed: Store) -> None:
     codecs = {"fast": ["bytes", "crc32c"], "compact": ["bytes", "blosc", "crc32c"]}[holed.profile]
     for name, (dims, shape, dtype, fill) in ARRAYS.items():
-        declared = json.loads((holed.path / name / "zarr.json").read_text())
+        declared = json.loads((path_of(holed) / name / "zarr.json").read_text())
         assert declared["zarr_format"] == 3
         assert declared["dimension_names"] == ["patch", *dims]
         assert declared["shape"] == [PAIRS, *shape]
@@ -152,7 +156,7 @@ def test_arrays_are_declared_as_specified(holed: Store) -> None:
 @compact_only
 def test_compact_is_lz4_with_bit_shuffle(holed: Store) -> None:
     for name, (_, _, dtype, _) in ARRAYS.items():
-        (sharding,) = json.loads((holed.path / name / "zarr.json").read_text())["codecs"]
+        (sharding,) = json.loads((path_of(holed) / name / "zarr.json").read_text())["codecs"]
         settings = sharding["configuration"]["codecs"][1]["configuration"]
         assert (settings["cname"], settings["shuffle"]) == ("lz4", "bitshuffle")
         assert settings["typesize"] == np.dtype(dtype).itemsize
@@ -160,7 +164,7 @@ def test_compact_is_lz4_with_bit_shuffle(holed: Store) -> None:
 
 def test_bands_are_named_in_stored_order(holed: Store) -> None:
     for name, bands in BANDS.items():
-        assert by_zarr_python(holed.path, ARRAYS[name][0][0]).tolist() == bands.split()
+        assert by_zarr_python(path_of(holed), ARRAYS[name][0][0]).tolist() == bands.split()
 
 
 def test_what_lies_along_patch_alone_is_one_chunk(store: Path) -> None:
@@ -198,9 +202,9 @@ def test_unknown_codes_are_255_in_the_store(tmp_path: Path) -> None:
 
 
 def test_metadata_is_consolidated_whole(holed: Store) -> None:
-    root = json.loads((holed.path / "zarr.json").read_text())
+    root = json.loads((path_of(holed) / "zarr.json").read_text())
     gathered = root["consolidated_metadata"]["metadata"]
-    lying = {path.parent.name: json.loads(path.read_text()) for path in holed.path.glob("*/zarr.json")}
+    lying = {path.parent.name: json.loads(path.read_text()) for path in path_of(holed).glob("*/zarr.json")}
     assert gathered.keys() == lying.keys()
     for name, document in lying.items():
         assert gathered[name]["shape"] == document["shape"]
@@ -212,7 +216,7 @@ def test_metadata_is_consolidated_whole(holed: Store) -> None:
 
 @fast_only
 def test_a_fast_shard_can_be_mapped_as_one_array(holed: Store) -> None:
-    patches = by_zarr_python(holed.path, "patch")
+    patches = by_zarr_python(path_of(holed), "patch")
     for array, path in shards(holed):
         layout = np.dtype([("pixels", np.dtype(array.dtype).newbyteorder("<"), array.patch_shape), ("crc32c", "<u4")])
         mapped = np.memmap(path, layout, mode="r", shape=PAIRS)
@@ -315,7 +319,7 @@ def test_every_reader_gives_the_same_pixels(store: Path, read: Callable[[Path, s
 @pytest.mark.parametrize("read", [by_zarr_python, by_zarrs, by_tensorstore, by_xarray])
 def test_every_reader_gives_fill_values_where_a_patch_is_absent(holed: Store, read: Callable[[Path, str], Any]) -> None:
     for array in holed.arrays:
-        pixels = np.asarray(read(holed.path, array.name))[list(BAD)]
+        pixels = np.asarray(read(path_of(holed), array.name))[list(BAD)]
         assert np.array_equal(pixels, np.full_like(pixels, array.fill_value), equal_nan=True)
 
 

@@ -1,20 +1,24 @@
 """The raw archive, read-only: opens either release, reads one patch at a time."""
 
-from bigearth_xr.archive.discover import open_archive
+from bigearth_xr.archive.discover import open_archive, survey_archive
 from bigearth_xr.archive.layout import parse_s1, parse_s2
 from bigearth_xr.archive.metadata import PatchMetadata, read_metadata
 from bigearth_xr.archive.patches import Archive, PatchFiles, Problem
-from bigearth_xr.archive.pixels import PatchPixels, read_patch
+from bigearth_xr.archive.pixels import PatchPixels, read_patch, read_pixels
+from bigearth_xr.archive.source import PixelSource
 
 __all__ = [
     "Archive",
     "PatchFiles",
     "PatchMetadata",
     "PatchPixels",
+    "PixelSource",
     "Problem",
     "open_archive",
     "parse_s1",
     "parse_s2",
     "read_metadata",
     "read_patch",
+    "read_pixels",
+    "survey_archive",
 ]

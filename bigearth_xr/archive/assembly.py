@@ -101,6 +101,7 @@ class Assembly:
             s2_folder=self.found.s2[s2.name] if "s2" in self.sensors else None,
             s1_folder=self.found.s1[str(s1_name)] if "s1" in self.sensors else None,
             reference_map=f"{maps}/{s2.name}_{REFERENCE_MAP}.tif" if maps is not None else None,
+            has_json=self.release == "v1" and self.source.has_json,
         )
 
     def _tile_by_json(self, s2: S2Name) -> str | None:

@@ -2,34 +2,34 @@
 
 from collections.abc import Iterable, Mapping
 from os import PathLike
-from pathlib import Path
 
 from bigearth_xr.archive.assembly import Assembly
+from bigearth_xr.archive.containers import Paths, open_source
 from bigearth_xr.archive.pairing import pair_up
 from bigearth_xr.archive.patches import Archive, PatchFiles, Problem
 from bigearth_xr.archive.scan import Scan, scan
-from bigearth_xr.archive.source import FolderSource
+from bigearth_xr.archive.source import PixelSource
 from bigearth_xr.bands import BANDS, Band, Sensor
 from bigearth_xr.bands import bands as find_bands
 from bigearth_xr.errors import ArchiveError, BandError
 from bigearth_xr.releases import Release
 
-__all__ = ["open_archive"]
+__all__ = ["open_archive", "survey_archive"]
 
 
 def open_archive(
-    path: str | PathLike[str],
+    path: Paths,
     *,
     sensors: Sensor | Iterable[Sensor] = ("s1", "s2"),
     bands: Iterable[str] | None = None,
     pairs: Mapping[str, str] | None = None,
 ) -> Archive:
-    """Open an unpacked archive of either release, however deep below ``path`` its folders lie.
+    """Open an archive of either release, unpacked or in plain tars, however deep below ``path`` its folders lie.
 
     Parameters
     ----------
     path
-        Any folder above the patch folders.
+        Any folder above the patch folders; a tar; a folder of tars; or several of these, S1, S2 and maps each in one.
     sensors
         With both, a patch without its partner is a problem; with one, the files of the
         other are ignored.
@@ -49,7 +49,7 @@ def open_archive(
     Raises
     ------
     ArchiveNotFoundError
-        If there is no such folder.
+        If there is nothing at the path.
     ArchiveError
         If it holds no patch, patches of both releases, or not one file of a band that
         is asked for.
@@ -64,11 +64,39 @@ def open_archive(
     >>> archive.release, len(archive.patches), archive.problems, archive.bands
     ('v1', 2, (), ('B02', 'B03', 'B04', 'VV'))
     """
-    root = Path(path)
+    name = str(path) if isinstance(path, str | PathLike) else ", ".join(map(str, path))
+    return survey_archive(open_source(path), name=name, sensors=sensors, bands=bands, pairs=pairs)
+
+
+def survey_archive(
+    source: PixelSource,
+    *,
+    name: str,
+    sensors: Sensor | Iterable[Sensor] = ("s1", "s2"),
+    bands: Iterable[str] | None = None,
+    pairs: Mapping[str, str] | None = None,
+) -> Archive:
+    """Find the patches of a source, whatever it is; `open_archive` has the rest of the contract.
+
+    Parameters
+    ----------
+    source
+        The files of the archive.
+    name
+        What the archive is called in messages.
+    sensors, bands, pairs
+        As for `open_archive`.
+
+    Examples
+    --------
+    >>> from bigearth_xr.testing import write_archive
+    >>> path = write_archive(getfixture("tmp_path") / "archive", pairs=2)
+    >>> len(survey_archive(FolderSource(path), name="mine").patches)
+    2
+    """
     chosen = _choose_bands(sensors, bands)
-    source = FolderSource(root)
     found = scan(source)
-    release = _release(found, root)
+    release = _release(found, name)
     assembly = Assembly(
         source=source,
         found=found,
@@ -81,9 +109,9 @@ def open_archive(
     patches = tuple(one for one in outcomes if isinstance(one, PatchFiles))
     problems = [*found.problems, *(one for one in outcomes if isinstance(one, Problem))]
     if patches:
-        _check_presence(found, chosen, root)
+        _check_presence(found, chosen, name)
     return Archive(
-        root=root,
+        name=name,
         release=release,
         source=source,
         sensors=assembly.sensors,
@@ -113,22 +141,22 @@ def _choose_bands(sensors: Sensor | Iterable[Sensor], names: Iterable[str] | Non
     return chosen
 
 
-def _release(found: Scan, root: Path) -> Release:
+def _release(found: Scan, name: str) -> Release:
     """Tell the release by the names of the patches."""
     if len(found.releases) > 1:
         raise ArchiveError(
-            f"{root} holds patches of both releases, expected one; give the folder of the release you mean"
+            f"{name} holds patches of both releases, expected one; give the folder of the release you mean"
         )
     # Radar patches without a JSON beside them are those of v2.
     return next(iter(found.releases), "v2")
 
 
-def _check_presence(found: Scan, chosen: tuple[Band, ...], root: Path) -> None:
+def _check_presence(found: Scan, chosen: tuple[Band, ...], name: str) -> None:
     """Refuse an archive that was published or unpacked without some of the bands."""
     absent = [one.name for one in chosen if one.name not in found.bands]
     if absent:
         there = [one.name for one in BANDS if one.name in found.bands]
         raise ArchiveError(
-            f"no patch below {root} has a file of {', '.join(absent)}; unpack them, or ask for "
+            f"no patch below {name} has a file of {', '.join(absent)}; unpack them, or ask for "
             f"those that are there with bands={there}"
         )

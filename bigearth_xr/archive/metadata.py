@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -173,15 +174,22 @@ def _footprint(half: Json, where: str) -> _Footprint:
     # The radar files spell lry as lly.
     borders = [corners.get(name) for name in ("ulx", "uly", "lrx")]
     borders.append(corners.get("lry", corners.get("lly")))
-    # WKT closes with the code of the whole system; earlier codes are those of its parts.
-    zone = re.search(r'AUTHORITY\["EPSG","(\d+)"\]\]$', str(half.get("projection")).strip())
-    if zone is None:
+    epsg = _epsg(str(half.get("projection")))
+    if epsg is None:
         raise PatchError(f"{where} has no 'projection' with an EPSG code, expected WKT; {_UNPACK_AGAIN}")
     numbers = [border for border in borders if isinstance(border, int | float)]
     if len(numbers) != len(borders):
         raise PatchError(f"{where}: 'coordinates' are {corners}, expected four numbers; {_UNPACK_AGAIN}")
     ulx, uly, lrx, lry = numbers
-    return int(zone[1]), ulx, uly, lrx, lry
+    return epsg, ulx, uly, lrx, lry
+
+
+@lru_cache(maxsize=64)
+def _epsg(wkt: str) -> int | None:
+    """Read the code of a coordinate reference system, of which the archive has seven; None if there is none."""
+    # WKT closes with the code of the whole system; earlier codes are those of its parts.
+    zone = re.search(r'AUTHORITY\["EPSG","(\d+)"\]\]$', wkt.strip())
+    return None if zone is None else int(zone[1])
 
 
 def _labels(half: Json, where: str) -> tuple[str, ...]:
@@ -192,10 +200,17 @@ def _labels(half: Json, where: str) -> tuple[str, ...]:
     if len(set(labels)) != len(labels):
         raise PatchError(f"{where}: 'labels' names a class twice: {labels}; {_UNPACK_AGAIN}")
     try:
-        encode_labels(labels, 43)
+        return _known_labels(tuple(labels))
     except LabelError as error:
         raise PatchError(f"{where}: {error}; {_UNPACK_AGAIN}") from error
-    return tuple(labels)
+
+
+# Half a million patches bear some five thousand sets of labels.
+@lru_cache(maxsize=1 << 16)
+def _known_labels(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Give labels back, all of them known to the nomenclature; LabelError if one is not."""
+    encode_labels(labels, 43)
+    return labels
 
 
 def _check_agreement(source: PixelSource, patch: PatchFiles, optical: Json, radar: Json) -> None:

@@ -12,8 +12,9 @@ from bigearth_xr.releases import Release
 
 __all__ = ["Archive", "PatchFiles", "Problem", "ProblemKind"]
 
-ProblemKind = Literal["unpaired", "duplicate", "stray", "unplaced"]
-"""Partner missing; found twice; a name that is none of the archive's; no way to know its tile."""
+ProblemKind = Literal["unpaired", "duplicate", "stray", "unplaced", "refused", "truncated"]
+"""Partner missing; found twice; a name that is none of the archive's; no way to know its tile; a member of a tar that
+no archive has, such as a link; a tar that ends early."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,22 +74,29 @@ class PatchFiles:
     reference_map: str | None
     """File of the reference map in the source; None if there is none."""
 
+    has_json: bool
+    """Whether it must come with the JSONs of v1; never with an LMDB, which drops them."""
+
     @property
     def files(self) -> Mapping[str, str]:
         """Where the file of each band must be, by band name."""
         return {name: self._path(band(name).sensor, f"{name}.tif") for name in self.bands}
 
     @property
+    def folders(self) -> tuple[str, ...]:
+        """Folders in the source that hold any of its files."""
+        maps = None if self.reference_map is None else self.reference_map.rpartition("/")[0]
+        return tuple(folder for folder in (self.s2_folder, self.s1_folder, maps) if folder is not None)
+
+    @property
     def s2_json(self) -> str | None:
         """Where the Sentinel-2 JSON of v1 must be; None if there is none to read."""
-        has_json = self.release == "v1" and self.s2_folder is not None
-        return self._path("s2", JSON_SUFFIX) if has_json else None
+        return self._path("s2", JSON_SUFFIX) if self.has_json and self.s2_folder is not None else None
 
     @property
     def s1_json(self) -> str | None:
         """Where the Sentinel-1 JSON of v1 must be; None if there is none to read."""
-        has_json = self.release == "v1" and self.s1_folder is not None
-        return self._path("s1", JSON_SUFFIX) if has_json else None
+        return self._path("s1", JSON_SUFFIX) if self.has_json and self.s1_folder is not None else None
 
     def _path(self, sensor: Sensor, suffix: str) -> str:
         """Build the path of a file of one half."""
@@ -101,8 +109,8 @@ class PatchFiles:
 class Archive:
     """A raw archive, opened: its file names are known, its pixels are still on disk."""
 
-    root: Path
-    """Folder that was opened."""
+    name: str
+    """What was opened: a folder, tars, or what else it is called in messages."""
 
     release: Release
     """``"v1"`` or ``"v2"``."""
@@ -127,3 +135,8 @@ class Archive:
 
     has_reference_maps: bool
     """Whether any patch has a reference map."""
+
+    @property
+    def root(self) -> Path:
+        """Folder that was opened, if it is one."""
+        return Path(self.name)

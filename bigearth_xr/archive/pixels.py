@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from bigearth_xr.archive.layout import REFERENCE_MAP
 from bigearth_xr.archive.metadata import PatchMetadata, read_metadata
 from bigearth_xr.archive.patches import Archive, PatchFiles
-from bigearth_xr.archive.tiff import check_raster, decode_tiff
-from bigearth_xr.bands import Band, band
+from bigearth_xr.archive.template import Data
+from bigearth_xr.bands import band
 from bigearth_xr.errors import PatchError
 
-__all__ = ["PatchPixels", "read_patch"]
+__all__ = ["PatchPixels", "read_patch", "read_pixels"]
 
 # On the grid of the 10 m bands, and uint16 as they are.
-_REFERENCE_MAP = replace(band("B02"), name=REFERENCE_MAP, description="CORINE code of each pixel")
+REFERENCE_MAP_BAND = replace(band("B02"), name=REFERENCE_MAP, description="CORINE code of each pixel")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,10 +66,8 @@ def read_patch(archive: Archive, patch: PatchFiles) -> PatchPixels:
     >>> pixels.bands["B8A"].shape, pixels.bands["VH"].dtype
     ((60, 60), dtype('float32'))
     """
-    pixels = {name: _read_band(archive, patch, band(name), path) for name, path in patch.files.items()}
-    reference_map = None
-    if patch.reference_map is not None:
-        reference_map = _read_band(archive, patch, _REFERENCE_MAP, patch.reference_map)
+    pixels = read_pixels(archive, patch)
+    reference_map = pixels.pop(REFERENCE_MAP, None)
     return PatchPixels(
         patch=patch.patch,
         bands=pixels,
@@ -78,17 +76,54 @@ def read_patch(archive: Archive, patch: PatchFiles) -> PatchPixels:
     )
 
 
-def _read_band(archive: Archive, patch: PatchFiles, band: Band, path: str) -> NDArray[np.generic]:
-    """Read one file, naming patch, band and file in every failure."""
-    where = f"{patch.patch}: band {band.name} ({archive.source.locate(path)})"
-    try:
-        data = archive.source.read(path)
-    except FileNotFoundError:
-        raise PatchError(
-            f"{where} is missing; unpack the archive again, or ask for other bands with bands=[…]"
-        ) from None
-    except OSError as error:
-        raise PatchError(f"{where} cannot be read ({error}); check the file system") from error
-    raster = decode_tiff(data, where=where)
-    check_raster(raster, band=band, epsg=patch.epsg, ulx=patch.ulx, uly=patch.uly, where=where)
-    return raster.pixels
+def read_pixels(archive: Archive, patch: PatchFiles) -> dict[str, NDArray[np.generic]]:
+    """Read the bands asked for, and the reference map, of a patch whose metadata are known already.
+
+    Returns
+    -------
+    dict
+        Pixels by band name, shape ``(y, x)``, read-only; under ``"reference_map"`` the map, where there is one.
+
+    Raises
+    ------
+    PatchError
+        If a file is missing, cut short or damaged, or does not hold this band of this patch.
+
+    Examples
+    --------
+    >>> from bigearth_xr.archive import open_archive
+    >>> from bigearth_xr.testing import write_archive
+    >>> archive = open_archive(write_archive(getfixture("tmp_path") / "v2", pairs=1))
+    >>> list(read_pixels(archive, archive.patches[0]))[-3:]
+    ['VV', 'VH', 'reference_map']
+    """
+    pixels: dict[str, NDArray[np.generic]] = {}
+    for folder, files in _folders(patch).items():
+        contents = archive.source.read_files(folder, list(files.values()))
+        for (name, file), data in zip(files.items(), contents, strict=True):
+            pixels[name] = _decode(archive, patch, name, f"{folder}/{file}", data)
+    return pixels
+
+
+def _folders(patch: PatchFiles) -> dict[str, dict[str, str]]:
+    """Files to read, by band name, of each folder of a patch."""
+    folders: dict[str, dict[str, str]] = {}
+    maps = {} if patch.reference_map is None else {REFERENCE_MAP: patch.reference_map}
+    for name, path in {**patch.files, **maps}.items():
+        folder, _, file = path.rpartition("/")
+        folders.setdefault(folder, {})[name] = file
+    return folders
+
+
+def _decode(archive: Archive, patch: PatchFiles, name: str, path: str, data: Data | OSError) -> NDArray[np.generic]:
+    """Decode one file, naming patch, band and file in every failure."""
+
+    def where() -> str:
+        return f"{patch.patch}: band {name} ({archive.source.locate(path)})"
+
+    if isinstance(data, FileNotFoundError):
+        raise PatchError(f"{where()} is missing; unpack the archive again, or ask for other bands with bands=[…]")
+    if isinstance(data, OSError):
+        raise PatchError(f"{where()} cannot be read ({data}); check the file system") from data
+    expected = REFERENCE_MAP_BAND if name == REFERENCE_MAP else band(name)
+    return archive.source.decode(data, band=expected, epsg=patch.epsg, ulx=patch.ulx, uly=patch.uly, where=where)

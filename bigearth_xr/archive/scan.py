@@ -93,6 +93,8 @@ def scan(source: PixelSource) -> Scan:
             _note_place(found, source, found.reference_maps, folder)
         if contents & _S2_FILES or _REFERENCE_FILE not in contents:
             _note_place(found, source, found.s2, folder)
+    for refusal in source.refusals():
+        found.problems.append(Problem(patch=refusal.member, kind=refusal.kind, message=refusal.message))
     if not (found.s2 or found.s1 or found.reference_maps):
         raise ArchiveError(
             f"no patch folder below {source.locate('')}; looked for names like "

@@ -1,15 +1,9 @@
-"""From the bytes of a single-band GeoTIFF to pixels and their place on the ground.
-
-The archive has eight million such files but only a few dozen headers: apart from the corner
-of the patch, a header is a function of band and UTM zone. So each is parsed once (by
-tifffile, 250 µs) and from then on recognized byte by byte (3 µs).
-"""
+"""From the bytes of a single-band GeoTIFF to pixels and their place on the ground."""
 
 import io
 import logging
-import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,13 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bigearth_xr.archive.template import CORNER, Data, Template, learn_template
 from bigearth_xr.bands import Band
 from bigearth_xr.errors import PatchError
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
-__all__ = ["Raster", "check_raster", "decode_tiff"]
+__all__ = ["Raster", "check_raster", "decode_tiff", "read_pixels"]
 
 _STRIP_OFFSETS, _STRIP_SIZES = 273, 279
 _PIXEL_SCALE, _TIEPOINT, _GEO_KEYS = 33550, 33922, 34735
@@ -52,34 +47,59 @@ class Raster:
     """Northing of the same corner, metres."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Header:
-    """The bytes around the corner in a header of uncompressed pixels, and what they mean."""
-
-    before: bytes
-    after: bytes
-    shape: tuple[int, ...]
-    dtype: np.dtype[np.generic]
-    epsg: int
-    res_m: float
-
-    def fits(self, data: bytes) -> bool:
-        """Tell whether a file has this header, up to where its patch lies."""
-        return data.startswith(self.before) and data.startswith(self.after, len(self.before) + 16)
-
-    def decode(self, data: bytes) -> Raster:
-        """View the pixels of a file that has this header."""
-        ulx, uly = struct.unpack_from("<2d", data, len(self.before))
-        start = len(self.before) + 16 + len(self.after)
-        pixels = np.frombuffer(data, self.dtype, offset=start).reshape(self.shape)
-        return Raster(pixels=pixels, epsg=self.epsg, res_m=self.res_m, ulx=ulx, uly=uly)
+# Headers met by this process: those in the order they were met, and those found to be right for a band of a zone.
+_met: list[Template] = []
+_right: dict[tuple[str, int], Template] = {}
 
 
-# Headers met by this process, by size of the file.
-_headers: dict[int, list[_Header]] = {}
+def read_pixels(
+    data: Data, *, band: Band, epsg: int, ulx: int, uly: int, where: Callable[[], str]
+) -> NDArray[np.generic]:
+    """Decode a GeoTIFF that has to be this band of the patch whose upper left corner this is.
+
+    Parameters
+    ----------
+    data
+        The whole file.
+    band
+        Gives the shape, dtype and pixel size that are expected.
+    epsg, ulx, uly
+        Coordinate reference system and upper left corner of the patch, metres.
+    where
+        Gives patch, band and file, for messages; called only where something is wrong.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(y, x)``, read-only; a view of `data` where that is not compressed.
+
+    Raises
+    ------
+    PatchError
+        As `decode_tiff` and `check_raster`.
+
+    Examples
+    --------
+    >>> from bigearth_xr.bands import band
+    >>> from bigearth_xr.testing import encode_tiff
+    >>> data = encode_tiff(np.full((20, 20), 7, "uint16"), epsg=32633, ulx=331200, uly=5331600)
+    >>> read_pixels(data, band=band("B01"), epsg=32633, ulx=331200, uly=5331600, where=lambda: "B01.tif")[0, :3]
+    array([7, 7, 7], dtype=uint16)
+    """
+    right = _right.get((band.name, epsg))
+    pixels = None if right is None else right.pixels(data, CORNER.pack(ulx, uly))
+    if pixels is not None:
+        return pixels
+    place = where()
+    raster = decode_tiff(data, where=place)
+    check_raster(raster, band=band, epsg=epsg, ulx=ulx, uly=uly, where=place)
+    for template in _met:
+        if template.corner(data) is not None:
+            _right[band.name, epsg] = template
+    return raster.pixels
 
 
-def decode_tiff(data: bytes, *, where: str) -> Raster:
+def decode_tiff(data: Data, *, where: str) -> Raster:
     """Decode a GeoTIFF, never giving pixels that the file does not hold.
 
     Parameters
@@ -102,9 +122,12 @@ def decode_tiff(data: bytes, *, where: str) -> Raster:
     >>> raster.pixels.shape, raster.epsg, raster.res_m, raster.ulx, raster.uly
     ((120, 120), 32633, 10.0, 331200.0, 5331600.0)
     """
-    for header in _headers.get(len(data), ()):
-        if header.fits(data):
-            return header.decode(data)
+    for template in _met:
+        corner = template.corner(data)
+        pixels = None if corner is None else template.pixels(data, corner)
+        if corner is not None and pixels is not None:
+            ulx, uly = CORNER.unpack(corner)
+            return Raster(pixels=pixels, epsg=template.epsg, res_m=template.res_m, ulx=ulx, uly=uly)
     return _parse(data, where)
 
 
@@ -146,7 +169,7 @@ def check_raster(raster: Raster, *, band: Band, epsg: int, ulx: int, uly: int, w
             raise PatchError(f"{where}: {name} is {found}, expected {expected}; {_UNPACK_AGAIN}")
 
 
-def _parse(data: bytes, where: str) -> Raster:
+def _parse(data: Data, where: str) -> Raster:
     """Decode a file whose header was not met before, and remember the header."""
     import tifffile
 
@@ -181,7 +204,7 @@ def _unlogged() -> Iterator[None]:
         logger.removeFilter(is_elsewhere)
 
 
-def _check_complete(page: "TiffPage", data: bytes, where: str) -> None:
+def _check_complete(page: "TiffPage", data: Data, where: str) -> None:
     """Refuse a file that ends before its pixels do."""
     # The parser guesses where these tags are damaged: read what the file itself says.
     offsets, sizes = (_numbers(page, tag, where) for tag in (_STRIP_OFFSETS, _STRIP_SIZES))
@@ -243,28 +266,8 @@ _TAG_NAMES = {
 }
 
 
-def _remember(page: "TiffPage", data: bytes, raster: Raster) -> None:
+def _remember(page: "TiffPage", data: Data, raster: Raster) -> None:
     """Keep a header for the next file that has it."""
-    corner = page.tags[_TIEPOINT].valueoffset + 24
-    start = page.dataoffsets[0]
-    is_plain = (
-        data.startswith(b"II")
-        and page.compression == 1
-        and page.is_contiguous
-        and corner + 16 <= start
-        and start + raster.pixels.nbytes == len(data)
-        # Elsewhere the corner on the ground is not the pair of numbers that varies.
-        and page.tags[_TIEPOINT].value[:2] == (0.0, 0.0)
-    )
-    alike = _headers.setdefault(len(data), [])
-    if is_plain and len(alike) < _MOST_HEADERS:
-        alike.append(
-            _Header(
-                before=data[:corner],
-                after=data[corner + 16 : start],
-                shape=raster.pixels.shape,
-                dtype=raster.pixels.dtype,
-                epsg=raster.epsg,
-                res_m=raster.res_m,
-            )
-        )
+    template = learn_template(page, data, epsg=raster.epsg, res_m=raster.res_m)
+    if template is not None and len(_met) < _MOST_HEADERS:
+        _met.append(template)

@@ -1,23 +1,23 @@
 """Stores as xarray Datasets: the engine, and `open`."""
 
-from os import PathLike
-
 import xarray as xr
 
 from bigearth_xr.backend.dataset import States
 from bigearth_xr.backend.entrypoint import BigEarthBackend
 from bigearth_xr.labels import Nomenclature
 from bigearth_xr.ops.resample import Resampling
+from bigearth_xr.store.address import Address, StorageOptions
 
 __all__ = ["BigEarthBackend", "open"]
 
 
 def open(
-    store: str | PathLike[str],
+    store: Address,
     *,
     resampling: Resampling = "nearest",
     nomenclature: Nomenclature = 19,
     states: States = ("stored",),
+    storage_options: StorageOptions | None = None,
 ) -> xr.Dataset:
     """Open a store as a lazy, Dask-backed Dataset indexed by patch and band.
 
@@ -27,7 +27,7 @@ def open(
     Parameters
     ----------
     store
-        The store's folder, as `bigearth_xr.ingest` made it.
+        The store's folder, as `bigearth_xr.ingest` made it, or its address on S3: ``s3://bucket/ben.zarr``.
     resampling
         How bands of 20 m and 60 m are brought to 10 m: ``"nearest"`` keeps uint16; ``"bilinear"`` and ``"bicubic"``
         give float32, not clipped. Only bands that are read are resampled.
@@ -35,6 +35,10 @@ def open(
         19 or 43 classes, in the order of the paper; release v2 has 19 only.
     states
         Rows to show: ``("stored",)`` those with pixels, ``"all"`` every row, with its ``state`` as a coordinate.
+    storage_options
+        What S3 needs to know, where the environment (``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID`` and so on) does not
+        tell: ``endpoint``, ``region``, ``access_key_id``, ``secret_access_key``, ``session_token``, ``skip_signature``,
+        ``virtual_hosted_style_request``.
 
     Returns
     -------
@@ -47,6 +51,8 @@ def open(
     ------
     StoreNotFoundError
         If there is no store.
+    StoreAccessError
+        If object storage refuses or does not answer.
     FormatError
         If the store is of another format, or another version of it.
     LabelError
@@ -61,5 +67,7 @@ def open(
     """
     from bigearth_xr.backend.patches import with_patch_arrays
 
-    lazy = BigEarthBackend().open_dataset(store, resampling=resampling, nomenclature=nomenclature, states=states)
+    lazy = BigEarthBackend().open_dataset(
+        store, resampling=resampling, nomenclature=nomenclature, states=states, storage_options=storage_options
+    )
     return with_patch_arrays(lazy)

@@ -151,7 +151,7 @@ def _labels(store: Store, rows: Rows, nomenclature: Nomenclature, *, dim: str) -
     names = label_names(nomenclature)
     if f"labels_{nomenclature}" not in store.columns:
         raise LabelError(
-            f"{store.path}: release {store.release} has no {nomenclature}-class labels: reBEN publishes the 19 "
+            f"{store.place}: release {store.release} has no {nomenclature}-class labels: reBEN publishes the 19 "
             "classes only; open it with nomenclature=19"
         )
     column = Column(name=f"labels_{nomenclature}", kind="number", dtype="bool", long_name="")
@@ -210,7 +210,7 @@ def _axes(y: str, x: str, size: int) -> dict[str, xr.Variable]:
 def _attributes(store: Store, **opened: Any) -> dict[str, str]:
     """Identity and origin. The identity is one JSON text: netCDF takes no nested attributes."""
     identity = {
-        "store": str(store.path.resolve()),
+        "store": store.place.address,
         "uuid": store.uuid,
         "format": schema.FORMAT_VERSION,
         "release": store.release,

@@ -111,6 +111,6 @@ def _check_current(embedding: Embedding) -> None:
     now = open_embedding(embedding.store, embedding.name)
     if (now.provenance, now.features) != (embedding.provenance, embedding.features):
         raise EmbeddingError(
-            f"{embedding.store.path}: embedding {embedding.name!r} was replaced, made otherwise, since it was opened; "
+            f"{embedding.store.place}: embedding {embedding.name!r} was replaced, made otherwise, since it was opened; "
             "open it again for the new vectors"
         )

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from os import PathLike
-from pathlib import Path
 from typing import Any, ClassVar
 
 import xarray as xr
@@ -12,7 +11,10 @@ from bigearth_xr.backend.dataset import States, build_dataset, build_groups
 from bigearth_xr.errors import StoreError
 from bigearth_xr.labels import Nomenclature
 from bigearth_xr.ops.resample import Resampling
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.address import Address, StorageOptions, place_of
+from bigearth_xr.store.objects import ObjectPlace
+from bigearth_xr.store.place import LocalPlace
+from bigearth_xr.store.read import Store, open_store
 
 __all__ = ["BigEarthBackend"]
 
@@ -22,16 +24,18 @@ class BigEarthBackend(BackendEntrypoint):
 
     description: ClassVar[str] = "Open BigEarthNet stores (Zarr v3) of bigearth_xr, indexed by patch and band"
     url: ClassVar[str] = "https://pypi.org/project/bigearth-xr"
-    open_dataset_parameters = ("filename_or_obj", "drop_variables", "resampling", "nomenclature", "states")
+    open_dataset_parameters = (
+        *("filename_or_obj", "drop_variables", "resampling", "nomenclature", "states", "storage_options"),
+    )
     supports_groups = True
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """Claim local folders whose metadata names our format."""
+        """Claim local folders whose metadata names our format; nobody is asked over the network."""
         try:
-            open_store(_local(filename_or_obj))
+            place = place_of(_checked(filename_or_obj))
+            return place.local is not None and bool(open_store(place))
         except (StoreError, OSError, KeyError, TypeError):
             return False
-        return True
 
     def open_dataset(
         self,
@@ -41,9 +45,10 @@ class BigEarthBackend(BackendEntrypoint):
         resampling: Resampling = "nearest",
         nomenclature: Nomenclature = 19,
         states: States = ("stored",),
+        storage_options: StorageOptions | None = None,
     ) -> xr.Dataset:
         """Open a store; see `bigearth_xr.open` for the arguments and what comes back."""
-        store = open_store(_local(filename_or_obj))
+        store = _opened(filename_or_obj, storage_options)
         dataset = build_dataset(store, resampling=resampling, nomenclature=nomenclature, states=states)
         return dataset.drop_vars(_names(drop_variables), errors="ignore")
 
@@ -53,9 +58,10 @@ class BigEarthBackend(BackendEntrypoint):
         *,
         drop_variables: str | Iterable[str] | None = None,
         states: States = ("stored",),
+        storage_options: StorageOptions | None = None,
     ) -> dict[str, xr.Dataset]:
         """Open a store's native arrays at the root, and each embedding as a group below."""
-        groups = build_groups(open_store(_local(filename_or_obj)), states=states)
+        groups = build_groups(_opened(filename_or_obj, storage_options), states=states)
         dropped = _names(drop_variables)
         return {path: group.drop_vars(dropped, errors="ignore") for path, group in groups.items()}
 
@@ -64,13 +70,15 @@ class BigEarthBackend(BackendEntrypoint):
         return xr.DataTree.from_dict(self.open_groups_as_dict(filename_or_obj, **options))
 
 
-def _local(place: Any) -> Path:
-    """The folder that is meant; addresses of other file systems are refused by name."""
-    if not isinstance(place, str | PathLike):
-        raise TypeError(f"expected a path, got {type(place).__name__}")
-    if "://" in str(place):
-        raise StoreError(f"{place}: only local stores can be opened yet; mount or copy it")
-    return Path(place)
+def _checked(address: Any) -> Address:
+    """What can be an address; xarray offers anything."""
+    if not isinstance(address, str | PathLike | LocalPlace | ObjectPlace):
+        raise TypeError(f"expected a path or an address, got {type(address).__name__}")
+    return address
+
+
+def _opened(address: Any, storage_options: StorageOptions | None) -> Store:
+    return open_store(_checked(address), storage_options)
 
 
 def _names(names: str | Iterable[str] | None) -> list[str]:

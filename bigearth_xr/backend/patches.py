@@ -103,7 +103,7 @@ def patch_array(
         else tuple((1,) if axis in fixed else blocks.pop(0) for axis in range(source.ndim))
     )
     chunked = normalize_chunks(full, source.shape, dtype=source.dtype)
-    name = "patches-" + tokenize(source.store.uuid, str(source.store.path), source.rows, source.bands,
+    name = "patches-" + tokenize(source.store.uuid, source.store.place.address, source.rows, source.bands,
                                  source.resampling, source.native, source.window, chunked)  # fmt: skip
     array = da.from_array(
         _Orthogonal(source), chunks=chunked, name=name, asarray=False, meta=np.empty((0,) * source.ndim, source.dtype)

@@ -60,7 +60,7 @@ def run_demo(archive: Path | None, out: Path, *, metadata: Sequence[Path] | None
     lesson = learn(releases)
     for step, text in lesson.steps:
         _say(step, text)
-    source = sample_lists() if archive is None else releases[0].report.store
+    source = sample_lists() if archive is None else Path(releases[0].report.store.address)
     catalogue = None
     if find_spec("pystac") is None:
         _say("search", "no catalogue: it needs the extra 'stac'")

@@ -1,16 +1,24 @@
 """From an archive to a store: plan the rows, write the shards, account for every patch."""
 
+import errno
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 
+from bigearth_xr.archive.containers import find_containers, open_source
 from bigearth_xr.bands import Sensor
 from bigearth_xr.bands import bands as find_bands
-from bigearth_xr.errors import PatchError
-from bigearth_xr.ingestion.plan import Request, plan_ingest
+from bigearth_xr.errors import PatchError, StoreError
+from bigearth_xr.ingestion.locking import alone
+from bigearth_xr.ingestion.plan import Plan, plan_files
 from bigearth_xr.ingestion.report import IngestReport
+from bigearth_xr.ingestion.request import Request, check_request
+from bigearth_xr.ingestion.rerow import finish_swap
 from bigearth_xr.ingestion.run import run_plan
+from bigearth_xr.ingestion.streams import plan_streams
+from bigearth_xr.ingestion.workers import Client
 from bigearth_xr.progress import Progress
+from bigearth_xr.store.address import Address, StorageOptions, place_of
 from bigearth_xr.store.schema import Profile
 from bigearth_xr.table.found import Rows
 
@@ -20,8 +28,8 @@ Place = str | PathLike[str]
 
 
 def ingest(
-    archive: Place,
-    store: Place,
+    archive: Place | Sequence[Place],
+    store: Address,
     metadata: Place | Sequence[Place] | None = None,
     sensors: Sensor | Sequence[Sensor] = ("s1", "s2"),
     bands: Iterable[str] | None = None,
@@ -29,19 +37,26 @@ def ingest(
     rows: Rows = "found",
     profile: Profile | None = None,
     workers: int = 8,
+    client: Client | None = None,
     strict: bool = False,
+    storage_options: StorageOptions | None = None,
 ) -> IngestReport:
-    """Convert an archive of GeoTIFFs into a store, exactly, and report every patch that could not be.
+    """Convert an archive into a store, exactly, and report every patch that could not be.
 
-    The same archive gives the same bytes, whatever the number of workers. Called again on a store that is not
-    complete, it reads what is missing; on a complete one it changes nothing.
+    The same archive gives the same bytes, whatever the number of workers, the kind of container and the order of what
+    is in it. Called again on a store that is not complete, as after a kill, a full disk or a tar that was cut short, it
+    reads what is missing; on a complete one it changes nothing.
 
     Parameters
     ----------
     archive
-        Folder of the unpacked archive, v1 or v2.
+        Where the archive is, v1 or v2: a folder, unpacked or with the downloaded tars in it; a tar (``.tar``,
+        ``.tar.gz``, ``.tar.zst``); an LMDB of safetensors, as rico-hdl writes it; the ``http`` or ``https`` address of
+        a tar; or several of these that belong together. Nothing is unpacked to disk. What is compressed is read from
+        one end to the other: once if `metadata` says which patches there are, else twice.
     store
-        Where the store is, or is to be made: a folder named ``….zarr``. The table is written beside it.
+        Where the store is, or is to be made: a folder named ``….zarr``, or an address ``s3://bucket/….zarr``. The table
+        is written beside it.
     metadata
         v2: the metadata parquet or parquets, or their folder; v1: the folder of the published lists. By default
         those inside the archive; without any, what only lists know is unknown in the store.
@@ -57,8 +72,13 @@ def ingest(
         new one.
     workers
         Processes that read and write, each a shard of 1,024 patches at a time; never more than cores or shards.
+    client
+        A `distributed.Client`, to have shards written by the workers of its cluster instead. They have to see the
+        archive and the store under the same paths. Streams are taken in here.
     strict
         Raise at the end if any patch could not be stored.
+    storage_options
+        As for `bigearth_xr.open`.
 
     Returns
     -------
@@ -72,7 +92,10 @@ def ingest(
     ArchiveError
         If it holds no patch, or both releases.
     StoreError
-        If the store exists and is of another archive, or another profile.
+        If the store exists and is of another archive, or another profile; if the disk is full; or if another ingest
+        is filling the store.
+    DownloadError
+        If a server gives up. What arrived until then is kept for the next call.
     BandError
         If a band or sensor is unknown.
     PatchError
@@ -87,22 +110,55 @@ def ingest(
     (3, 3, True)
     """
     request = Request(
-        archive=Path(archive),
-        store=Path(store),
+        archive=_archives(archive),
+        store=place_of(store, storage_options),
         metadata=_places(metadata),
         sensors=(sensors,) if isinstance(sensors, str) else tuple(sensors),
         bands=None if bands is None else tuple(band.name for band in find_bands(bands)),
         rows=rows,
         profile=profile,
     )
-    with Progress() as progress:
-        report = run_plan(plan_ingest(request, progress), workers=workers, progress=progress)
+    check_request(request)
+    with alone(request.store), Progress() as progress:
+        try:
+            plan = plan_ingest(request, progress)
+            report = run_plan(plan, workers=workers, client=client, progress=progress)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise StoreError(
+                f"{request.store}: the disk is full ({error}); what was stored so far is kept: free some space and "
+                "call ingest again to continue"
+            ) from error
     if strict and report.failures:
         raise PatchError(
             f"{len(report.failures)} patches of {report.archive} could not be stored as they should; the others are "
             f"in {report.store}:\n" + "\n".join(report.failures)
         )
     return report
+
+
+def plan_ingest(request: Request, progress: Progress) -> Plan:
+    """Plan how an archive goes into a store: in the order of its rows if files can be picked, else as they come.
+
+    Examples
+    --------
+    Called by `ingest`.
+
+    >>> plan_ingest.__name__
+    'plan_ingest'
+    """
+    if request.store.local is not None:
+        finish_swap(request.store.local)
+    found = find_containers(request.archive)
+    if found.streams:
+        return plan_streams([*map(str, (*found.folders, *found.tars)), *found.streams], request, progress)
+    return plan_files(open_source(request.archive), request, progress)
+
+
+def _archives(archive: Place | Sequence[Place]) -> tuple[str, ...]:
+    """What the archive is made of, one thing or several."""
+    return (str(archive),) if isinstance(archive, str | PathLike) else tuple(map(str, archive))
 
 
 def _places(metadata: Place | Sequence[Place] | None) -> tuple[Path, ...]:

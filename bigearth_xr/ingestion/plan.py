@@ -2,76 +2,112 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import get_args
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from bigearth_xr.archive import Archive, open_archive
-from bigearth_xr.bands import Sensor
-from bigearth_xr.errors import MetadataError, SelectionError, StoreError, StoreNotFoundError
-from bigearth_xr.ingestion.shards import ShardJob
+from bigearth_xr.archive import PixelSource
+from bigearth_xr.ingestion.contents import Contents, read_contents, read_named_lists
+from bigearth_xr.ingestion.request import Request
+from bigearth_xr.ingestion.shards import Job, ShardJob
+from bigearth_xr.ingestion.target import open_or_create
 from bigearth_xr.progress import Progress
-from bigearth_xr.store.create import create_store, store_uuid, table_path, update_store
-from bigearth_xr.store.presence import read_due, read_held
-from bigearth_xr.store.read import Store, open_store, read_column, read_state
-from bigearth_xr.store.schema import PROFILES, SHARD_PATCHES, STORED, PixelArray, Profile, pixel_arrays
-from bigearth_xr.table import extends, from_archive, release_of
-from bigearth_xr.table import read as read_table
-from bigearth_xr.table.found import Rows
-from bigearth_xr.table.lists import find_lists, read_lists
+from bigearth_xr.store.presence import read_complete
+from bigearth_xr.store.read import Store, read_column
+from bigearth_xr.store.schema import SHARD_PATCHES
 
-__all__ = ["Plan", "Request", "plan_ingest"]
+__all__ = ["FilePlan", "Plan", "Rowing", "plan_files", "plan_rows"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What a caller asked `ingest` for."""
+class Plan(Protocol):
+    """What is to be done, whatever the pixels come from."""
 
-    archive: Path
-    """Folder of the archive."""
+    @property
+    def contents(self) -> Contents:
+        """What the archive holds."""
 
-    store: Path
-    """Folder of the store."""
+    @property
+    def rowing(self) -> "Rowing":
+        """Which patch goes where."""
 
-    metadata: tuple[Path, ...]
-    """Lists named by the caller; none for those inside the archive."""
+    def job(self, shard: int) -> Job:
+        """Put together what a worker has to know to write one shard."""
 
-    sensors: tuple[Sensor, ...]
-    """Sensors to store."""
+    def free(self, shard: int) -> None:
+        """Remove what a shard was made of, once it is stored."""
 
-    bands: tuple[str, ...] | None
-    """Bands to store, None for all."""
+    def close(self) -> None:
+        """Remove what the plan needed, once all of it is carried out."""
 
-    rows: Rows
-    """Whether listed pairs that were not found get rows too."""
-
-    profile: Profile | None
-    """How to encode pixels; None for the store's own, or `fast`."""
+    @property
+    def extra_bytes(self) -> int:
+        """Disk taken beside the archive and the store, at the most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What is to be done."""
-
-    archive: Archive
-    """The opened archive."""
+class Rowing:
+    """Which patch of an archive goes to which row of a store, and what is to do."""
 
     store: Store
     """The store, laid out."""
 
-    jobs: tuple[ShardJob, ...]
-    """One job for each shard that lacks pixels which the archive has."""
+    rows: NDArray[np.intp]
+    """Row of each patch of the archive, shape ``(patch,)``."""
 
-    unlisted: int
-    """Patches of the archive that its metadata does not mention."""
+    complete: NDArray[np.bool_]
+    """Which rows of the store are stored already."""
+
+    shards: Mapping[int, NDArray[np.intp]]
+    """Shards that lack pixels which the archive has, each with the places of their patches in the archive."""
+
+    def kept(self, shard: int) -> frozenset[int]:
+        """Places of a shard whose pixels an earlier run stored."""
+        first = shard * SHARD_PATCHES
+        return frozenset(np.flatnonzero(self.complete[first : first + SHARD_PATCHES]).tolist())
 
 
-def plan_ingest(request: Request, progress: Progress) -> Plan:
-    """Open the archive, build its table, and lay out the store or continue the one that is there.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilePlan:
+    """To read patches from files of an archive, in the order of the rows."""
+
+    contents: Contents
+    """What the archive holds."""
+
+    rowing: Rowing
+    """Which patch goes where."""
+
+    def job(self, shard: int) -> ShardJob:
+        """Put together what a worker has to know to write one shard."""
+        archive, rowing, refused = self.contents.archive, self.rowing, self.contents.labels.refused
+        first = shard * SHARD_PATCHES
+        patches = {int(rowing.rows[i]) - first: archive.patches[i] for i in rowing.shards[shard]}
+        folders = {folder for patch in patches.values() for folder in patch.folders}
+        return ShardJob(
+            store=rowing.store,
+            archive=replace(archive, patches=(), problems=(), source=archive.source.only(folders)),
+            shard=shard,
+            patches=patches,
+            refused={i: refused[patch.patch] for i, patch in patches.items() if patch.patch in refused},
+            kept=rowing.kept(shard),
+        )
+
+    def free(self, shard: int) -> None:
+        """Nothing: a shard is made of files of the archive."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+    @property
+    def extra_bytes(self) -> int:
+        """None: every file is written where it is to stay."""
+        return 0
+
+
+def plan_files(source: PixelSource, request: Request, progress: Progress) -> FilePlan:
+    """Find what a source holds, make its table, and lay out the store or continue the one that is there.
 
     Raises
     ------
@@ -80,127 +116,51 @@ def plan_ingest(request: Request, progress: Progress) -> Plan:
 
     Examples
     --------
+    >>> from bigearth_xr.archive.source import FolderSource
+    >>> from bigearth_xr.store.address import place_of
     >>> from bigearth_xr.testing import write_archive
     >>> archive = write_archive(getfixture("tmp_path") / "archive", pairs=3)
-    >>> request = Request(archive=archive, store=getfixture("tmp_path") / "ben.zarr", metadata=(), sensors=("s1", "s2"),
-    ...                   bands=None, rows="found", profile=None)
+    >>> request = Request(archive=(str(archive),), store=place_of(getfixture("tmp_path") / "ben.zarr"), metadata=(),
+    ...                   sensors=("s1", "s2"), bands=None, rows="found", profile=None)
     >>> with Progress() as progress:
-    ...     plan = plan_ingest(request, progress)
-    >>> [len(job.patches) for job in plan.jobs]
+    ...     plan = plan_files(FolderSource(archive), request, progress)
+    >>> [len(plan.job(shard).patches) for shard in plan.rowing.shards]
     [3]
     """
-    if request.rows not in get_args(Rows):
-        raise SelectionError(f"unknown rows {request.rows!r}; expected one of {', '.join(get_args(Rows))}")
-    archive, listed = _open(request)
-    table = from_archive(archive, listed, rows=request.rows, track=lambda items: progress.over(items, "metadata"))
-    arrays = pixel_arrays(archive.bands, reference_map=archive.has_reference_maps)
-    store = _open_or_create(request, table, arrays, archive)
-    known = 0 if listed is None else pc.sum(pc.is_in(_patches(archive), listed["patch"])).as_py() or 0
-    return Plan(
-        archive=archive,
-        store=store,
-        jobs=tuple(_jobs(archive, store, table)),
-        unlisted=0 if listed is None else len(archive.patches) - known,
-    )
+    contents = read_contents(source, request, read_named_lists(request), progress)
+    store = open_or_create(request, contents)
+    return FilePlan(contents=contents, rowing=plan_rows(contents, store))
 
 
-def _open(request: Request) -> tuple[Archive, Mapping[str, pa.Array] | None]:
-    """Open the archive with the pairs that its lists name; lists deep inside are found by a first pass."""
-    places = request.metadata or ((request.archive,) if find_lists(request.archive) else ())
-    if not places:
-        archive = open_archive(request.archive, sensors=request.sensors, bands=request.bands)
-        places = _parents(archive)
-        if not places:
-            return archive, None
-    release, listed = read_lists(places)
-    pairs = dict(zip(listed["patch"].to_pylist(), listed["s1_name"].to_pylist(), strict=True))
-    archive = open_archive(request.archive, sensors=request.sensors, bands=request.bands, pairs=pairs)
-    if archive.release != release:
-        raise MetadataError(
-            f"{places[0]}: lists of {release}, but {request.archive} is an archive of {archive.release}; give the "
-            "metadata of its own release"
-        )
-    return archive, listed
+def plan_rows(contents: Contents, store: Store) -> Rowing:
+    """Give every patch of an archive its row in a store, and find those that are still to do.
+
+    Examples
+    --------
+    Called by `plan_files`.
+
+    >>> plan_rows.__name__
+    'plan_rows'
+    """
+    found = pa.array([patch.patch for patch in contents.archive.patches], pa.string())
+    rows = pc.index_in(found, pa.array(read_column(store, "patch"))).to_numpy().astype(np.intp)
+    complete = read_complete(store)
+    complete[rows[_maps_to_come(contents, store, rows)]] = False
+    return Rowing(store=store, rows=rows, complete=complete, shards=_by_shard(rows, ~complete[rows]))
 
 
-def _parents(archive: Archive) -> tuple[Path, ...]:
-    """Parquets found inside an archive, or the one folder of its CSVs."""
-    files = [archive.root / file for file in archive.metadata_files]
-    if archive.release == "v2":
-        return tuple(files)
-    return tuple(sorted({file.parent for file in files if find_lists(file.parent) == "v1"}))[:1]
+def _maps_to_come(contents: Contents, store: Store, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Which patches have a reference map in the archive, but none in the store: they came in parts."""
+    has_map = np.array([patch.reference_map is not None for patch in contents.archive.patches], bool)
+    if "has_reference_map" not in store.columns:
+        return np.zeros(len(rows), bool)
+    to_come: NDArray[np.bool_] = has_map & ~read_column(store, "has_reference_map")[rows]
+    return to_come
 
 
-def _open_or_create(request: Request, table: pa.Table, arrays: tuple[PixelArray, ...], archive: Archive) -> Store:
-    if request.profile not in (None, *PROFILES):
-        raise StoreError(f"unknown profile {request.profile!r}; expected one of {', '.join(PROFILES)}")
-    try:
-        store = open_store(request.store)
-    except StoreNotFoundError:
-        if request.store.is_file() or (request.store.exists() and any(request.store.iterdir())):
-            raise StoreError(f"{request.store}: exists and is no store; choose another place") from None
-        profile = request.profile or "fast"
-        create_store(request.store, table, profile=profile, arrays=arrays, sensors=archive.sensors)
-        return open_store(request.store)
-    if store.uuid == store_uuid(table, profile=request.profile or store.profile, arrays=arrays):
-        return store
-    if not _says_more(table, store, arrays) or request.profile not in (None, store.profile):
-        raise StoreError(
-            f"{request.store}: is another store than this ingest would make: "
-            f"{_difference(request, store, table, arrays)}; choose another place, or delete it first"
-        )
-    update_store(store, table, sensors=archive.sensors)
-    return open_store(request.store)
-
-
-def _difference(request: Request, store: Store, table: pa.Table, arrays: tuple[PixelArray, ...]) -> str:
-    """Say what keeps two ingests apart, the most telling first."""
-    if store.release != release_of(table):
-        return f"it holds {store.release}, the archive is {release_of(table)}"
-    if request.profile not in (None, store.profile):
-        return f"its profile is {store.profile!r}, {request.profile!r} was asked for"
-    if store.arrays != arrays:
-        wanted = [band for array in arrays for band in array.bands]
-        return f"it holds {', '.join(store.bands)}, this would store {', '.join(wanted)}, or reference maps differ"
-    if set(read_column(store, "patch")) != set(table["patch"].to_pylist()):
-        return (
-            f"its {store.rows:,} patches are not the {table.num_rows:,} of this archive; to fill one store part by "
-            "part, begin with rows='listed'"
-        )
-    return "its metadata say more, or otherwise, of the same patches; give the same metadata as before"
-
-
-def _says_more(table: pa.Table, store: Store, arrays: tuple[PixelArray, ...]) -> bool:
-    """Whether only the table has grown: a JSON was repaired, or lists were found."""
-    told = table_path(store.path)
-    return store.arrays == arrays and told.is_file() and extends(table, read_table(told))
-
-
-def _jobs(archive: Archive, store: Store, table: pa.Table) -> list[ShardJob]:
-    """Gather the patches that are here but not stored, by shard."""
-    slim = replace(archive, patches=(), problems=())
-    row_of = pc.index_in(_patches(archive), table["patch"].combine_chunks()).to_numpy()
-    complete = _complete(store)
-    todo = np.flatnonzero(~complete[row_of])
-    shards = row_of[todo] // SHARD_PATCHES
-    jobs = []
-    for shard in np.unique(shards):
-        first = int(shard) * SHARD_PATCHES
-        patches = {int(row_of[i]) - first: archive.patches[i] for i in todo[shards == shard]}
-        kept = np.flatnonzero(complete[first : first + SHARD_PATCHES])
-        jobs.append(
-            ShardJob(store=store, archive=slim, shard=int(shard), patches=patches, kept=frozenset(kept.tolist()))
-        )
-    return jobs
-
-
-def _complete(store: Store) -> NDArray[np.bool_]:
-    """Which rows are stored whole; those of a shard that somebody deleted are to be done again."""
-    complete: NDArray[np.bool_] = read_state(store) == STORED
-    for array in store.arrays:
-        complete &= read_held(store, array) | ~read_due(store, array)
-    return complete
-
-
-def _patches(archive: Archive) -> pa.Array:
-    return pa.array([patch.patch for patch in archive.patches], pa.string())
+def _by_shard(rows: NDArray[np.intp], todo: NDArray[np.bool_]) -> dict[int, NDArray[np.intp]]:
+    """Gather the patches that are to do by the shard of their row."""
+    places = np.flatnonzero(todo)
+    places = places[np.argsort(rows[places], kind="stable")]
+    shards, starts = np.unique(rows[places] // SHARD_PATCHES, return_index=True)
+    return dict(zip(shards.tolist(), np.split(places, starts[1:]), strict=True)) if places.size else {}

@@ -8,20 +8,24 @@ from pathlib import Path
 
 from bigearth_xr.archive import Problem
 from bigearth_xr.labels import Release
+from bigearth_xr.store.place import Place
 from bigearth_xr.store.schema import Profile
 
 __all__ = ["IngestReport"]
+
+_UNPAIRED = ("unpaired", "duplicate", "unplaced")
+"""Kinds of problems with a patch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestReport:
     """The account of one ingest: every patch found is stored, quarantined or a problem."""
 
-    archive: Path
-    """Folder of the archive."""
+    archive: str
+    """What was ingested: a folder, tars or addresses."""
 
-    store: Path
-    """Folder of the store."""
+    store: Place
+    """Where the store is."""
 
     release: Release
     """Release of the archive."""
@@ -32,11 +36,11 @@ class IngestReport:
     rows: int
     """Rows of the store, patches that are not in this archive included."""
 
-    found: int
-    """Patches of this archive that can have a row."""
+    rows_stored: int
+    """Rows whose pixels are there now, from this ingest or an earlier one."""
 
     stored: int
-    """Rows of the store whose pixels are there now, from this ingest or an earlier one."""
+    """Patches of this archive that are stored now."""
 
     written: int
     """Patches whose pixels this ingest wrote; 0 where all were there already."""
@@ -53,10 +57,28 @@ class IngestReport:
     unlisted: int
     """Patches that the metadata does not mention: their labels, split and country are unknown."""
 
+    extra_bytes: int
+    """Disk taken beside the archive and the store, at the most; free again now."""
+
+    @property
+    def found(self) -> int:
+        """Patches and lone halves of patches in this archive: each is stored, quarantined or unpaired."""
+        return self.stored + len(self.quarantined) + self.unpaired
+
+    @property
+    def unpaired(self) -> int:
+        """Names of patches that give no row: their partner or their place is missing, or they are there twice."""
+        return len({problem.patch for problem in self.problems if problem.kind in _UNPAIRED})
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether a container of the archive ended early, so that there may be more patches than were found."""
+        return any(problem.kind == "truncated" for problem in self.problems)
+
     @property
     def complete(self) -> bool:
-        """Whether every row of the store has its pixels."""
-        return self.stored == self.rows
+        """Whether the archive was there whole, and every row of the store has its pixels."""
+        return self.rows_stored == self.rows and not self.is_cut_short
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -72,7 +94,7 @@ class IngestReport:
         kinds = Counter(problem.kind for problem in self.problems)
         lines = [
             f"{self.archive} ({self.release}): {self.found:,} patches found",
-            f"{self.store} ({self.profile}): {self.stored:,} of {self.rows:,} rows stored, {self.written:,} now",
+            f"{self.store} ({self.profile}): {self.rows_stored:,} of {self.rows:,} rows stored, {self.written:,} now",
         ]
         counts: dict[str, int] = {
             "quarantined": len(self.quarantined),
@@ -85,5 +107,6 @@ class IngestReport:
 
     def write_json(self, path: Path) -> None:
         """Write the whole account as JSON."""
-        content = asdict(self) | {"archive": str(self.archive), "store": str(self.store), "complete": self.complete}
+        told = ("found", "unpaired", "is_cut_short", "complete")
+        content = asdict(self) | {"store": str(self.store)} | {name: getattr(self, name) for name in told}
         path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

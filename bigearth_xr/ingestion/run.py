@@ -1,30 +1,26 @@
 """Carry out a plan: shards in parallel, the store's account of them in one place."""
 
-import os
-import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import as_completed
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_xr.errors import SelectionError, StoreError
+from bigearth_xr.errors import SelectionError
 from bigearth_xr.ingestion.plan import Plan
 from bigearth_xr.ingestion.report import IngestReport
-from bigearth_xr.ingestion.shards import ShardResult, write_shard
+from bigearth_xr.ingestion.shards import ShardResult
+from bigearth_xr.ingestion.workers import Client, on_cluster, on_processes
 from bigearth_xr.progress import Progress
 from bigearth_xr.store.create import write_states
+from bigearth_xr.store.marker import clear_marker, read_marker
+from bigearth_xr.store.place import Place
 from bigearth_xr.store.read import read_column, read_state
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STORED
 
 __all__ = ["run_plan"]
 
-WORTH_PROCESSES = 256
-"""Patches below which starting processes takes longer than the work."""
 
-
-def run_plan(plan: Plan, *, workers: int, progress: Progress) -> IngestReport:
+def run_plan(plan: Plan, *, workers: int, client: Client | None, progress: Progress) -> IngestReport:
     """Write every shard of a plan and record the state of its patches as each is finished.
 
     Examples
@@ -36,10 +32,11 @@ def run_plan(plan: Plan, *, workers: int, progress: Progress) -> IngestReport:
     """
     if workers < 1:
         raise SelectionError(f"workers is {workers}, expected at least 1")
-    state, mapped = read_state(plan.store).copy(), _read_mapped(plan)
+    store = plan.rowing.store
+    state, mapped = read_state(store).copy(), _read_mapped(plan)
     failures: dict[str, str] = {}
     written = 0
-    for result in _results(plan, workers, progress):
+    for result in _results(plan, workers, client, progress):
         first = result.shard * SHARD_PATCHES
         for place, value in result.states.items():
             state[first + place] = value
@@ -47,72 +44,60 @@ def run_plan(plan: Plan, *, workers: int, progress: Progress) -> IngestReport:
         written += sum(value == STORED for value in result.states.values())
         failures |= result.failures
         # Only now do readers see the shard: a run that is killed before will write it again.
-        write_states(plan.store, state, mapped)
-    return _report(plan, state, mapped, failures=failures, written=written)
+        write_states(store, state, mapped)
+        plan.free(result.shard)
+    report = _report(plan, state, mapped, failures=failures, written=written)
+    plan.close()
+    _finish(store.place, is_whole=not plan.contents.is_cut_short)
+    return report
 
 
-def _results(plan: Plan, workers: int, progress: Progress) -> Iterator[ShardResult]:
-    """Write shards here if there is little to do, else in processes of their own; in any order."""
-    patches = sum(len(job.patches) for job in plan.jobs)
-    advance = progress.steps("patches", patches)
-    processes = min(workers, len(plan.jobs), os.cpu_count() or 1)
-    if processes <= 1 or patches < WORTH_PROCESSES:
-        yield from (write_shard(job, advance) for job in plan.jobs)
+def _results(plan: Plan, workers: int, client: Client | None, progress: Progress) -> Iterator[ShardResult]:
+    """Write shards on a cluster, or in processes of this machine, or here."""
+    advance = progress.steps("patches", sum(map(len, plan.rowing.shards.values())))
+    if client is None:
+        yield from on_processes(plan, workers, advance)
         return
-    # loky starts fresh interpreters that do not import the caller's script: no `if __name__ == "__main__"` is needed,
-    # and threads that the caller has (Dask, tensorstore) are not torn apart by a fork.
-    from loky import ProcessPoolExecutor
-    from loky.process_executor import BrokenProcessPool
-
-    with ProcessPoolExecutor(processes, initializer=_end_with, initargs=(os.getpid(),)) as pool:
-        running = [pool.submit(write_shard, job) for job in plan.jobs]
-        try:
-            for done in as_completed(running):
-                result = done.result()
-                advance(len(result.states))
-                yield result
-        except BrokenProcessPool as error:
-            raise StoreError(
-                f"{plan.store.path}: a worker process died ({error}); what was finished is stored, so call ingest "
-                "again to continue, with fewer workers if memory ran out"
-            ) from None
+    for result in on_cluster(plan, client):
+        advance(len(result.states))
+        yield result
 
 
-def _end_with(parent: int) -> None:
-    """End this worker when its parent is gone: one that was killed cannot tell its workers, and they would write on."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _finish(place: Place, *, is_whole: bool) -> None:
+    """Leave nothing behind but the store: no note that it is unfinished, and no files of workers that were lost."""
+    if place.local is not None:
+        for partial in place.local.rglob("*.partial"):
+            partial.unlink(missing_ok=True)
+    if is_whole and read_marker(place) is not None:
+        clear_marker(place)
 
 
 def _read_mapped(plan: Plan) -> NDArray[np.bool_]:
-    if "has_reference_map" in plan.store.columns:
-        return read_column(plan.store, "has_reference_map").copy()
-    return np.zeros(plan.store.rows, bool)
+    store = plan.rowing.store
+    if "has_reference_map" in store.columns:
+        return read_column(store, "has_reference_map").copy()
+    return np.zeros(store.rows, bool)
 
 
 def _report(
     plan: Plan, state: NDArray[np.uint8], mapped: NDArray[np.bool_], *, failures: dict[str, str], written: int
 ) -> IngestReport:
+    contents, store = plan.contents, plan.rowing.store
     without_map: tuple[str, ...] = ()
-    if any(array.name == REFERENCE_MAP for array in plan.store.arrays):
-        patches = read_column(plan.store, "patch")
-        without_map = tuple(patches[(state == STORED) & ~mapped])
+    if any(array.name == REFERENCE_MAP for array in store.arrays):
+        without_map = tuple(read_column(store, "patch")[(state == STORED) & ~mapped])
     return IngestReport(
-        archive=plan.archive.root,
-        store=plan.store.path,
-        release=plan.store.release,
-        profile=plan.store.profile,
-        rows=plan.store.rows,
-        found=len(plan.archive.patches),
-        stored=int((state == STORED).sum()),
+        archive=contents.archive.name,
+        store=store.place,
+        release=store.release,
+        profile=store.profile,
+        rows=store.rows,
+        rows_stored=int((state == STORED).sum()),
+        stored=int((state[plan.rowing.rows] == STORED).sum()),
         written=written,
         quarantined=dict(sorted(failures.items())),
-        problems=plan.archive.problems,
+        problems=contents.archive.problems,
         without_map=without_map,
-        unlisted=plan.unlisted,
+        unlisted=contents.unlisted,
+        extra_bytes=plan.extra_bytes,
     )

@@ -1,26 +1,26 @@
 """Write the patches of one shard: the unit of work that workers take, and that no two of them share."""
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_xr.archive import Archive, PatchFiles, PatchPixels, read_patch
-from bigearth_xr.errors import ArchiveError
+from bigearth_xr.archive import Archive, PatchFiles, read_pixels
+from bigearth_xr.errors import ArchiveError, PatchError
 from bigearth_xr.store.read import Store, read_encoded
 from bigearth_xr.store.schema import QUARANTINED, REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
 from bigearth_xr.store.write import ShardWriter
 
-__all__ = ["ShardJob", "ShardResult", "write_shard"]
+__all__ = ["Job", "PatchReader", "ShardJob", "ShardResult", "write_shard"]
+
+PatchReader: TypeAlias = Callable[[int], dict[str, NDArray[Any]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardJob:
-    """What a worker needs to know to write one shard of every array."""
+    """What a worker needs to know to write one shard of every array from the files of an archive."""
 
     store: Store
     """The store, created already."""
@@ -34,6 +34,9 @@ class ShardJob:
     patches: Mapping[int, PatchFiles]
     """Patches to read from the archive, by their place in the shard."""
 
+    refused: Mapping[int, str]
+    """Why what the archive says of a patch, beside its pixels, is wrong; by its place in the shard."""
+
     kept: frozenset[int]
     """Places whose pixels an earlier run stored."""
 
@@ -41,6 +44,58 @@ class ShardJob:
     def length(self) -> int:
         """Places in this shard; fewer than 1024 in the last."""
         return min(SHARD_PATCHES, self.store.rows - self.shard * SHARD_PATCHES)
+
+    def name(self, place: int) -> str:
+        """Patch id at a place."""
+        return self.patches[place].patch
+
+    @contextmanager
+    def reading(self) -> Iterator[PatchReader]:
+        """Give what reads the patch at a place whole, all its pixels by band; PatchError if that cannot be."""
+
+        def read(place: int) -> dict[str, NDArray[Any]]:
+            if place in self.refused:
+                raise PatchError(self.refused[place])
+            return read_pixels(self.archive, self.patches[place])
+
+        yield read
+
+    def write(self, advance: Callable[[], None] = lambda: None) -> "ShardResult":
+        """Write the shard."""
+        return write_shard(self, advance)
+
+
+class Job(Protocol):
+    """One shard of every array to write, from wherever its pixels are."""
+
+    @property
+    def store(self) -> Store:
+        """The store, created already."""
+
+    @property
+    def shard(self) -> int:
+        """Number of the shard."""
+
+    @property
+    def length(self) -> int:
+        """Places in this shard."""
+
+    @property
+    def patches(self) -> Mapping[int, object]:
+        """What is to be written, by place."""
+
+    @property
+    def kept(self) -> frozenset[int]:
+        """Places whose pixels an earlier run stored."""
+
+    def name(self, place: int) -> str:
+        """Patch id at a place."""
+
+    def reading(self) -> AbstractContextManager[PatchReader]:
+        """Give what reads the patch at a place whole, all its pixels by band; PatchError if that cannot be."""
+
+    def write(self, advance: Callable[[], None] = lambda: None) -> "ShardResult":
+        """Write the shard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +115,7 @@ class ShardResult:
     """Why a patch was quarantined, by patch id."""
 
 
-def write_shard(job: ShardJob, advance: Callable[[], None] = lambda: None) -> ShardResult:
+def write_shard(job: Job, advance: Callable[[], None] = lambda: None) -> ShardResult:
     """Write one shard of every pixel array, anew as a whole.
 
     A patch enters all arrays or none: it is read and checked completely before its first byte is written.
@@ -88,31 +143,29 @@ def write_shard(job: ShardJob, advance: Callable[[], None] = lambda: None) -> Sh
     mapped: set[int] = set()
     failures: dict[str, str] = {}
     with ExitStack() as stack:
+        read = stack.enter_context(job.reading())
         writers = {array.name: stack.enter_context(_writer(job, array)) for array in job.store.arrays}
         for place in sorted({*job.patches, *job.kept}):
             if place in job.kept:
                 _keep(job, writers, place)
                 continue
-            patch = job.patches[place]
             try:
-                pixels = _stacked(read_patch(job.archive, patch), job.store)
+                pixels = read(place)
             except ArchiveError as error:
-                states[place], failures[patch.patch] = QUARANTINED, str(error)
+                states[place], failures[job.name(place)] = QUARANTINED, str(error)
             else:
-                for name, values in pixels.items():
-                    writers[name].put(place, values)
+                _put(job, writers, place, pixels)
                 states[place] = STORED
                 mapped |= {place} if REFERENCE_MAP in pixels else set()
             advance()
     return ShardResult(shard=job.shard, states=states, mapped=frozenset(mapped), failures=failures)
 
 
-def _writer(job: ShardJob, array: PixelArray) -> ShardWriter:
-    store: Path = job.store.path
-    return ShardWriter(store, array, job.shard, job.store.profile, patches=job.length)
+def _writer(job: Job, array: PixelArray) -> ShardWriter:
+    return ShardWriter(job.store.place, array, job.shard, job.store.profile, patches=job.length)
 
 
-def _keep(job: ShardJob, writers: Mapping[str, ShardWriter], place: int) -> None:
+def _keep(job: Job, writers: Mapping[str, ShardWriter], place: int) -> None:
     """Copy a patch of an earlier run, encoded as it is."""
     for array in job.store.arrays:
         chunk = read_encoded(job.store, array, job.shard * SHARD_PATCHES + place)
@@ -120,11 +173,9 @@ def _keep(job: ShardJob, writers: Mapping[str, ShardWriter], place: int) -> None
             writers[array.name].put_encoded(place, chunk)
 
 
-def _stacked(patch: PatchPixels, store: Store) -> dict[str, NDArray[Any]]:
-    """One array of all bands for each array of the store; no reference map where the patch has none."""
-    stacked = {
-        array.name: np.stack([patch.bands[band] for band in array.bands]) for array in store.arrays if array.bands
-    }
-    if patch.reference_map is not None:
-        stacked[REFERENCE_MAP] = patch.reference_map
-    return stacked
+def _put(job: Job, writers: Mapping[str, ShardWriter], place: int, pixels: Mapping[str, NDArray[Any]]) -> None:
+    """Write a patch into every array; into the reference maps only if it has one."""
+    for array in job.store.arrays:
+        planes = array.bands or (array.name,)
+        if planes[0] in pixels:
+            writers[array.name].put(place, [pixels[plane] for plane in planes])

@@ -2,16 +2,16 @@
 
 import json
 from collections import Counter
-from os import PathLike
-from pathlib import Path
 
 from bigearth_xr.store import schema
+from bigearth_xr.store.address import Address, StorageOptions
+from bigearth_xr.store.place import Place
 from bigearth_xr.store.read import Store, open_store, read_column, read_meanings, read_state
 
 __all__ = ["describe"]
 
 
-def describe(path: str | PathLike[str]) -> dict[str, str]:
+def describe(address: Address, storage_options: StorageOptions | None = None) -> dict[str, str]:
     """Describe a store in a few named lines.
 
     Returns
@@ -25,17 +25,17 @@ def describe(path: str | PathLike[str]) -> dict[str, str]:
     >>> describe(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))["rows"]
     '3: 3 stored'
     """
-    store = open_store(path)
-    attributes = json.loads((store.path / "zarr.json").read_bytes())["attributes"]
+    store = open_store(address, storage_options)
+    attributes = json.loads(store.place.read("zarr.json"))["attributes"]
     states = Counter(read_state(store).tolist())
     return {
-        "store": f"{store.path} (format {schema.FORMAT_VERSION}, profile {store.profile})",
+        "store": f"{store.place} (format {schema.FORMAT_VERSION}, profile {store.profile})",
         "release": f"{store.release}: {attributes['title']}, licence {attributes['license']}",
         "rows": f"{store.rows:,}: " + ", ".join(f"{states[i]:,} {name}" for i, name in _present(states)),
         "split": _counts(store, "split"),
         "country": _counts(store, "country"),
         "arrays": "; ".join(f"{array.name} {', '.join(array.bands) or array.dtype}" for array in store.arrays),
-        "size": _size(store.path),
+        "size": _size(store.place),
         "uuid": store.uuid,
     }
 
@@ -51,11 +51,9 @@ def _counts(store: Store, column: str) -> str:
     return ", ".join(f"{texts[code]} {count:,}" for code, count in found.most_common())
 
 
-def _size(folder: Path) -> str:
-    """Bytes on disk: holes of absent patches take none, so blocks are counted, not lengths."""
-    bytes_used = sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
-    size, unit = bytes_used / 1e3, "kB"
+def _size(place: Place) -> str:
+    size, unit = place.used_bytes() / 1e3, "kB"
     for larger in ("MB", "GB"):
         if size >= 1e3:
             size, unit = size / 1e3, larger
-    return f"{size:,.1f} {unit} on disk"
+    return f"{size:,.1f} {unit} {'in objects' if place.local is None else 'on disk'}"

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +11,16 @@ from numpy.typing import NDArray
 from bigearth_xr import table
 from bigearth_xr.errors import BigEarthError, StoreError
 from bigearth_xr.store import schema
+from bigearth_xr.store.address import Address, StorageOptions
 from bigearth_xr.store.codec import CRC_BYTES, decode_patch
 from bigearth_xr.store.columns import encode_column
-from bigearth_xr.store.create import store_uuid, table_path
+from bigearth_xr.store.create import read_table, table_key
+from bigearth_xr.store.layout import store_uuid
+from bigearth_xr.store.place import Place
 from bigearth_xr.store.presence import read_due, shard_count
-from bigearth_xr.store.read import Store, open_store, read_column, read_encoded, read_state
+from bigearth_xr.store.read import Store, open_store, read_column, read_state
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
-from bigearth_xr.store.shard import HOLE, read_index, shard_path
+from bigearth_xr.store.shard import HOLE, read_index, shard_key
 
 __all__ = ["VerifyReport", "verify"]
 
@@ -28,8 +29,8 @@ __all__ = ["VerifyReport", "verify"]
 class VerifyReport:
     """What a check of a store found."""
 
-    store: Path
-    """Folder of the store."""
+    store: Place
+    """Where the store lies."""
 
     rows: int
     """Rows of the store."""
@@ -61,15 +62,19 @@ class VerifyReport:
         return f"{self.store}: {outcome}\n{self.rows:,} rows: {rows}; {self.checked:,} checksums verified"
 
 
-def verify(path: str | PathLike[str], advance: Callable[[], None] = lambda: None) -> VerifyReport:
+def verify(
+    address: Address, advance: Callable[[], None] = lambda: None, *, storage_options: StorageOptions | None = None
+) -> VerifyReport:
     """Check a whole store against its own checksums, states and table.
 
     Parameters
     ----------
-    path
-        The store's folder.
+    address
+        The store's folder, or its address on object storage.
     advance
         Called once for every shard of every array, for a progress bar.
+    storage_options
+        As for `bigearth_xr.open`.
 
     Returns
     -------
@@ -88,7 +93,7 @@ def verify(path: str | PathLike[str], advance: Callable[[], None] = lambda: None
     >>> report.sound, report.checked
     (True, 15)
     """
-    store = open_store(path)
+    store = open_store(address, storage_options)
     failures = list(_check_table(store))
     state = read_state(store)
     checked = 0
@@ -101,7 +106,7 @@ def verify(path: str | PathLike[str], advance: Callable[[], None] = lambda: None
             advance()
     counts = np.bincount(state, minlength=len(schema.STATES))
     return VerifyReport(
-        store=store.path,
+        store=store.place,
         rows=store.rows,
         stored=int(counts[schema.STORED]),
         absent=int(counts[schema.ABSENT]),
@@ -113,14 +118,14 @@ def verify(path: str | PathLike[str], advance: Callable[[], None] = lambda: None
 
 def _check_table(store: Store) -> Iterator[str]:
     """The table beside the store is the one that it was made of, and the store repeats it."""
-    path = table_path(store.path)
+    path = store.place.parent / table_key(store.place)
     try:
-        rows = table.read(path)
+        rows = read_table(store.place)
     except (OSError, pa.ArrowException, BigEarthError) as error:
         yield f"{path}: the table cannot be read ({error}); build it again from the archive's metadata"
         return
     if store_uuid(rows, profile=store.profile, arrays=store.arrays) != store.uuid:
-        yield f"{path}: is not the table that {store.path} was made of; put that table back"
+        yield f"{path}: is not the table that {store.place} was made of; put that table back"
         return
     for column in schema.COLUMNS:
         expected, _ = encode_column(column, rows[column.name].combine_chunks())
@@ -138,29 +143,31 @@ def _compare_column(store: Store, name: str, expected: NDArray[Any]) -> Iterator
         yield str(error)
         return
     if not same:
-        yield f"{store.path / name}: differs from the table; ingest the archive anew"
+        yield f"{store.place / name}: differs from the table; ingest the archive anew"
 
 
 def _check_shard(store: Store, array: PixelArray, shard: int, due: NDArray[np.bool_]) -> tuple[int, list[str]]:
     """Decode every patch of a shard; tell how many, and what is wrong."""
-    path = shard_path(store.path, array, shard)
+    key = shard_key(array, shard)
+    path = store.place / key
     first = shard * SHARD_PATCHES
     due = due[first : first + SHARD_PATCHES]
     try:
-        index = read_index(path)
+        index = read_index(store.place, key)
     except BigEarthError as error:
         return 0, [str(error)]
     there = np.zeros(len(due), bool) if index is None else index[: len(due), 0] != HOLE
     failures = [f"{path}: {line}" for line in _compare(due, there)]
-    for place in np.flatnonzero(there):
+    places = np.flatnonzero(there)
+    chunks = () if index is None else store.place.read_ranges(key, index[places])
+    for place, chunk in zip(places, chunks, strict=True):
         try:
-            chunk = read_encoded(store, array, first + int(place))
-            decode_patch(chunk or b"", array, store.profile, where=f"{path}: row {first + place}")
+            decode_patch(chunk, array, store.profile, where=f"{path}: row {first + place}")
         except BigEarthError as error:
             failures.append(str(error))
     if index is not None and store.profile == "fast":
-        places = np.flatnonzero(there)
-        if not np.array_equal(index[places, 0], places * (array.patch_bytes + CRC_BYTES)):
+        fixed = places * (array.patch_bytes + CRC_BYTES)
+        if not np.array_equal(index[places, 0], fixed):
             failures.append(f"{path}: patches are not at fixed offsets, as the profile 'fast' promises")
     return int(there.sum()), failures
 

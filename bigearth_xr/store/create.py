@@ -1,37 +1,28 @@
-"""Lay out a new store: all metadata and everything the table knows, but no pixel."""
+"""Create a store, bring it up to a table that says more, record what it holds; its table lies beside it."""
 
-import json
-import math
 import shutil
-import uuid
-import warnings
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bigearth_xr import bands as band_facts
-from bigearth_xr import releases, table
-from bigearth_xr.labels import Nomenclature, label_names
-from bigearth_xr.store import schema
-from bigearth_xr.store.columns import encode_column
+from bigearth_xr import table
+from bigearth_xr.errors import StoreError
+from bigearth_xr.store.address import Address, StorageOptions, place_of
+from bigearth_xr.store.layout import consolidate, lay_out
+from bigearth_xr.store.marker import MARKER_KEY, Marker, encode_marker
+from bigearth_xr.store.place import LocalPlace, Place
 from bigearth_xr.store.read import Store
-from bigearth_xr.store.schema import Column, PixelArray, Profile
+from bigearth_xr.store.schema import PixelArray, Profile
 
-if TYPE_CHECKING:
-    import zarr
-
-__all__ = ["consolidate", "create_store", "store_uuid", "table_path", "update_store", "write_states"]
-
-NAMESPACE = uuid.UUID("6f0b6a0e-3b8e-5d0a-9c39-5d1f2b1f6c11")
-"""Namespace of the UUIDv5 that identifies a store's content."""
+__all__ = ["create_store", "read_table", "table_key", "table_path", "update_store", "write_states"]
 
 
 def table_path(store: Path) -> Path:
-    """Where the table of a store lies: beside it, ``ben.zarr`` → ``ben.parquet``.
+    """Where the table of a store in a folder lies: beside it, ``ben.zarr`` → ``ben.parquet``.
 
     Examples
     --------
@@ -41,34 +32,47 @@ def table_path(store: Path) -> Path:
     return store.with_suffix(".parquet")
 
 
-def store_uuid(rows: pa.Table, *, profile: Profile, arrays: Sequence[PixelArray]) -> str:
-    """Identify a store by what it will hold: format version, profile, arrays and table.
-
-    Returns
-    -------
-    str
-        A UUIDv5; the same for the same archive, wherever and whenever it is ingested.
+def table_key(store: Place) -> str:
+    """Name the table of a store, in the place that the store is in.
 
     Examples
     --------
-    >>> rows = table.SCHEMA.empty_table().replace_schema_metadata({"bigearth": '{"release": "v2"}'})
-    >>> store_uuid(rows, profile="fast", arrays=()) == store_uuid(rows, profile="compact", arrays=())
-    False
+    >>> store = place_of("s3://mine/data/ben.zarr")
+    >>> str(store.parent / table_key(store))
+    's3://mine/data/ben.parquet'
     """
-    layout = [[array.name, *array.bands] for array in arrays]
-    content = [schema.FORMAT_VERSION, profile, layout, table.digest(rows)]
-    return str(uuid.uuid5(NAMESPACE, json.dumps(content)))
+    return table_path(Path(store.name)).name
+
+
+def read_table(store: Place) -> pa.Table:
+    """Read the table beside a store; FileNotFoundError without one.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
+    >>> read_table(place_of(path)).num_rows
+    2
+    """
+    return table.read(table_path(store.local) if store.local else pa.BufferReader(store.parent.read(table_key(store))))
 
 
 def create_store(
-    path: Path, rows: pa.Table, *, profile: Profile, arrays: Sequence[PixelArray], sensors: Sequence[str]
+    address: Address,
+    rows: pa.Table,
+    *,
+    profile: Profile,
+    arrays: Sequence[PixelArray],
+    sensors: Sequence[str],
+    marker: Marker | None = None,
+    storage_options: StorageOptions | None = None,
 ) -> None:
     """Create a store whose rows are those of the table, all of them absent.
 
     Parameters
     ----------
-    path
-        The store's folder; made here, must not exist. The table is written beside it.
+    address
+        Where to; made here, nothing else may be there. The table is written beside it.
     rows
         Columns of `bigearth_xr.table.SCHEMA`, at least one row.
     profile
@@ -77,20 +81,35 @@ def create_store(
         The pixel arrays to make room for.
     sensors
         The sensors ingested, for the record.
+    marker
+        Says from the first moment on that the store is not finished.
+    storage_options
+        As in `place_of`.
+
+    Raises
+    ------
+    StoreError
+        If something else is there.
 
     Examples
     --------
     >>> import bigearth_xr as bex
     >>> archive = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=2)
     >>> rows, path = table.from_lists(archive), getfixture("tmp_path") / "ben.zarr"
+    >>> from bigearth_xr.store import schema
     >>> arrays = schema.pixel_arrays(["B02"], reference_map=False)
     >>> create_store(path, rows, profile="fast", arrays=arrays, sensors=["s2"])
     >>> sorted(entry.name for entry in path.iterdir())[:3]
     ['band_10m', 'cloud_or_shadow', 'column']
     """
-    new = _lay_out(path, rows, profile, arrays, sensors)
-    table.write(rows, table_path(path))
-    new.replace(path)
+    place = place_of(address, storage_options)
+    with _scratch_folder(place) as new:
+        lay_out(new, rows, profile, arrays, sensors)
+        if marker is not None:
+            (new / MARKER_KEY).write_bytes(encode_marker(marker))
+        _check_free(place, new)
+        _write_table(place, rows)
+        place.adopt_all(new)
 
 
 def update_store(store: Store, rows: pa.Table, *, sensors: Sequence[str]) -> None:
@@ -107,48 +126,55 @@ def update_store(store: Store, rows: pa.Table, *, sensors: Sequence[str]) -> Non
     >>> bex.open(path).country.values.tolist()
     ['Kosovo', 'Kosovo']
     """
-    new = _lay_out(store.path, rows, store.profile, store.arrays, sensors)
-    columns = {path.name for path in new.iterdir() if path.is_dir()}
-    _adopt_metadata(store.path, new, but=columns)
-    for name in columns - {"patch", "state", "has_reference_map", *(array.name for array in store.arrays)}:
-        shutil.rmtree(store.path / name)
-        (new / name).replace(store.path / name)
-    table.write(rows, table_path(store.path))
-    # Last, as it bears the identity: an update that is killed before is done again.
-    (new / "zarr.json").replace(store.path / "zarr.json")
-    shutil.rmtree(new)
+    with _scratch_folder(store.place) as new:
+        lay_out(new, rows, store.profile, store.arrays, sensors)
+        columns = {path.name for path in new.iterdir() if path.is_dir()}
+        _adopt_metadata(store.place, new, but=columns)
+        for name in columns - {"patch", "state", "has_reference_map", *(array.name for array in store.arrays)}:
+            store.place.delete(name)
+            for file in sorted(path for path in (new / name).rglob("*") if path.is_file()):
+                store.place.adopt(file.relative_to(new).as_posix(), file)
+        _write_table(store.place, rows)
+        # Last, as it bears the identity: an update that is killed before is done again.
+        store.place.adopt("zarr.json", new / "zarr.json")
 
 
-def _adopt_metadata(store: Path, new: Path, *, but: Container[str]) -> None:
+def _adopt_metadata(store: Place, new: Path, *, but: Container[str]) -> None:
     """Take over what was added to a store since it was laid out, such as embeddings, into consolidated metadata."""
-    for document in store.glob("*/**/zarr.json"):
-        place = document.relative_to(store)
-        if place.parts[0] not in but:
-            (new / place).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(document, new / place)
-    consolidate(new)
+    for added in store.children():
+        for key in () if added in but else store.keys(added):
+            if key.endswith("/zarr.json"):
+                (new / key).parent.mkdir(parents=True, exist_ok=True)
+                (new / key).write_bytes(store.read(key))
+    consolidate(LocalPlace(new))
 
 
-def _lay_out(
-    path: Path, rows: pa.Table, profile: Profile, arrays: Sequence[PixelArray], sensors: Sequence[str]
-) -> Path:
-    """Write a store without pixels under another name, so that one that bears its own is whole."""
-    import zarr
+@contextmanager
+def _scratch_folder(place: Place) -> Iterator[Path]:
+    """A local folder in which to lay out what then moves to a place, all at once or piece by piece."""
+    new = place.scratch_folder()
+    try:
+        yield new
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
-    new = path.with_suffix(".new")
-    shutil.rmtree(new, ignore_errors=True)
-    root = zarr.create_group(new, attributes=_root_attributes(rows, profile, arrays, sensors))
-    for array in arrays:
-        _create_pixels(root, array, rows.num_rows, profile)
-    _write_axes(root, arrays)
-    for column in schema.COLUMNS:
-        _write_column(root, column, rows[column.name].combine_chunks())
-    _write_labels(root, rows)
-    _write_whole(root, "state", np.full(rows.num_rows, schema.ABSENT, np.uint8), ["patch"], _STATE_ATTRIBUTES)
-    if any(array.name == schema.REFERENCE_MAP for array in arrays):
-        _write_whole(root, "has_reference_map", np.zeros(rows.num_rows, bool), ["patch"])
-    consolidate(new)
-    return new
+
+def _check_free(place: Place, new: Path) -> None:
+    """Refuse a place that holds anything; in a bucket, what a creation that was killed left there may be."""
+    try:
+        found = set(place.children())
+    except NotADirectoryError:
+        found = {place.name}
+    foreign = found if place.local else found - {path.name for path in new.iterdir()}
+    if foreign:
+        raise StoreError(f"{place}: exists and is no store; choose another place")
+
+
+def _write_table(store: Place, rows: pa.Table) -> None:
+    """Write the table beside a store, whole or not at all."""
+    file = store.parent.scratch_file(table_key(store))
+    table.write(rows, file)
+    store.parent.adopt(table_key(store), file)
 
 
 def write_states(store: Store, state: NDArray[np.uint8], mapped: NDArray[np.bool_]) -> None:
@@ -165,122 +191,8 @@ def write_states(store: Store, state: NDArray[np.uint8], mapped: NDArray[np.bool
     """
     import zarr
 
-    zarr.open_array(store.path / "state", mode="r+")[...] = state
-    if "has_reference_map" in store.columns:
-        zarr.open_array(store.path / "has_reference_map", mode="r+")[...] = mapped
-
-
-def consolidate(path: Path) -> None:
-    """Gather all metadata into the root, without which plain readers list the hierarchy and warn.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
-    >>> consolidate(path)
-    >>> "consolidated_metadata" in json.loads((path / "zarr.json").read_bytes())
-    True
-    """
-    import zarr
-
-    with warnings.catch_warnings():
-        # zarr-python says that consolidated metadata is not in the specification of Zarr v3; known and wanted.
-        warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
-        zarr.consolidate_metadata(path)
-
-
-_STATE_ATTRIBUTES = {
-    "long_name": "whether the pixels of a patch are here",
-    "flag_values": list(range(len(schema.STATES))),
-    "flag_meanings": " ".join(schema.STATES),
-}
-
-
-def _root_attributes(
-    rows: pa.Table, profile: Profile, arrays: Sequence[PixelArray], sensors: Sequence[str]
-) -> dict[str, Any]:
-    release = table.release_of(rows)
-    return {
-        "Conventions": "CF-1.11",
-        "title": releases.release(release).title,
-        "license": releases.LICENSE,
-        "bigearth": {
-            "format": schema.FORMAT,
-            "format_version": schema.FORMAT_VERSION,
-            "uuid": store_uuid(rows, profile=profile, arrays=arrays),
-            "release": release,
-            "profile": profile,
-            "sensors": list(sensors),
-            "bands": [band for array in arrays for band in array.bands],
-            "table_digest": table.digest(rows),
-        },
-    }
-
-
-def _create_pixels(root: "zarr.Group", array: PixelArray, rows: int, profile: Profile) -> None:
-    from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec
-
-    blosc = BloscCodec(typesize=array.itemsize, cname="lz4", clevel=5, shuffle="bitshuffle")
-    root.create_array(
-        array.name,
-        shape=(rows, *array.patch_shape),
-        chunks=(1, *array.patch_shape),
-        shards=(schema.SHARD_PATCHES, *array.patch_shape),
-        dtype=array.dtype,
-        serializer=BytesCodec(),
-        compressors=[Crc32cCodec()] if profile == "fast" else [blosc, Crc32cCodec()],
-        fill_value=array.fill_value,
-        dimension_names=array.dims,
-        attributes={"units": array.units},
-    )
-
-
-def _write_axes(root: "zarr.Group", arrays: Sequence[PixelArray]) -> None:
-    """Band names, and pixel centres in metres east and north of the patch's upper left corner."""
-    written: set[str] = set()
-    for array in arrays:
-        if array.bands:
-            _write_whole(root, array.dims[1], np.array(array.bands, dtype=object), [array.dims[1]])
-        res_m = band_facts.PATCH_SIDE_M / array.size
-        for dim, sign, axis in zip(array.dims[-2:], (-1, 1), ("projection_y", "projection_x"), strict=True):
-            if dim not in written:
-                centres_m = sign * (np.arange(array.size) + 0.5) * res_m
-                attributes = {"units": "m", "long_name": f"{axis} offset from the upper left corner of the patch"}
-                _write_whole(root, dim, centres_m, [dim], attributes)
-            written.add(dim)
-
-
-def _write_column(root: "zarr.Group", column: Column, values: pa.Array) -> None:
-    stored, attributes = encode_column(column, values)
-    _write_whole(root, column.name, stored, ["patch"], {"long_name": column.long_name, **attributes})
-
-
-def _write_labels(root: "zarr.Group", rows: pa.Table) -> None:
-    nomenclatures: tuple[Nomenclature, ...] = (19, 43) if table.release_of(rows) == "v1" else (19,)
-    for nomenclature in nomenclatures:
-        lists = rows[f"labels_{nomenclature}"].combine_chunks()
-        dim = f"label_{nomenclature}"
-        _write_whole(root, dim, np.array(label_names(nomenclature), dtype=object), [dim])
-        _write_whole(root, f"labels_{nomenclature}", table.multi_hot(lists, nomenclature), ["patch", dim])
-    known = np.asarray(rows["labels_19"].combine_chunks().is_valid())
-    _write_whole(root, "has_labels", known, ["patch"], {"long_name": "whether the labels of a patch are known"})
-
-
-def _write_whole(
-    root: "zarr.Group",
-    name: str,
-    values: NDArray[Any],
-    dims: list[str],
-    attributes: dict[str, Any] | None = None,
-) -> None:
-    """Write a small array as one chunk."""
-    array = root.create_array(
-        name,
-        shape=values.shape,
-        chunks=tuple(max(1, length) for length in values.shape),
-        dtype="string" if values.dtype == object else values.dtype,
-        fill_value="" if values.dtype == object else (math.nan if values.dtype.kind == "f" else 0),
-        dimension_names=dims,
-        attributes=attributes or {},
-    )
-    array[...] = values
+    # The states last: what they call stored is never written again.
+    for name, values in {"has_reference_map": mapped, "state": state}.items():
+        if name in store.columns:
+            with store.place.explaining(name):
+                zarr.open_array(store.place.zarr(), path=name, mode="r+", zarr_format=3)[...] = values

@@ -6,18 +6,20 @@ The group's attributes say how the vectors were made, and neither when nor where
 
 import json
 import re
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.errors import EmbeddingError
-from bigearth_xr.store.create import consolidate
+from bigearth_xr.store.layout import consolidate
 from bigearth_xr.store.read import Store
+
+if TYPE_CHECKING:
+    import zarr
 
 __all__ = [
     "CHUNK_ROWS",
@@ -39,6 +41,9 @@ CHUNK_ROWS = 1024
 
 Provenance = Mapping[str, Any]
 
+_LAST = "computed/zarr.json"
+"""What is written last when an embedding is made."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embedding:
@@ -57,9 +62,9 @@ class Embedding:
     """How the vectors were made: JSON values by name."""
 
     @property
-    def path(self) -> Path:
-        """The group's folder."""
-        return self.store.path / GROUP / self.name
+    def key(self) -> str:
+        """The group's place in the store."""
+        return f"{GROUP}/{self.name}"
 
 
 def create_embedding(store: Store, name: str, *, features: int, provenance: Provenance) -> Embedding:
@@ -86,18 +91,26 @@ def create_embedding(store: Store, name: str, *, features: int, provenance: Prov
     >>> import bigearth_xr as bex
     >>> from bigearth_xr.store.read import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> create_embedding(store, "mine", features=2, provenance={"model": "mine"}).path.name
-    'mine'
+    >>> create_embedding(store, "mine", features=2, provenance={"model": "mine"}).key
+    'embeddings/mine'
     """
     import zarr
-    from zarr.codecs import BytesCodec, Crc32cCodec
 
     check_name(name)
-    root = zarr.open_group(store.path, mode="r+", use_consolidated=False)
+    with store.place.explaining(GROUP):
+        root = zarr.open_group(store.place.zarr(), mode="r+", use_consolidated=False)
+        _create(root, name, store.rows, features, provenance)
+    consolidate(store.place)
+    return Embedding(store=store, name=name, features=features, provenance=provenance)
+
+
+def _create(root: "zarr.Group", name: str, rows: int, features: int, provenance: Provenance) -> None:
+    from zarr.codecs import BytesCodec, Crc32cCodec
+
     group = root.require_group(GROUP).create_group(name, attributes={"bigearth": dict(provenance)})
     group.create_array(
         "embedding",
-        shape=(store.rows, features),
+        shape=(rows, features),
         chunks=(CHUNK_ROWS, features),
         dtype="float32",
         serializer=BytesCodec(),
@@ -108,15 +121,13 @@ def create_embedding(store: Store, name: str, *, features: int, provenance: Prov
     )
     group.create_array(
         "computed",
-        shape=(store.rows,),
-        chunks=(store.rows,),
+        shape=(rows,),
+        chunks=(rows,),
         dtype="bool",
         fill_value=False,
         dimension_names=("patch",),
         attributes={"long_name": "whether the vector of a patch was computed"},
     )
-    consolidate(store.path)
-    return Embedding(store=store, name=name, features=features, provenance=provenance)
 
 
 def open_embedding(store: Store, name: str) -> Embedding:
@@ -136,14 +147,13 @@ def open_embedding(store: Store, name: str) -> Embedding:
     >>> open_embedding(store, "mine").provenance
     {'model': 'mine'}
     """
-    names = embedding_names(store)
-    if name not in names:
+    if store.place.find(f"{GROUP}/{name}/{_LAST}") is None:
+        names = embedding_names(store)
         raise EmbeddingError(
-            f"{store.path}: no embedding {name!r}, it has {', '.join(names) or 'none'}; make it with bex.embed"
+            f"{store.place}: no embedding {name!r}, it has {', '.join(names) or 'none'}; make it with bex.embed"
         )
-    folder = store.path / GROUP / name
-    attributes = json.loads((folder / "zarr.json").read_bytes())["attributes"]
-    shape = json.loads((folder / "embedding" / "zarr.json").read_bytes())["shape"]
+    attributes = json.loads(store.place.read(f"{GROUP}/{name}/zarr.json"))["attributes"]
+    shape = json.loads(store.place.read(f"{GROUP}/{name}/embedding/zarr.json"))["shape"]
     return Embedding(store=store, name=name, features=shape[1], provenance=attributes["bigearth"])
 
 
@@ -157,7 +167,7 @@ def embedding_names(store: Store) -> tuple[str, ...]:
     >>> embedding_names(open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)))
     ()
     """
-    return tuple(sorted(path.parent.parent.name for path in (store.path / GROUP).glob("*/computed/zarr.json")))
+    return tuple(name for name in store.place.children(GROUP) if store.place.find(f"{GROUP}/{name}/{_LAST}"))
 
 
 def remove_embedding(store: Store, name: str) -> None:
@@ -174,9 +184,9 @@ def remove_embedding(store: Store, name: str) -> None:
     ()
     """
     check_name(name)
-    if (store.path / GROUP / name).exists():
-        shutil.rmtree(store.path / GROUP / name)
-        consolidate(store.path)
+    if name in store.place.children(GROUP):
+        store.place.delete(f"{GROUP}/{name}")
+        consolidate(store.place)
 
 
 def write_vectors(embedding: Embedding, rows: NDArray[np.intp], vectors: NDArray[np.float32]) -> None:
@@ -202,14 +212,13 @@ def write_vectors(embedding: Embedding, rows: NDArray[np.intp], vectors: NDArray
     >>> read_computed(mine)
     array([False,  True, False])
     """
-    import zarr
-
-    zarr.open_array(embedding.path / "embedding", mode="r+").oindex[rows, :] = vectors
+    with _opened(embedding, "embedding", "r+") as array:
+        array.oindex[rows, :] = vectors
     # Last: a run that is killed in between computes these rows again.
-    computed = zarr.open_array(embedding.path / "computed", mode="r+")
-    flags = np.asarray(computed[...])
-    flags[rows] = True
-    computed[...] = flags
+    with _opened(embedding, "computed", "r+") as computed:
+        flags = np.asarray(computed[...])
+        flags[rows] = True
+        computed[...] = flags
 
 
 def read_vectors(embedding: Embedding, rows: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -225,10 +234,8 @@ def read_vectors(embedding: Embedding, rows: NDArray[np.intp]) -> NDArray[np.flo
     >>> read_vectors(mine, np.array([1, 0])).tolist()
     [[5.0, 6.0], [nan, nan]]
     """
-    import zarr
-
-    array = zarr.open_array(embedding.path / "embedding", mode="r")
-    return np.asarray(array.oindex[rows, :])
+    with _opened(embedding, "embedding", "r") as array:
+        return np.asarray(array.oindex[rows, :])
 
 
 def read_computed(embedding: Embedding) -> NDArray[np.bool_]:
@@ -243,9 +250,18 @@ def read_computed(embedding: Embedding) -> NDArray[np.bool_]:
     >>> read_computed(mine)
     array([False, False, False])
     """
+    with _opened(embedding, "computed", "r") as computed:
+        return np.asarray(computed[...])
+
+
+@contextmanager
+def _opened(embedding: Embedding, name: str, mode: Literal["r", "r+"]) -> Iterator["zarr.Array[Any]"]:
+    """One of the arrays of an embedding, for as long as its place explains what goes wrong."""
     import zarr
 
-    return np.asarray(zarr.open_array(embedding.path / "computed", mode="r")[...])
+    place, key = embedding.store.place, f"{embedding.key}/{name}"
+    with place.explaining(key):
+        yield zarr.open_array(place.zarr(), path=key, mode=mode, zarr_format=3)
 
 
 def check_name(name: str) -> None:

@@ -5,9 +5,9 @@ from numpy.typing import NDArray
 
 from bigearth_xr.store.read import Store, read_column, read_state
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
-from bigearth_xr.store.shard import HOLE, read_index, shard_path
+from bigearth_xr.store.shard import HOLE, read_index, shard_key
 
-__all__ = ["read_due", "read_held", "shard_count"]
+__all__ = ["read_complete", "read_due", "read_held", "shard_count"]
 
 
 def read_due(store: Store, array: PixelArray) -> NDArray[np.bool_]:
@@ -53,10 +53,31 @@ def read_held(store: Store, array: PixelArray) -> NDArray[np.bool_]:
     """
     held = np.zeros((shard_count(store), SHARD_PATCHES), bool)
     for shard, places in enumerate(held):
-        index = read_index(shard_path(store.path, array, shard))
+        index = read_index(store.place, shard_key(array, shard))
         if index is not None:
             places[:] = index[:, 0] != HOLE
     return held.ravel()[: store.rows]
+
+
+def read_complete(store: Store) -> NDArray[np.bool_]:
+    """Read which rows are stored whole; those of a shard that somebody deleted are not.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(patch,)``.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.read import open_store
+    >>> read_complete(open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)))
+    array([ True,  True])
+    """
+    complete: NDArray[np.bool_] = read_state(store) == STORED
+    for array in store.arrays:
+        complete &= read_held(store, array) | ~read_due(store, array)
+    return complete
 
 
 def shard_count(store: Store) -> int:

@@ -4,10 +4,8 @@ Opening reads one JSON file. Pixels are read a patch at a time, each through the
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +14,11 @@ from numpy.typing import NDArray
 from bigearth_xr.errors import ChecksumError, FormatError, NotStoredError, StoreError, StoreNotFoundError
 from bigearth_xr.labels import Release
 from bigearth_xr.store import schema
+from bigearth_xr.store.address import Address, StorageOptions, place_of
 from bigearth_xr.store.codec import decode_patch
+from bigearth_xr.store.place import Place
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray, Profile
-from bigearth_xr.store.shard import HOLE, read_index, shard_path
+from bigearth_xr.store.shard import HOLE, read_index, shard_key
 
 __all__ = [
     "Store",
@@ -38,8 +38,8 @@ on_read: list[Callable[[str, int], None]] = []
 class Store:
     """An opened store: what its metadata says. Cheap to pickle; holds no file open."""
 
-    path: Path
-    """The store's folder."""
+    place: Place
+    """The folder, or the prefix of object storage, that it is."""
 
     uuid: str
     """Identity of the content: format version, profile, arrays and table."""
@@ -69,13 +69,15 @@ class Store:
         return next(array for array in self.arrays if array.name == name)
 
 
-def open_store(path: str | os.PathLike[str]) -> Store:
-    """Read a store's metadata.
+def open_store(address: Address, storage_options: StorageOptions | None = None) -> Store:
+    """Read a store's metadata; `place_of` says what an address and its options may be.
 
     Raises
     ------
     StoreNotFoundError
         If there is no store.
+    StoreAccessError
+        If object storage refuses or does not answer.
     FormatError
         If it is a Zarr store of another kind, or of a version that this package does not read.
 
@@ -86,14 +88,14 @@ def open_store(path: str | os.PathLike[str]) -> Store:
     ...
     bigearth_xr.errors.StoreNotFoundError: nowhere.zarr: no store here; check the path, ...
     """
-    folder = Path(path)
-    document = _read_metadata(folder)
+    place = place_of(address, storage_options)
+    document = _read_metadata(place)
     ours = document["attributes"]["bigearth"]
     members: Mapping[str, Any] = document["consolidated_metadata"]["metadata"]
     has_map = schema.REFERENCE_MAP in members
     arrays = schema.pixel_arrays(ours["bands"], reference_map=has_map)
     return Store(
-        path=folder,
+        place=place,
         uuid=ours["uuid"],
         release=ours["release"],
         profile=ours["profile"],
@@ -103,24 +105,24 @@ def open_store(path: str | os.PathLike[str]) -> Store:
     )
 
 
-def _read_metadata(folder: Path) -> dict[str, Any]:
+def _read_metadata(place: Place) -> dict[str, Any]:
     try:
-        document: dict[str, Any] = json.loads((folder / "zarr.json").read_bytes())
+        document: dict[str, Any] = json.loads(place.read("zarr.json"))
     except (FileNotFoundError, NotADirectoryError):
         raise StoreNotFoundError(
-            f"{folder}: no store here; check the path, or make one with: bigearth ingest ARCHIVE {folder}"
+            f"{place}: no store here; check the path, or make one with: bigearth ingest ARCHIVE {place}"
         ) from None
     except json.JSONDecodeError as error:
-        raise FormatError(f"{folder}/zarr.json: no JSON ({error}); the store was cut short: ingest again") from None
+        raise FormatError(f"{place / 'zarr.json'}: no JSON ({error}); the store was cut short: ingest again") from None
     ours = document.get("attributes", {}).get("bigearth", {})
     if ours.get("format") != schema.FORMAT:
         raise FormatError(
-            f"{folder}: a Zarr store, but not one of bigearth_xr (no 'bigearth' attribute of format "
+            f"{place}: a Zarr store, but not one of bigearth_xr (no 'bigearth' attribute of format "
             f"{schema.FORMAT!r}); open it with engine='zarr'"
         )
     if ours["format_version"] != schema.FORMAT_VERSION:
         raise FormatError(
-            f"{folder}: format version {ours['format_version']}, this package reads {schema.FORMAT_VERSION}; "
+            f"{place}: format version {ours['format_version']}, this package reads {schema.FORMAT_VERSION}; "
             "update bigearth-xr, or ingest the archive again"
         )
     return document
@@ -182,24 +184,25 @@ def _read_shard(
     pixels: NDArray[Any],
 ) -> None:
     """Fill those places of `pixels` whose rows lie in one shard."""
-    path = shard_path(store.path, array, shard)
-    index = read_index(path)
-    entries = None if index is None else index[rows[wanted] % SHARD_PATCHES]
-    file = None if entries is None else os.open(path, os.O_RDONLY)
-    try:
-        for i, place in enumerate(wanted):
-            row = int(rows[place])
-            if file is None or entries is None or entries[i, 0] == HOLE:
-                pixels[place] = _absent(store, array, row)
-                continue
-            for listener in on_read:
-                listener(array.name, row)
-            offset, length = (int(number) for number in entries[i])
-            chunk = os.pread(file, length, offset)
-            pixels[place] = _decoded(chunk, array, store, path, row)[take]
-    finally:
-        if file is not None:
-            os.close(file)
+    key = shard_key(array, shard)
+    entries = _entries(store, key, rows[wanted])
+    there = entries[:, 0] != HOLE
+    if not there.all():
+        pixels[wanted[~there]] = _absent(store, array, rows[wanted[~there]])
+    if not there.any():
+        return
+    chunks, where = store.place.read_ranges(key, entries[there]), f"{store.place}/{key}"
+    for place, chunk in zip(wanted[there], chunks, strict=True):
+        row = int(rows[place])
+        for listener in on_read:
+            listener(array.name, row)
+        pixels[place] = _decoded(chunk, array, store, row, where)[take]
+
+
+def _entries(store: Store, key: str, rows: NDArray[np.intp]) -> NDArray[np.uint64]:
+    """Offset and length of patches of one shard, shape ``(patch, 2)``."""
+    index = read_index(store.place, key)
+    return np.full((len(rows), 2), HOLE) if index is None else index[rows % SHARD_PATCHES]
 
 
 def read_encoded(store: Store, array: PixelArray, row: int) -> bytes | None:
@@ -212,31 +215,28 @@ def read_encoded(store: Store, array: PixelArray, row: int) -> bytes | None:
     >>> len(read_encoded(store, store.array("s2_60m"), 0))
     1604
     """
-    path = shard_path(store.path, array, row // SHARD_PATCHES)
-    index = read_index(path)
-    offset, length = (HOLE, HOLE) if index is None else (int(n) for n in index[row % SHARD_PATCHES])
-    if offset == HOLE:
-        return None
-    with path.open("rb") as file:
-        file.seek(offset)
-        return file.read(length)
+    key = shard_key(array, row // SHARD_PATCHES)
+    entries = _entries(store, key, np.array([row]))
+    return None if entries[0, 0] == HOLE else next(store.place.read_ranges(key, entries))
 
 
-def _decoded(chunk: bytes, array: PixelArray, store: Store, path: Path, row: int) -> NDArray[Any]:
+def _decoded(chunk: bytes, array: PixelArray, store: Store, row: int, where: str) -> NDArray[Any]:
     """Decode one patch; the name of a damaged one is looked up only then, as it costs a column."""
     try:
-        return decode_patch(chunk, array, store.profile, where=str(path))
+        return decode_patch(chunk, array, store.profile, where=where)
     except ChecksumError as error:
         raise ChecksumError(f"row {row} ({_patch_name(store, row)}): {error}") from None
 
 
-def _absent(store: Store, array: PixelArray, row: int) -> float:
-    """The fill value of a reference map that a stored patch lacks; anything else absent is refused."""
-    state = int(read_state(store)[row])
-    if array.name == schema.REFERENCE_MAP and state == schema.STORED:
+def _absent(store: Store, array: PixelArray, rows: NDArray[np.intp]) -> float:
+    """The fill value of reference maps that stored patches lack; anything else absent is refused."""
+    state = read_state(store)
+    refused = rows[state[rows] != schema.STORED] if array.name == schema.REFERENCE_MAP else rows
+    if not refused.size:
         return array.fill_value
+    row = int(refused[0])
     raise NotStoredError(
-        f"{store.path}: row {row} ({_patch_name(store, row)}) is {schema.STATES[state]}: {array.name} holds no "
+        f"{store.place}: row {row} ({_patch_name(store, row)}) is {schema.STATES[state[row]]}: {array.name} holds no "
         "pixels of it; open the store with states=('stored',), or ingest the patch"
     )
 
@@ -271,12 +271,12 @@ def read_column(store: Store, name: str) -> NDArray[Any]:
     import zarr
 
     try:
-        array = zarr.open_array(store.path / name, mode="r")
+        with store.place.explaining(name):
+            values = np.asarray(zarr.open_array(store.place.zarr(), path=name, mode="r", zarr_format=3)[...])
     except FileNotFoundError:
         raise StoreError(
-            f"{store.path / name}: is missing; the store was damaged: ingest the archive again into another place"
+            f"{store.place / name}: is missing; the store was damaged: ingest the archive again into another place"
         ) from None
-    values = np.asarray(array[...])
     # As objects: an index of NumPy's own strings takes 115 ms at every lookup among 590,326.
     return values.astype(object) if values.dtype.kind == "T" else values
 
@@ -291,5 +291,5 @@ def read_meanings(store: Store, name: str) -> tuple[str, ...]:
     >>> read_meanings(open_store(path), "split")
     ('train', 'validation', 'test')
     """
-    document = json.loads((store.path / name / "zarr.json").read_bytes())
+    document = json.loads(store.place.read(f"{name}/zarr.json"))
     return tuple(document["attributes"]["flag_meanings"].split(" "))

@@ -1,6 +1,5 @@
 """One shard file: where it lies, and its index of where each patch lies in it."""
 
-import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -8,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.errors import StoreError
-from bigearth_xr.store.codec import CRC_BYTES, checked
+from bigearth_xr.store.codec import CRC_BYTES, checked, crc32c
+from bigearth_xr.store.place import Found, Place
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
 
-__all__ = ["HOLE", "INDEX_BYTES", "read_index", "shard_path"]
+__all__ = ["HOLE", "INDEX_BYTES", "encode_index", "read_index", "shard_key", "shard_path"]
 
 HOLE = np.iinfo(np.uint64).max
 """Offset and length in the index of a patch that is absent, as Zarr defines it."""
@@ -19,8 +19,20 @@ HOLE = np.iinfo(np.uint64).max
 INDEX_BYTES = SHARD_PATCHES * 16 + CRC_BYTES
 
 
+def shard_key(array: PixelArray, shard: int) -> str:
+    """Name a shard: Zarr's default chunk key, sharded along `patch` only.
+
+    Examples
+    --------
+    >>> from bigearth_xr.store.schema import pixel_arrays
+    >>> shard_key(*pixel_arrays(["VV"], reference_map=False), 7)
+    's1/c/7/0/0/0'
+    """
+    return "/".join([array.name, "c", str(shard), *("0" for _ in array.patch_shape)])
+
+
 def shard_path(store: Path, array: PixelArray, shard: int) -> Path:
-    """Where a shard lies: Zarr's default chunk key, sharded along `patch` only.
+    """Where a shard lies in a folder.
 
     Examples
     --------
@@ -28,50 +40,68 @@ def shard_path(store: Path, array: PixelArray, shard: int) -> Path:
     >>> shard_path(Path("ben.zarr"), *pixel_arrays(["VV"], reference_map=False), 7).as_posix()
     'ben.zarr/s1/c/7/0/0/0'
     """
-    return store.joinpath(array.name, "c", str(shard), *("0" for _ in array.patch_shape))
+    return store / shard_key(array, shard)
 
 
-def read_index(path: Path) -> NDArray[np.uint64] | None:
+def encode_index(index: NDArray[np.uint64]) -> bytes:
+    """Encode a shard's index, shape ``(1024, 2)``, as it stands at the end of the file.
+
+    Examples
+    --------
+    >>> len(encode_index(np.full((1024, 2), HOLE))) == INDEX_BYTES
+    True
+    """
+    entries = index.astype("<u8").tobytes()
+    return entries + crc32c(entries)
+
+
+def read_index(place: Place, key: str) -> NDArray[np.uint64] | None:
     """Read and check a shard's index.
 
     Parameters
     ----------
-    path
-        The shard file.
+    place
+        Where the store lies.
+    key
+        The shard, by `shard_key`.
 
     Returns
     -------
     numpy.ndarray or None
-        Shape ``(1024, 2)``: offset and length in bytes of each patch, `HOLE` where absent; None without a file.
+        Shape ``(1024, 2)``: offset and length in bytes of each patch, `HOLE` where absent; None without a shard.
 
     Raises
     ------
     ChecksumError
         If the index is damaged.
     StoreError
-        If the file is too short to hold one.
+        If the shard is shorter than its index, or than the index says.
 
     Examples
     --------
-    >>> read_index(getfixture("tmp_path") / "0") is None
+    >>> from bigearth_xr.store.address import place_of
+    >>> read_index(place_of(getfixture("tmp_path")), "s1/c/7/0/0/0") is None
     True
     """
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return _read_index(path, found.st_mtime_ns, found.st_size)
+    found = place.find(key)
+    return None if found is None else _read_index(place, key, found)
 
 
 # A shard's index is 16 KiB: a whole v1 store has 2,308 of them, 37 MiB, and stays cached.
 @lru_cache(maxsize=4096)
-def _read_index(path: Path, _modified_ns: int, size: int) -> NDArray[np.uint64]:
-    if size < INDEX_BYTES:
+def _read_index(place: Place, key: str, found: Found) -> NDArray[np.uint64]:
+    where = place / key
+    if found.size < INDEX_BYTES:
         raise StoreError(
-            f"{path}: {size} bytes, too short for a shard index of {INDEX_BYTES}; the file was cut: delete it and "
-            "ingest the archive again into the same store"
+            f"{where}: {found.size} bytes, too short for a shard index of {INDEX_BYTES}; the file was cut: delete it "
+            "and ingest the archive again into the same store"
         )
-    with path.open("rb") as file:
-        file.seek(-INDEX_BYTES, os.SEEK_END)
-        entries = checked(file.read(), where=f"{path}: index")
-    return np.frombuffer(entries, dtype="<u8").reshape(SHARD_PATCHES, 2)
+    (tail,) = place.read_ranges(key, np.array([[found.size - INDEX_BYTES, INDEX_BYTES]]))
+    index = np.frombuffer(checked(tail, where=f"{where}: index"), dtype="<u8").reshape(SHARD_PATCHES, 2)
+    last = int(index[index[:, 0] != HOLE].sum(axis=1).max(initial=0))
+    if last > found.size:
+        raise StoreError(
+            f"{where}: {found.size} bytes, its index speaks of {last}; the file was cut: delete it and ingest the "
+            "archive again into the same store"
+        )
+    return index

@@ -1,19 +1,24 @@
 """Write shards of pixels, patch by patch, and replace the old file only when the new one is whole."""
 
 import os
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_xr.store.codec import CRC_BYTES, crc32c, encode_patch
+from bigearth_xr.store.codec import CRC_BYTES, encode_patch
+from bigearth_xr.store.place import Place
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray, Profile
-from bigearth_xr.store.shard import HOLE, shard_path
+from bigearth_xr.store.shard import HOLE, encode_index, shard_key
 
 __all__ = ["ShardWriter"]
+
+_BUFFER_BYTES = 1 << 20
+"""Patches are gathered up to this: larger writes cost the kernel a third less."""
 
 
 class ShardWriter(AbstractContextManager["ShardWriter"]):
@@ -25,7 +30,7 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
     Parameters
     ----------
     store
-        The store's folder.
+        Where the store lies. The shard is written to a local file, and moved there when it is whole.
     array
         The pixel array.
     shard
@@ -39,33 +44,52 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
     --------
     >>> from bigearth_xr.store import schema
     >>> array, = schema.pixel_arrays(["B01", "B09"], reference_map=False)
-    >>> with ShardWriter(getfixture("tmp_path"), array, 0, "fast", patches=2) as shard:
-    ...     shard.put(1, np.ones((2, 20, 20), np.uint16))
+    >>> from bigearth_xr.store.address import place_of
+    >>> with ShardWriter(place_of(getfixture("tmp_path")), array, 0, "fast", patches=2) as shard:
+    ...     shard.put(1, [np.ones((20, 20), np.uint16)] * 2)
     >>> (getfixture("tmp_path") / "s2_60m/c/0/0/0/0").stat().st_size == 2 * 1604 + 16 * 1024 + 4
     True
     """
 
-    def __init__(self, store: Path, array: PixelArray, shard: int, profile: Profile, *, patches: int) -> None:
-        self._final = shard_path(store, array, shard)
-        self._partial = self._final.with_suffix(".partial")
+    def __init__(self, store: Place, array: PixelArray, shard: int, profile: Profile, *, patches: int) -> None:
+        self._store, self._key = store, shard_key(array, shard)
         self._array, self._profile, self._patches = array, profile, patches
+        self._stored_type = np.dtype(array.dtype).newbyteorder("<")
         self._index = np.full((SHARD_PATCHES, 2), HOLE, dtype="<u8")
+        self._end = 0
 
     def __enter__(self) -> "ShardWriter":
-        self._final.parent.mkdir(parents=True, exist_ok=True)
-        self._file: BinaryIO = self._partial.open("wb")
+        self._partial = self._store.scratch_file(self._key)
+        self._file: BinaryIO = self._partial.open("wb", buffering=_BUFFER_BYTES)
         return self
 
-    def put(self, place: int, pixels: NDArray[Any]) -> None:
-        """Encode and store one patch, shape and dtype of the array's, at its place in the shard."""
-        self.put_encoded(place, encode_patch(pixels, self._array, self._profile))
+    def put(self, place: int, bands: Sequence[NDArray[Any]]) -> None:
+        """Encode and store one patch at its place in the shard: its bands, shape ``(y, x)`` each, in stored order."""
+        if self._profile == "compact":
+            pixels = np.stack(bands) if self._array.bands else bands[0]
+            self.put_encoded(place, encode_patch(pixels, self._array, self._profile))
+            return
+        self._begin(place, self._array.patch_bytes + CRC_BYTES)
+        crc = 0
+        for band in bands:
+            data = np.ascontiguousarray(band, self._stored_type)
+            crc = google_crc32c.extend(crc, data)
+            self._file.write(data)
+        self._file.write(crc.to_bytes(CRC_BYTES, "little"))
 
     def put_encoded(self, place: int, chunk: bytes) -> None:
         """Store a patch that is encoded already, e.g. one copied from an older file of this shard."""
-        if self._profile == "fast":
-            self._file.seek(place * (self._array.patch_bytes + CRC_BYTES))
-        self._index[place] = self._file.tell(), len(chunk)
+        self._begin(place, len(chunk))
         self._file.write(chunk)
+
+    def _begin(self, place: int, length: int) -> None:
+        """Note where a patch is going to lie, and go there."""
+        start = place * (self._array.patch_bytes + CRC_BYTES) if self._profile == "fast" else self._end
+        # A seek empties the buffer: only holes are worth one.
+        if start != self._end:
+            self._file.seek(start)
+        self._index[place] = start, length
+        self._end = start + length
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -74,14 +98,13 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
             if error is None:
                 self._finish()
         if error is None and (self._index[:, 0] != HOLE).any():
-            os.replace(self._partial, self._final)
+            self._store.adopt(self._key, self._partial)
         else:
             self._partial.unlink()
 
     def _finish(self) -> None:
         if self._profile == "fast":
             self._file.seek(self._patches * (self._array.patch_bytes + CRC_BYTES))
-        index = self._index.tobytes()
-        self._file.write(index + crc32c(index))
+        self._file.write(encode_index(self._index))
         self._file.flush()
         os.fsync(self._file.fileno())

@@ -11,12 +11,13 @@ import pyarrow as pa
 from bigearth_xr.labels import Release
 from bigearth_xr.table.assembly import assemble
 from bigearth_xr.table.encode import multi_hot
-from bigearth_xr.table.found import from_archive
+from bigearth_xr.table.found import FoundLabels, from_archive, read_labels
 from bigearth_xr.table.lists import read_lists
 from bigearth_xr.table.schema import SCHEMA, digest, extends, read, release_of, write
 
 __all__ = [
     "SCHEMA",
+    "FoundLabels",
     "assemble",
     "digest",
     "extends",
@@ -24,6 +25,7 @@ __all__ = [
     "from_lists",
     "multi_hot",
     "read",
+    "read_labels",
     "release_of",
     "write",
 ]

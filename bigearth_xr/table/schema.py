@@ -111,7 +111,7 @@ def write(table: pa.Table, path: str | PathLike[str]) -> None:
     pq.write_table(table, path, compression="zstd", row_group_size=131_072)
 
 
-def read(path: str | PathLike[str]) -> pa.Table:
+def read(path: str | PathLike[str] | pa.NativeFile) -> pa.Table:
     """Read a table that `write` wrote, with its types as in `SCHEMA`.
 
     Examples

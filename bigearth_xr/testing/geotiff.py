@@ -2,6 +2,8 @@
 
 import io
 import struct
+import zlib
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -13,7 +15,7 @@ __all__ = ["encode_tiff"]
 
 _STRIP_BYTES = 8192
 _FIRST_ZONE_NORTH = 32600
-_TIEPOINT = 33922
+_STRIP_OFFSETS, _STRIP_SIZES, _TIEPOINT = 273, 279, 33922
 
 
 def encode_tiff(
@@ -47,33 +49,65 @@ def encode_tiff(
     >>> encode_tiff(np.zeros((20, 20), "uint16"), epsg=32633, ulx=331200, uly=5331600)[:2]
     b'II'
     """
-    if is_deflated:
-        return _encode(pixels, epsg, (ulx, uly), is_deflated=True)
     # Writing a header costs a hundred times what copying one does.
-    before, after = _header(pixels.shape, pixels.dtype.str, epsg)
-    return before + struct.pack("<2d", ulx, uly) + after + pixels.tobytes()
+    header = _header(pixels.shape, pixels.dtype.str, epsg, is_deflated)
+    if not is_deflated:
+        before, after = header.data[: header.corner], header.data[header.corner + 16 :]
+        return b"".join((before, struct.pack("<2d", ulx, uly), after, pixels.tobytes()))
+    strips = _deflate(pixels)
+    sizes = [len(strip) for strip in strips]
+    data = bytearray(header.data)
+    struct.pack_into("<2d", data, header.corner, ulx, uly)
+    struct.pack_into(f"<{len(sizes)}I", data, header.offsets, *np.cumsum([len(data), *sizes[:-1]]).tolist())
+    struct.pack_into(f"<{len(sizes)}I", data, header.sizes, *sizes)
+    return b"".join((data, *strips))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Header:
+    """All that precedes the pixels of a file, and where in it stands what varies."""
+
+    data: bytes
+    corner: int
+    offsets: int
+    sizes: int
 
 
 @lru_cache(maxsize=256)
-def _header(shape: tuple[int, ...], dtype: str, epsg: int) -> tuple[bytes, bytes]:
-    """Encode what stands before the corner of the patch, and between it and the pixels."""
+def _header(shape: tuple[int, ...], dtype: str, epsg: int, is_deflated: bool) -> _Header:
+    """Encode the header of all bands that are alike but for place and pixels."""
     import tifffile
 
-    pixels = np.zeros(shape, dtype)
-    data = _encode(pixels, epsg, (0, 0), is_deflated=False)
+    data = _encode(np.zeros(shape, dtype), epsg, is_deflated=is_deflated)
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        corner = file.pages.first.tags[_TIEPOINT].valueoffset + 24
-    return data[:corner], data[corner + 16 : -pixels.nbytes]
+        page = file.pages.first
+        return _Header(
+            data=data[: page.dataoffsets[0]],
+            corner=page.tags[_TIEPOINT].valueoffset + 24,
+            offsets=page.tags[_STRIP_OFFSETS].valueoffset,
+            sizes=page.tags[_STRIP_SIZES].valueoffset,
+        )
 
 
-def _encode(
-    pixels: NDArray[np.generic],
-    epsg: int,
-    corner: tuple[int, int],
-    *,
-    is_deflated: bool,
-) -> bytes:
-    """Encode a file from scratch."""
+def _deflate(pixels: NDArray[np.generic]) -> list[bytes]:
+    """Compress strip by strip, each pixel less its western neighbour."""
+    rows = _rows_per_strip(pixels)
+    steps = np.diff(pixels, axis=1, prepend=pixels.dtype.type(0))
+    raw = [steps[top : top + rows].tobytes() for top in range(0, len(steps), rows)]
+    # Strips of a formula are often alike.
+    compressed = {strip: zlib.compress(strip) for strip in set(raw)}
+    return [compressed[strip] for strip in raw]
+
+
+def _rows_per_strip(pixels: NDArray[np.generic]) -> int:
+    """Rows that GDAL puts into a strip."""
+    height, width = pixels.shape
+    rows: int = min(_STRIP_BYTES // (width * pixels.itemsize), height)
+    return rows
+
+
+def _encode(pixels: NDArray[np.generic], epsg: int, *, is_deflated: bool) -> bytes:
+    """Encode a file from scratch, its corner at 0, 0."""
     import tifffile
 
     name = f"WGS 84 / UTM zone {epsg - _FIRST_ZONE_NORTH}N|"
@@ -95,13 +129,13 @@ def _encode(
         photometric="minisblack",
         compression="zlib" if is_deflated else None,
         predictor=is_deflated,
-        rowsperstrip=min(_STRIP_BYTES // pixels[0].nbytes, len(pixels)),
+        rowsperstrip=_rows_per_strip(pixels),
         metadata=None,
         software="",
         byteorder="<",
         extratags=[
             (33550, "d", 3, (res_m, res_m, 0.0), True),
-            (_TIEPOINT, "d", 6, (0.0, 0.0, 0.0, *map(float, corner), 0.0), True),
+            (_TIEPOINT, "d", 6, (0.0,) * 6, True),
             (34735, "H", len(keys), keys, True),
             (34737, "s", 0, f"{name}WGS 84|", True),
         ],

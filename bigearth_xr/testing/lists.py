@@ -1,13 +1,13 @@
 """The tables beside the pixels: published lists of v1, parquets of v2."""
 
+import io
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
-from bigearth_xr.grid import split_by_position
-from bigearth_xr.releases import SPLITS, season_of
-from bigearth_xr.testing.pair import SyntheticPair
+from bigearth_xr.releases import SPLITS, Release, season_of
+from bigearth_xr.testing.container import File
+from bigearth_xr.testing.pair import Pair
 
-__all__ = ["write_v1_lists", "write_v2_tables"]
+__all__ = ["encode_lists"]
 
 _SEASONS = {
     "winter": "Winter",
@@ -18,57 +18,58 @@ _SEASONS = {
 _LIST_BY_SPLIT = {"train": "train", "validation": "val", "test": "test"}
 
 
-def write_v1_lists(root: Path, pairs: Sequence[SyntheticPair]) -> None:
-    """Write splits, exclusions, countries and products, as the group and its tools publish them.
+def encode_lists(pairs: Sequence[Pair], release: Release) -> list[File]:
+    """Encode what is published beside the pixels: CSVs in ``lists`` (v1), or two parquets (v2).
+
+    Returns
+    -------
+    list of File
+        Paths below the root of the archive, and contents; sorted.
 
     Examples
     --------
     >>> from bigearth_xr.testing import synthetic_pair
-    >>> root = getfixture("tmp_path")
-    >>> write_v1_lists(root, [synthetic_pair(0, release="v1")])
-    >>> (root / "lists" / "s1_s2_name_country_season.csv").read_text().splitlines()[0]
-    's1_name,s2_name,country,season'
+    >>> for path, data in encode_lists([synthetic_pair(0)], "v2"):
+    ...     print(path, data[:4])
+    metadata.parquet b'PAR1'
+    metadata_for_patches_with_snow_cloud_or_shadow.parquet b'PAR1'
     """
-    folder = root / "lists"
-    folder.mkdir(exist_ok=True)
+    return sorted(_v1_lists(pairs) if release == "v1" else _v2_tables(pairs))
+
+
+def _v1_lists(pairs: Sequence[Pair]) -> list[File]:
+    """Encode splits, exclusions, countries and products, as the group and its tools publish them."""
     excluded = {
-        "patches_with_seasonal_snow": [pair for pair in pairs if pair.has_snow],
-        "patches_with_cloud_and_shadow": [pair for pair in pairs if pair.has_cloud],
-        "patches_with_no_19_class_targets": [pair for pair in pairs if not pair.labels_19],
+        "patches_with_seasonal_snow": [pair.patch for pair in pairs if pair.has_snow],
+        "patches_with_cloud_and_shadow": [pair.patch for pair in pairs if pair.has_cloud],
+        "patches_with_no_19_class_targets": [pair.patch for pair in pairs if not pair.labels_19],
     }
-    for name, some in excluded.items():
-        _write_csv(folder / f"{name}.csv", ((pair.patch,) for pair in some))
-    left_out = {pair.patch for some in excluded.values() for pair in some}
-    for split in SPLITS:
-        some = [pair for pair in pairs if _split(pair) == split and pair.patch not in left_out]
-        _write_csv(folder / f"{_LIST_BY_SPLIT[split]}.csv", ((pair.patch,) for pair in some))
+    left_out = {patch for patches in excluded.values() for patch in patches}
+    recommended = [(pair.patch, pair.split) for pair in pairs if pair.patch not in left_out]
+    by_split = {
+        _LIST_BY_SPLIT[split]: [patch for patch, its_split in recommended if its_split == split] for split in SPLITS
+    }
     header = ("s1_name", "s2_name", "country", "season")
     places = ((pair.s1_name, pair.patch, pair.country, _season(pair)) for pair in pairs)
-    _write_csv(folder / "s1_s2_name_country_season.csv", (header, *places))
-    products = ((pair.patch, pair.product.name, "") for pair in pairs)
-    _write_csv(folder / "tile_names_and_links.csv", products)
+    return [
+        *(_csv(name, ((patch,) for patch in patches)) for name, patches in (excluded | by_split).items()),
+        _csv("s1_s2_name_country_season", (header, *places)),
+        _csv("tile_names_and_links", ((pair.patch, pair.product.name, "") for pair in pairs)),
+    ]
 
 
-def write_v2_tables(root: Path, pairs: Sequence[SyntheticPair]) -> None:
-    """Write metadata.parquet and the parquet of patches with snow, cloud or shadow.
-
-    Examples
-    --------
-    >>> import pyarrow.parquet as pq
-    >>> from bigearth_xr.testing import synthetic_pair
-    >>> root = getfixture("tmp_path")
-    >>> write_v2_tables(root, [synthetic_pair(0)])
-    >>> pq.read_table(root / "metadata.parquet").column_names[:3]
-    ['patch_id', 'labels', 'split']
-    """
+def _v2_tables(pairs: Sequence[Pair]) -> list[File]:
+    """Encode metadata.parquet and the parquet of patches with snow, cloud or shadow."""
     excluded = [pair for pair in pairs if pair.has_snow or pair.has_cloud]
     recommended = [pair for pair in pairs if not (pair.has_snow or pair.has_cloud)]
-    _write_parquet(root / "metadata.parquet", recommended)
-    _write_parquet(root / "metadata_for_patches_with_snow_cloud_or_shadow.parquet", excluded)
+    return [
+        ("metadata.parquet", _parquet(recommended)),
+        ("metadata_for_patches_with_snow_cloud_or_shadow.parquet", _parquet(excluded)),
+    ]
 
 
-def _write_parquet(path: Path, pairs: Iterable[SyntheticPair]) -> None:
-    """Write one of the two tables, in the order of the real one."""
+def _parquet(pairs: Iterable[Pair]) -> bytes:
+    """Encode one of the two tables, in the order of the real one."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -76,7 +77,7 @@ def _write_parquet(path: Path, pairs: Iterable[SyntheticPair]) -> None:
         {
             "patch_id": pair.patch,
             "labels": pair.labels_19,
-            "split": _split(pair),
+            "split": pair.split,
             "country": pair.country,
             "s1_name": pair.s1_name,
             "s2v1_name": pair.v1_name,
@@ -98,20 +99,17 @@ def _write_parquet(path: Path, pairs: Iterable[SyntheticPair]) -> None:
             "contains_cloud_or_shadow": flag,
         }
     )
-    pq.write_table(pa.Table.from_pylist(rows, schema), path, compression="zstd")
+    file = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema), file, compression="zstd")
+    return file.getvalue()
 
 
-def _write_csv(path: Path, rows: Iterable[tuple[str, ...]]) -> None:
-    """Write lines; no field has a comma."""
-    path.write_text("".join(f"{','.join(row)}\n" for row in rows))
+def _csv(name: str, rows: Iterable[tuple[str, ...]]) -> File:
+    """Encode lines; no field has a comma."""
+    return f"lists/{name}.csv", "".join(f"{','.join(row)}\n" for row in rows).encode()
 
 
-def _split(pair: SyntheticPair) -> str:
-    """Give the split by the rule of v2."""
-    return str(split_by_position(pair.column, pair.row))
-
-
-def _season(pair: SyntheticPair) -> str:
+def _season(pair: Pair) -> str:
     """Give the season as v1 spells it."""
     month = pair.product.date.astype("datetime64[M]").astype(int) % 12 + 1
     return _SEASONS[season_of(int(month))]

@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Protocol
 
 import numpy as np
 
 from bigearth_xr.bands import PATCH_SIDE_M
+from bigearth_xr.grid import split_by_position
 from bigearth_xr.labels import CLASSES_43, group_labels
 from bigearth_xr.products import PRODUCTS, Product
 from bigearth_xr.releases import Release
 from bigearth_xr.tiles import tile_origin
 
-__all__ = ["SyntheticPair", "synthetic_pair"]
+__all__ = ["Pair", "SyntheticPair", "corner_of", "draw_labels", "synthetic_pair"]
 
 _BLOCK_SIDE = 2
 _BLOCKS_PER_SIDE = 45
@@ -33,6 +35,60 @@ _COUNTRY_BY_TILE = {
     "35VLC": "Lithuania",
 }
 """The rest is Finland; a longer name wins."""
+
+_RANK_BY_PRODUCT = {product.name: rank for rank, product in enumerate(PRODUCTS)}
+
+
+class Pair(Protocol):
+    """What must be known of a patch pair to write its files and its rows in the lists."""
+
+    @property
+    def patch(self) -> str:
+        """Patch id in its release."""
+
+    @property
+    def v1_name(self) -> str:
+        """Patch id in v1."""
+
+    @property
+    def s1_name(self) -> str:
+        """Name of the Sentinel-1 partner."""
+
+    @property
+    def product(self) -> Product:
+        """Sentinel-2 product that it is cut from."""
+
+    @property
+    def epsg(self) -> int:
+        """UTM zone of the tile."""
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """Easting and northing of the upper left corner, metres."""
+
+    @property
+    def labels_43(self) -> tuple[str, ...]:
+        """Classes of the 43, in paper order."""
+
+    @property
+    def labels_19(self) -> tuple[str, ...]:
+        """Classes of the 19, sorted by name."""
+
+    @property
+    def split(self) -> str:
+        """Split that the lists put it in, unless they leave it out."""
+
+    @property
+    def country(self) -> str:
+        """Country as the lists name it."""
+
+    @property
+    def has_snow(self) -> bool:
+        """Whether the lists call it snowy."""
+
+    @property
+    def has_cloud(self) -> bool:
+        """Whether the lists call it cloudy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +134,7 @@ class SyntheticPair:
     @property
     def s1_name(self) -> str:
         """Name of the Sentinel-1 partner, taken on the same day or the day before."""
-        rank = PRODUCTS.index(self.product)
+        rank = _RANK_BY_PRODUCT[self.product.name]
         days, hours = (
             np.timedelta64(rank % 2, "D"),
             np.timedelta64(16 - 12 * (rank % 3 == 0), "h"),
@@ -91,6 +147,11 @@ class SyntheticPair:
     def labels_19(self) -> tuple[str, ...]:
         """Classes of the 19, sorted by name."""
         return tuple(sorted(group_labels(self.labels_43)))
+
+    @property
+    def split(self) -> str:
+        """Split by the rule of v2."""
+        return str(split_by_position(self.column, self.row))
 
     @property
     def country(self) -> str:
@@ -116,11 +177,19 @@ class SyntheticPair:
     @property
     def corner(self) -> tuple[int, int]:
         """Easting and northing of the upper left corner, metres."""
-        origin = tile_origin(self.product.tile)
-        return (
-            origin.ulx + PATCH_SIDE_M * self.column,
-            origin.uly - PATCH_SIDE_M * self.row,
-        )
+        return corner_of(self.product.tile, self.column, self.row)
+
+
+def corner_of(tile: str, column: int, row: int) -> tuple[int, int]:
+    """Compute easting and northing of the upper left corner of a patch, metres.
+
+    Examples
+    --------
+    >>> corner_of("33UUP", 26, 57)
+    (331200, 5331600)
+    """
+    origin = tile_origin(tile)
+    return origin.ulx + PATCH_SIDE_M * column, origin.uly - PATCH_SIDE_M * row
 
 
 def synthetic_pair(index: int, *, release: Release = "v2", seed: int = 0) -> SyntheticPair:
@@ -158,21 +227,49 @@ def synthetic_pair(index: int, *, release: Release = "v2", seed: int = 0) -> Syn
         product=product,
         column=_BLOCK_SIDE * right + within % _BLOCK_SIDE,
         row=_BLOCK_SIDE * below + within // _BLOCK_SIDE,
-        labels_43=_labels(index, release, seed),
+        labels_43=draw_labels(
+            index, seed, adds_dropped=release == "v1" and index % 5 == 4, drops_all=release == "v1" and index % 40 == 39
+        ),
     )
 
 
-def _labels(index: int, release: Release, seed: int) -> tuple[str, ...]:
-    """Draw one to five classes."""
-    kept = [place for place, label in enumerate(CLASSES_43) if label.group]
-    dropped = [place for place, label in enumerate(CLASSES_43) if not label.group]
+def draw_labels(index: int, seed: int, *, adds_dropped: bool = False, drops_all: bool = False) -> tuple[str, ...]:
+    """Draw one to five classes of the 43.
+
+    Parameters
+    ----------
+    index, seed
+        What the draw depends on.
+    adds_dropped
+        Whether one of them is a class that the 19 drop.
+    drops_all
+        Whether there is no other class than that one.
+
+    Returns
+    -------
+    tuple of str
+        Names in paper order.
+
+    Examples
+    --------
+    >>> draw_labels(3, 0)
+    ('Salines', 'Water courses', 'Coastal lagoons')
+    """
+    kept, dropped = _classes_by_fate()
     random = np.random.default_rng((seed, index))
     places = random.choice(kept, random.integers(1, 5), replace=False).tolist()
-    if release == "v1" and index % 5 == 4:
+    if adds_dropped or drops_all:
         places.append(random.choice(dropped))
-    if release == "v1" and index % 40 == 39:
+    if drops_all:
         places = places[-1:]
     return tuple(CLASSES_43[place].name for place in sorted(places))
+
+
+@cache
+def _classes_by_fate() -> tuple[list[int], list[int]]:
+    """Places in the 43 of the classes that the 19 keep, and of those that they drop."""
+    places = range(len(CLASSES_43))
+    return [at for at in places if CLASSES_43[at].group], [at for at in places if not CLASSES_43[at].group]
 
 
 @cache

@@ -1,0 +1,136 @@
+"""What has passed by in a stream: the names of all files, and the content of the small ones.
+
+The pixels of a stream are read as they come, by somebody else. What else an archive is asked for, its folders, JSONs and
+lists, is remembered here.
+"""
+
+import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import ClassVar, NoReturn
+
+from numpy import generic
+from numpy.typing import NDArray
+
+from bigearth_xr.archive.layout import JSON_SUFFIX, REFERENCE_MAP
+from bigearth_xr.archive.source import Folder, Refusal
+from bigearth_xr.archive.template import Data
+from bigearth_xr.bands import BANDS, Band
+from bigearth_xr.errors import ArchiveError
+
+__all__ = ["StreamIndex"]
+
+_SUFFIXES = (*(f"{band.name}.tif" for band in BANDS), f"{REFERENCE_MAP}.tif", JSON_SUFFIX)
+_BITS = {suffix: 1 << bit for bit, suffix in enumerate(_SUFFIXES)}
+
+
+class StreamIndex:
+    """A `PixelSource` without pixels: the files of a stream that has passed by.
+
+    Parameters
+    ----------
+    name
+        What the stream is called, for messages.
+
+    Examples
+    --------
+    >>> index = StreamIndex("ben.tar.gz")
+    >>> index.note("patch/patch_B02.tif", b"II*")
+    True
+    >>> [(folder.path, folder.files) for folder in index.folders()]
+    [('', ()), ('patch', ('patch_B02.tif',))]
+    """
+
+    has_json: ClassVar[bool] = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        # A bit for each of the files that a patch has: of eight million names, one a patch is kept.
+        self._known: dict[str, int] = {}
+        self._others: dict[str, list[str]] = {}
+        self._lists: dict[str, bytes] = {}
+        self._jsons: dict[str, bytes] = {}
+        self._first_json = b""
+        self._refusals: list[Refusal] = []
+
+    def note(self, path: str, data: Data) -> bool:
+        """Remember a file; False for one that was there before, which is refused."""
+        folder, _, file = path.rpartition("/")
+        patch = folder.rpartition("/")[2]
+        bit = _BITS.get(file[len(patch) + 1 :], 0) if file.startswith(f"{patch}_") else 0
+        if self._is_here(folder, file, bit):
+            self.refuse(
+                Refusal(
+                    member=path,
+                    kind="refused",
+                    message=f"{self.locate(path)} is there twice; the first is read, the second is not",
+                )
+            )
+            return False
+        if bit:
+            self._known[folder] = self._known.get(folder, 0) | bit
+        else:
+            self._others.setdefault(folder, []).append(file)
+        if not file.endswith(".tif"):
+            self._keep(path, data)
+        return True
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Remember what was passed over."""
+        self._refusals.append(refusal)
+
+    def folders(self) -> Iterator[Folder]:
+        """Give every folder, sorted as a walk through the unpacked tree would, with those that hold only folders."""
+        paths = {*self._known, *self._others}
+        for path in tuple(paths):
+            while path:
+                path = path.rpartition("/")[0]
+                paths.add(path)
+        for path in sorted(paths, key=lambda one: one.split("/")):
+            yield Folder(path=path, files=tuple(sorted(self._files(path))))
+
+    def refusals(self) -> Sequence[Refusal]:
+        """What was passed over so far."""
+        return self._refusals
+
+    def read(self, path: str) -> bytes:
+        """Give back a JSON or a list; FileNotFoundError for any other file."""
+        if path in self._jsons:
+            return zlib.decompressobj(wbits=-15, zdict=self._first_json).decompress(self._jsons[path])
+        if path in self._lists:
+            return self._lists[path]
+        raise FileNotFoundError(f"{self.locate(path)}: no such file, or its pixels were read as they came")
+
+    def read_files(self, folder: str, files: Sequence[str]) -> NoReturn:
+        """Refuse: pixels were read as they came."""
+        raise ArchiveError(f"{self.name} has passed by; its pixels were read as they came")
+
+    def decode(
+        self, data: Data, *, band: Band, epsg: int, ulx: int, uly: int, where: Callable[[], str]
+    ) -> NDArray[generic]:
+        """Refuse: pixels were read as they came."""
+        raise ArchiveError(f"{where()}: {self.name} has passed by; its pixels were read as they came")
+
+    def locate(self, path: str) -> str:
+        """Say which stream, and where in it."""
+        return f"{self.name}: {path}" if path else self.name
+
+    def only(self, folders: Collection[str]) -> "StreamIndex":
+        """Itself: no worker needs it."""
+        return self
+
+    def _is_here(self, folder: str, file: str, bit: int) -> bool:
+        return bool(self._known.get(folder, 0) & bit) if bit else file in self._others.get(folder, ())
+
+    def _files(self, folder: str) -> Iterator[str]:
+        bits, patch = self._known.get(folder, 0), folder.rpartition("/")[2]
+        yield from (f"{patch}_{suffix}" for suffix, bit in _BITS.items() if bits & bit)
+        yield from self._others.get(folder, ())
+
+    def _keep(self, path: str, data: Data) -> None:
+        """Keep a small file; of a JSON what it has not in common with the first: 200 bytes of 1,100."""
+        if not path.endswith(JSON_SUFFIX):
+            self._lists[path] = bytes(data)
+            return
+        self._first_json = self._first_json or bytes(data)
+        packer = zlib.compressobj(level=1, wbits=-15, zdict=self._first_json)
+        self._jsons[path] = packer.compress(data) + packer.flush()

@@ -1,0 +1,252 @@
+"""Reads tars: their index where one can seek, their members as they come where one cannot.
+
+Leaner than tarfile, as an archive has nine million members; and warier. What no archive has (links, devices, names that
+lead outside, files of gigabytes) is passed over and reported, and so is what damage took away.
+
+A compressed bomb does no harm: of a file whose size is refused no byte is kept, the size that a header claims is only
+ever gathered up to the limits below, and the rest streams past in blocks.
+"""
+
+from collections.abc import Iterator
+from typing import Literal, TypeAlias
+
+from bigearth_xr.archive.source import Refusal
+from bigearth_xr.archive.tar_header import BLOCK, Header, parse_header, parse_records
+from bigearth_xr.archive.tar_member import Entry, Member, clean_name, why_refused
+from bigearth_xr.archive.tar_tape import StreamTape, Tape, TapeStream
+
+__all__ = ["read_members", "walk"]
+
+_ZEROS = bytes(BLOCK)
+_CHUNK = 2**16
+_EXTENSION_BYTES = 2**16
+_LONG_NAME, _LONG_LINK, _RECORDS_OF_ALL = b"L", b"K", b"g"
+_EXTENSIONS = (_LONG_NAME, _LONG_LINK, b"x", b"X", _RECORDS_OF_ALL)
+_WITHOUT_DATA = (b"1", b"2", b"3", b"4", b"5", b"6")
+"""Links, devices, folders and pipes: of these the size means nothing."""
+
+_AGAIN = "download or copy it again"
+
+
+def read_members(stream: TapeStream, *, where: str) -> Iterator[Member | Refusal]:
+    """Read the files of a tar in one pass, and to its end: there a compressed one keeps its checksum.
+
+    Parameters
+    ----------
+    stream
+        Gives the bytes of the tar, decompressed, as `bigearth_xr.archive.bytestream.open_bytes` does.
+    where
+        Name of the tar, for messages.
+
+    Yields
+    ------
+    Member or Refusal
+        Every whole file, in the order of the tar, and between them what is not obeyed or was lost.
+
+    Examples
+    --------
+    >>> import io, tarfile
+    >>> link, file = tarfile.TarInfo("here"), tarfile.TarInfo("patch_B02.tif")
+    >>> link.type, link.linkname, file.size = tarfile.SYMTYPE, "/etc", 3
+    >>> tape = io.BytesIO(link.tobuf() + file.tobuf() + b"II*" + bytes(509) + bytes(1024))
+    >>> refusal, member = read_members(tape, where="S2.tar")
+    >>> refusal.message
+    'S2.tar: here is a symbolic link, which no archive has; it is passed over'
+    >>> member.name, bytes(member.data)
+    ('patch_B02.tif', b'II*')
+    """
+    tape = StreamTape(stream)
+    on_the_way = _Walk(tape, where)
+    for item in on_the_way:
+        if isinstance(item, Refusal):
+            yield item
+            continue
+        name, offset, size = item
+        if name[-1] != "/":
+            data = tape.read(offset, size)
+            if len(data) < size:
+                yield on_the_way.cut_short(f"inside of {name}")
+                return
+            on_the_way.whole += 1
+            yield Member(name, data)
+
+
+def walk(tape: Tape, *, where: str) -> Iterator[Entry | Refusal]:
+    """Go from header to header of a tar, and past the data between them.
+
+    Parameters
+    ----------
+    tape
+        The tar.
+    where
+        Its name, for messages.
+
+    Yields
+    ------
+    Entry or Refusal
+        Every file and folder, in the order of the tar, and between them what is not obeyed or was lost. The data of a
+        file lie within the tape, if its end is known.
+
+    Examples
+    --------
+    >>> import tarfile
+    >>> from bigearth_xr.archive.tar_tape import FileTape
+    >>> path = getfixture("tmp_path") / "S2.tar"
+    >>> _ = path.write_bytes(tarfile.TarInfo("patch_B02.tif").tobuf() + bytes(1024))
+    >>> with open(path, "rb", buffering=0) as file:
+    ...     list(walk(FileTape(file.fileno()), where="S2.tar"))
+    [('patch_B02.tif', 512, 0)]
+    """
+    on_the_way = _Walk(tape, where)
+    for item in on_the_way:
+        if not isinstance(item, Refusal):
+            name, offset, size = item
+            if offset + size > tape.end:
+                yield on_the_way.cut_short(f"inside of {name}")
+                return
+            on_the_way.whole += name[-1] != "/"
+        yield item
+
+
+_Told: TypeAlias = tuple[bytes | None, int | None, str | None]
+"""What the headers before a header say of its member: name, size, and why it is refused."""
+
+_NOTHING: _Told = (None, None, None)
+
+
+class _Walk:
+    """One way through a tar, from its first header to its last."""
+
+    def __init__(self, tape: Tape, where: str) -> None:
+        self.whole = 0
+        self._tape = tape
+        self._where = where
+        self._at = 0
+        self._told = self._told_of_all = _NOTHING
+
+    def __iter__(self) -> Iterator[Entry | Refusal]:
+        for header in self._headers():
+            if isinstance(header, Refusal):
+                yield header
+            elif header[2] in _EXTENSIONS:
+                self._extend(header)
+            else:
+                item = self._enter(header)
+                if item is not None:
+                    yield item
+
+    def cut_short(self, why: str) -> Refusal:
+        """Say where the tar ends before its end, and how many files came before."""
+        fault = f" ({self._tape.fault})" if self._tape.fault else ""
+        ends = f"ends at byte {self._tape.end:,}, {why}, after {self.whole:,} whole files{fault}"
+        return self._refuse("truncated", f"{self._where} {ends}; {_AGAIN}")
+
+    def _enter(self, header: Header) -> Entry | Refusal | None:
+        """Understand the header of a member, and go behind its data."""
+        (raw, size, kind, is_continued), fault = header, None
+        if self._told is not _NOTHING:
+            (told_name, told_size, fault), self._told = self._told, self._told_of_all
+            raw = raw if told_name is None else told_name
+            size = size if told_size is None else told_size
+        if is_continued:
+            self._skip_map()
+        is_folder = kind == b"5" or raw[-1:] == b"/"
+        offset = self._at
+        if kind not in _WITHOUT_DATA:
+            self._at += size + -size % BLOCK
+        name, bad_name = clean_name(raw)
+        reason = fault or why_refused(kind, name, size) or bad_name
+        if reason is not None:
+            message = f"{self._where}: {name or 'a member'} {reason}; it is passed over"
+            return self._refuse("refused", message, member=name)
+        # The folder above all others has no name: tar calls it "./".
+        if not name:
+            return None
+        return (f"{name}/", offset, 0) if is_folder else (name, offset, size)
+
+    def _extend(self, header: Header) -> None:
+        """Keep what a header says of the member behind it."""
+        (_, size, kind, _), at, (told_name, told_size, fault) = header, self._at, self._told
+        self._at += size + -size % BLOCK
+        if size > _EXTENSION_BYTES:
+            self._told = told_name, told_size, f"has {size:,} bytes of name or records"
+            return
+        data = bytes(self._tape.read(at, size))
+        if kind == _LONG_NAME:
+            self._told = data.partition(b"\0")[0], told_size, fault
+        elif kind != _LONG_LINK:
+            name, number, why = _understand(parse_records(data))
+            self._told = told_name if name is None else name, told_size if number is None else number, why or fault
+        if kind == _RECORDS_OF_ALL:
+            self._told_of_all = self._told
+
+    def _skip_map(self) -> None:
+        """Go behind the blocks that say where the holes of a file are."""
+        is_continued = True
+        while is_continued:
+            block = self._tape.read(self._at, BLOCK)
+            self._at += len(block)
+            is_continued = len(block) == BLOCK and block[504] != 0
+
+    def _headers(self) -> Iterator[Header | Refusal]:
+        """Give the headers, ``self._at`` behind each; what is wrong between them and at the end are refusals."""
+        while True:
+            block = bytes(self._tape.read(self._at, BLOCK))
+            header = parse_header(block)
+            if header is None and len(block) == BLOCK and block != _ZEROS:
+                refusal, header = self._resume()
+                yield refusal
+            elif header is None:
+                yield from self._finish(len(block))
+            if header is None:
+                return
+            self._at += BLOCK
+            yield header
+
+    def _resume(self) -> tuple[Refusal, Header | None]:
+        """Look behind a damaged header for the next one, as tar does: it says no more how long its member is."""
+        damaged, self._told = self._at, self._told_of_all
+        what = f"{self._where} is damaged at byte {damaged:,}"
+        block = _ZEROS
+        while len(block) == BLOCK:
+            self._at += BLOCK
+            block = bytes(self._tape.read(self._at, BLOCK))
+            # Those of the 1980s have no magic, and cannot be told from data with certainty.
+            header = parse_header(block) if block[257:262] == b"ustar" else None
+            if header is not None:
+                lost = self._at - damaged
+                return self._refuse("refused", f"{what}: the {lost:,} bytes up to the next header are lost; {_AGAIN}"), header
+        fault = f" ({self._tape.fault})" if self._tape.fault else ""
+        lost_all = f"{what}: everything behind it is lost, after {self.whole:,} whole files{fault}; {_AGAIN}"
+        return self._refuse("truncated", lost_all), None
+
+    def _finish(self, remaining: int) -> Iterator[Refusal]:
+        """Read to the end of the file, where there has to be nothing more: a compressed one has its checksum there."""
+        if remaining < BLOCK:
+            is_between = remaining == 0 and self._at == self._tape.end
+            yield self.cut_short("without the mark that ends a tar" if is_between else "in the middle of a member")
+            return
+        mark, is_more = self._at, False
+        while block := bytes(self._tape.read(self._at, _CHUNK)):
+            is_more = is_more or block.count(0) < len(block)
+            self._at += len(block)
+        if is_more:
+            parts = "more follows, as where tars are joined; it is passed over, give the parts one by one"
+            yield self._refuse("refused", f"{self._where} has its end at byte {mark:,}, but {parts}")
+        if self._tape.fault:
+            yield self.cut_short("behind its last file")
+
+    def _refuse(self, kind: Literal["refused", "truncated"], message: str, *, member: str = "") -> Refusal:
+        return Refusal(member=member or self._where, kind=kind, message=message)
+
+
+def _understand(records: dict[str, bytes] | None) -> _Told:
+    """Tell from records what they say of a member; all but a few are of no use here."""
+    if records is None:
+        return None, None, "has damaged records before it"
+    if any(key.startswith("GNU.sparse") for key in records):
+        return None, None, "is a file with holes, which no archive has"
+    size = records.get("size")
+    if size is not None and not (size.isdigit() and len(size) < 20):
+        return None, None, "has a size that is no number"
+    return records.get("path"), None if size is None else int(size), None

@@ -1,0 +1,155 @@
+"""An archive in a plain tar, read where it lies."""
+
+import os
+import threading
+import weakref
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import ClassVar
+
+from bigearth_xr.archive.source import Folder, Refusal
+from bigearth_xr.archive.tar import walk
+from bigearth_xr.archive.tar_index import Places, TarIndex, build_index
+from bigearth_xr.archive.tar_tape import FileTape
+from bigearth_xr.archive.template import Data
+from bigearth_xr.archive.tiff import read_pixels
+from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError
+
+__all__ = ["TarSource", "open_tar"]
+
+_WASTE_BYTES = 2**16
+"""So much more may be read than is asked for, to read it at once; each read costs as much as copying some 20 kB."""
+
+
+def open_tar(path: str | os.PathLike[str]) -> "TarSource":
+    """Index a plain tar: reads its headers, 5 µs a member, none of its data.
+
+    Raises
+    ------
+    ArchiveNotFoundError
+        If there is no such file.
+    ArchiveError
+        If it is a folder.
+
+    Examples
+    --------
+    >>> import tarfile
+    >>> path = getfixture("tmp_path") / "S2.tar"
+    >>> (getfixture("tmp_path") / "patch_B02.tif").write_bytes(b"II*")
+    3
+    >>> with tarfile.open(path, "w") as tar:
+    ...     tar.add(getfixture("tmp_path") / "patch_B02.tif", "patch/patch_B02.tif")
+    >>> source = open_tar(path)
+    >>> [folder.files for folder in source.folders()], source.read("patch/patch_B02.tif")
+    ([(), ('patch_B02.tif',)], b'II*')
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ArchiveNotFoundError(f"there is no archive at {path}; check the path")
+    if not path.is_file():
+        raise ArchiveError(f"{path} is no file, expected a tar")
+    file = _File()
+    descriptor = file.descriptor(path)
+    index, refusals = build_index(walk(FileTape(descriptor), where=str(path)), str(path))
+    return TarSource(path=path, stamp=_stamp(descriptor), index=index, refused=refusals, file=file)
+
+
+class _File:
+    """An open file, opened again in every process that needs it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._descriptor: int | None = None
+
+    def __reduce__(self) -> tuple[type["_File"], tuple[()]]:
+        return _File, ()
+
+    def descriptor(self, path: Path) -> int:
+        """Open the file if it is not."""
+        with self._lock:
+            if self._descriptor is None:
+                self._descriptor = os.open(path, os.O_RDONLY)
+                weakref.finalize(self, os.close, self._descriptor)
+            return self._descriptor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TarSource:
+    """A tar whose headers were read; safe in threads, and small enough to travel after `only`."""
+
+    has_json: ClassVar[bool] = True
+
+    path: Path
+    """The tar."""
+
+    stamp: tuple[int, int]
+    """Its bytes, and when it was changed, in nanoseconds; it is not read any more if these differ."""
+
+    index: TarIndex = field(repr=False, compare=False)
+    """Where its files lie."""
+
+    refused: tuple[Refusal, ...]
+    """What is not read."""
+
+    file: _File = field(repr=False, compare=False, default_factory=_File)
+    """The tar, opened."""
+
+    decode = staticmethod(read_pixels)
+
+    def folders(self) -> Iterator[Folder]:
+        """Give every folder, in the order of a walk through the unpacked tree."""
+        return self.index.folders()
+
+    def refusals(self) -> Sequence[Refusal]:
+        """Give what is not read."""
+        return self.refused
+
+    def read(self, path: str) -> bytes:
+        """Read a whole file."""
+        folder, _, file = path.rpartition("/")
+        (data,) = self.read_files(folder, [file])
+        if isinstance(data, OSError):
+            raise data
+        return bytes(data)
+
+    def read_files(self, folder: str, files: Sequence[str]) -> list[Data | OSError]:
+        """Read several files of one folder; those of a patch lie side by side, and are read at once."""
+        places = self.index.places(folder)
+        missing = FileNotFoundError(2, "no such file in the tar", self.locate(folder))
+        wanted = {file: places[file] for file in files if file in places}
+        try:
+            data = self._read(wanted) if wanted else {}
+        except OSError as error:
+            return [error if file in wanted else missing for file in files]
+        return [data.get(file, missing) for file in files]
+
+    def locate(self, path: str) -> str:
+        """Give the tar, and the path in it."""
+        return f"{self.path}: {path}" if path else str(self.path)
+
+    def only(self, folders: Collection[str]) -> "TarSource":
+        """Give a source that knows these folders alone."""
+        return replace(self, index=self.index.only(folders), refused=())
+
+    def _read(self, places: Places) -> dict[str, Data]:
+        """Read these files, and make sure that the tar is the one that was indexed."""
+        descriptor = self.file.descriptor(self.path)
+        start = min(offset for offset, _ in places.values())
+        stop = max(offset + size for offset, size in places.values())
+        data: dict[str, Data]
+        if stop - start <= 2 * sum(size for _, size in places.values()) + _WASTE_BYTES:
+            region = memoryview(os.pread(descriptor, stop - start, start))
+            data = {file: region[offset - start :][:size] for file, (offset, size) in places.items()}
+        else:
+            data = {file: os.pread(descriptor, size, offset) for file, (offset, size) in places.items()}
+        # Asked afterwards: what changes before is seen.
+        if _stamp(descriptor) != self.stamp or any(len(data[file]) < size for file, (_, size) in places.items()):
+            raise OSError(f"{self.path} has changed since it was opened; let it be, and start again")
+        return data
+
+
+def _stamp(descriptor: int) -> tuple[int, int]:
+    """Tell one state of a file from another."""
+    status = os.fstat(descriptor)
+    return status.st_size, status.st_mtime_ns

@@ -1,0 +1,215 @@
+"""One request for bytes of a file, and every way in which its answer can be wrong.
+
+requests does the HTTP. What it lacks, and pooch and fsspec with it, is in this package: to continue a file after a
+dropped connection, or after a killed process, and to notice that the file has changed in between.
+"""
+
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import requests
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+from bigearth_xr.download.patience import Patience, asked_wait_s
+from bigearth_xr.errors import DownloadError
+
+if TYPE_CHECKING:
+    from urllib3.response import BaseHTTPResponse
+
+__all__ = ["Answer", "ChangedError", "HiccupError", "NoRangesError", "Version", "ask"]
+
+_PASSING = (408, 425, 429, 500, 502, 503, 504)
+"""Statuses that may be gone at the next request."""
+
+_FINAL = (
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.MissingSchema,
+    requests.exceptions.TooManyRedirects,
+)
+
+
+class ChangedError(DownloadError):
+    """The server offers another file than before."""
+
+
+class NoRangesError(DownloadError):
+    """The server answers with the whole file where a part was asked for."""
+
+
+class HiccupError(Exception):
+    """Something that may be gone when it is tried again."""
+
+    def __init__(self, reason: str, asked_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.asked_s = asked_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """Which bytes a server offers, as far as it says."""
+
+    size: int | None
+    """Bytes of the whole file."""
+
+    etag: str | None = None
+    """Entity tag, which differs between versions."""
+
+    modified: str | None = None
+    """Date of the last change, where there is no tag."""
+
+    def agrees_with(self, other: "Version") -> bool:
+        """Whether both can be the same bytes; what one of them does not say is not held against it."""
+        if None not in (self.size, other.size) and self.size != other.size:
+            return False
+        if self.etag and other.etag:
+            return self.etag == other.etag
+        return not (self.modified and other.modified) or self.modified == other.modified
+
+    @property
+    def condition(self) -> str | None:
+        """Value of ``If-Range``, which may hold a date only where there is no tag, and no weak tag."""
+        if self.etag:
+            return None if self.etag.startswith("W/") else self.etag
+        return self.modified
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a server sends for one request."""
+
+    version: Version
+    """Which file it is of."""
+
+    start: int
+    """Position of the first byte in the file."""
+
+    stop: int | None
+    """Position behind the last byte; None if the server does not say."""
+
+    response: requests.Response
+    """Its head, and the connection that the rest comes from."""
+
+    def read(self, most: int) -> bytes:
+        """Wait for some bytes, at most so many; none at the end."""
+        raw: BaseHTTPResponse = self.response.raw
+        try:
+            # As they arrive: `read` would wait for all of them, and lose what came before a fault. And as they are: a
+            # server that labels a .tar.gz "Content-Encoding: gzip" still sends the file.
+            return raw.read1(most, decode_content=False) or b""
+        except ReadTimeoutError:
+            raise HiccupError("nothing came for too long") from None
+        except (HTTPError, OSError) as error:
+            raise HiccupError(f"the connection broke ({_innermost(error)})") from None
+
+    def close(self) -> None:
+        """Leave the connection."""
+        self.response.close()
+
+
+def ask(
+    session: requests.Session, address: str, start: int, stop: int | None, version: Version | None, patience: Patience
+) -> Answer:
+    """Ask for the bytes from `start` to before `stop`, or to the end, of a version of a file.
+
+    Raises
+    ------
+    HiccupError
+        If another request may do.
+    ChangedError
+        If the file is not that version any more.
+    DownloadError
+        If no request will do.
+
+    Examples
+    --------
+    >>> ask(requests.Session(), "ftp://example.org/x", 0, None, None, Patience())
+    Traceback (most recent call last):
+    bigearth_xr.errors.DownloadError: ftp://example.org/x: No connection adapters were found for 'ftp://example.org/x'
+    """
+    headers = {"Accept-Encoding": "identity", "Range": f"bytes={start}-{'' if stop is None else stop - 1}"}
+    if version is not None and version.condition is not None:
+        headers["If-Range"] = version.condition
+    try:
+        response = session.get(address, headers=headers, stream=True, timeout=patience.timeout_s)
+    except _FINAL as error:
+        raise DownloadError(f"{address}: {error}") from None
+    except requests.RequestException as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise DownloadError(f"{address}: {_innermost(error)}; name yours in REQUESTS_CA_BUNDLE") from None
+        raise HiccupError(f"no connection ({_innermost(error)})") from None
+    try:
+        answer = _understand(response, address, start, stop)
+        if version is not None and not version.agrees_with(answer.version):
+            raise ChangedError(f"{address}: the file has changed on the server: {_difference(version, answer.version)}")
+        if answer.start == answer.stop != answer.version.size:
+            raise HiccupError(f"the server refuses the bytes from {start:,} on, of {answer.version.size:,}")
+    except BaseException:
+        response.close()
+        raise
+    return answer
+
+
+def _understand(response: requests.Response, address: str, start: int, stop: int | None) -> Answer:
+    """Read the head of a response."""
+    if response.status_code == HTTPStatus.PARTIAL_CONTENT:
+        return _understand_part(response, start, stop)
+    if response.status_code == HTTPStatus.OK:
+        size = _length(response)
+        return Answer(version=_version(response, size), start=0, stop=size, response=response)
+    if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        said = re.fullmatch(r"bytes \*/(\d+)", response.headers.get("Content-Range", ""))
+        if said is None:
+            raise HiccupError(f"the server has no bytes from {start:,} on")
+        # No bytes of the file; what comes is a page that says so.
+        return Answer(version=Version(size=int(said[1])), start=start, stop=start, response=response)
+    status = f"HTTP {response.status_code} {response.reason}"
+    if response.status_code in _PASSING:
+        raise HiccupError(status, asked_wait_s(response.headers.get("Retry-After")))
+    raise DownloadError(f"{address}: {status}; check the address, and that you may read it")
+
+
+def _understand_part(response: requests.Response, start: int, stop: int | None) -> Answer:
+    """Read the head of an answer to a range."""
+    said = response.headers.get("Content-Range", "")
+    parsed = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", said)
+    if parsed is None:
+        raise HiccupError(f"a part without its place (Content-Range: {said!r})")
+    first, behind = int(parsed[1]), int(parsed[2]) + 1
+    size = None if parsed[3] == "*" else int(parsed[3])
+    limit = behind if stop is None else stop
+    # Fewer bytes than asked for are allowed.
+    if first != start or not start < behind <= limit or (size is not None and behind > size):
+        asked = f"{start}-{'' if stop is None else stop - 1}"
+        raise HiccupError(f"another part than asked for (Content-Range: {said!r}, expected {asked})")
+    length = _length(response)
+    if length is not None and length != behind - first:
+        raise HiccupError(f"a part of {behind - first:,} bytes that announces {length:,} (Content-Range: {said!r})")
+    return Answer(version=_version(response, size), start=first, stop=behind, response=response)
+
+
+def _version(response: requests.Response, size: int | None) -> Version:
+    """Name the version that a response is of."""
+    return Version(size=size, etag=response.headers.get("ETag"), modified=response.headers.get("Last-Modified"))
+
+
+def _length(response: requests.Response) -> int | None:
+    """Bytes that a response announces."""
+    said = response.headers.get("Content-Length", "")
+    return int(said) if said.isdecimal() else None
+
+
+def _difference(old: Version, new: Version) -> str:
+    """Say how two versions differ."""
+    if old.size != new.size and new.size is not None:
+        return f"{new.size:,} bytes, {old.size:,} before" if old.size is not None else f"{new.size:,} bytes"
+    return f"it is {new.etag or new.modified}, was {old.etag or old.modified}"
+
+
+def _innermost(error: BaseException) -> str:
+    """Say what lies below the wrappings of requests and urllib3."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return str(error) or type(error).__name__

@@ -1,0 +1,166 @@
+"""What an archive holds, as far as it matters to a store: patches, lists, labels, and the table they make."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+
+from bigearth_xr.archive import Archive, PixelSource, survey_archive
+from bigearth_xr.errors import MetadataError
+from bigearth_xr.ingestion.request import Request
+from bigearth_xr.progress import Progress
+from bigearth_xr.releases import Release
+from bigearth_xr.store.schema import PixelArray, pixel_arrays
+from bigearth_xr.table import FoundLabels, from_archive, read_labels
+from bigearth_xr.table.lists import V1_PAIRS, find_lists, read_lists
+
+__all__ = ["Contents", "Lists", "read_contents", "read_named_lists"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lists:
+    """What the published lists say."""
+
+    place: str
+    """Where they are, for messages."""
+
+    release: Release
+    """The release whose they are."""
+
+    columns: Mapping[str, pa.Array]
+    """Arrays of one length by column name, as `bigearth_xr.table.assemble` takes them."""
+
+    def pairs(self) -> dict[str, str]:
+        """Sentinel-1 name by patch id."""
+        names = (self.columns[name].to_pylist() for name in ("patch", "s1_name"))
+        return dict(zip(*names, strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """An archive, read but for its pixels."""
+
+    archive: Archive
+    """Its patches and problems."""
+
+    lists: Lists | None
+    """What the lists say, where there are any."""
+
+    labels: FoundLabels
+    """What its JSONs say."""
+
+    table: pa.Table
+    """A row for each patch that the store is to have room for."""
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether a container ended early, so that there may be more patches than were found."""
+        return _is_cut_short(self.archive)
+
+    @property
+    def unlisted(self) -> int:
+        """Patches that the lists do not mention; 0 without lists."""
+        if self.lists is None:
+            return 0
+        listed = set(self.lists.columns["patch"].to_pylist())
+        return sum(patch.patch not in listed for patch in self.archive.patches)
+
+    @property
+    def arrays(self) -> tuple[PixelArray, ...]:
+        """The arrays that the store is to have."""
+        return pixel_arrays(self.archive.bands, reference_map=self.archive.has_reference_maps)
+
+
+def read_named_lists(request: Request) -> Lists | None:
+    """Read the lists that the caller named, or those that lie at the top of a folder of the archive.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.address import place_of
+    >>> archive = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=3)
+    >>> request = Request(archive=(str(archive),), store=place_of("ben.zarr"), metadata=(), sensors=("s1", "s2"),
+    ...                   bands=None, rows="found", profile=None)
+    >>> read_named_lists(request).release
+    'v2'
+    """
+    folders = [Path(one) for one in request.archive if "://" not in one]
+    places = request.metadata or tuple(folder for folder in folders if folder.is_dir() and find_lists(folder))[:1]
+    if not places:
+        return None
+    release, columns = read_lists(places)
+    return Lists(place=str(places[0]), release=release, columns=columns)
+
+
+def read_contents(source: PixelSource, request: Request, lists: Lists | None, progress: Progress) -> Contents:
+    """Find the patches of a source and make the table of them.
+
+    Parameters
+    ----------
+    source
+        The archive.
+    request
+        What is wanted of it.
+    lists
+        What is known already; without, lists inside the archive are used.
+    progress
+        Shows the reading of JSONs.
+
+    Examples
+    --------
+    Called by `bigearth_xr.ingest`.
+
+    >>> read_contents.__name__
+    'read_contents'
+    """
+    archive = _survey(source, request, lists)
+    if lists is None:
+        lists = _lists_inside(archive)
+        archive = archive if lists is None else _survey(source, request, lists)
+    if lists is not None and lists.release != archive.release:
+        raise MetadataError(
+            f"{lists.place}: lists of {lists.release}, but {request.name} is an archive of {archive.release}; give the "
+            "metadata of its own release"
+        )
+    labels = read_labels(archive, lambda patches: progress.over(patches, "metadata"))
+    is_cut_short = _is_cut_short(archive)
+    # Of an archive that goes on, not all patches were seen: those that are listed get their rows now.
+    rows = request.rows if not is_cut_short else "listed"
+    table = from_archive(archive, None if lists is None else lists.columns, rows=rows, labels=labels)
+    return Contents(archive=archive, lists=lists, labels=labels, table=table)
+
+
+def _is_cut_short(archive: Archive) -> bool:
+    return any(problem.kind == "truncated" for problem in archive.problems)
+
+
+def _survey(source: PixelSource, request: Request, lists: Lists | None) -> Archive:
+    return survey_archive(
+        source,
+        name=request.name,
+        sensors=request.sensors,
+        bands=request.bands,
+        pairs={} if lists is None else lists.pairs(),
+    )
+
+
+def _lists_inside(archive: Archive) -> Lists | None:
+    """Read the lists that lie anywhere in an archive: the parquets of v2, or the one folder of v1's CSVs."""
+    files = list(archive.metadata_files)
+    if archive.release == "v1":
+        folders = sorted({file.rpartition("/")[0] for file in files if V1_PAIRS in file})[:1]
+        files = [file for file in files if file.rpartition("/")[0] in folders]
+    if not files:
+        return None
+    with TemporaryDirectory() as folder:
+        # Arrow reads files, and an archive need not be made of any.
+        for file in files:
+            (Path(folder) / PurePosixPath(file).name).write_bytes(archive.source.read(file))
+        try:
+            release, columns = read_lists([Path(folder)], archive.release)
+        except MetadataError as error:
+            places = archive.source.locate(files[0].rpartition("/")[0])
+            raise MetadataError(str(error).replace(folder, places)) from None
+    return Lists(place=archive.source.locate(files[0]), release=release, columns=columns)

@@ -1,0 +1,164 @@
+"""From the staging area to the store, shard by shard: sealed where they lie, or read and encoded."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import google_crc32c
+import numpy as np
+from numpy.typing import NDArray
+
+from bigearth_xr.errors import ChecksumError, PatchError
+from bigearth_xr.ingestion.shards import PatchReader, ShardResult, write_shard
+from bigearth_xr.ingestion.staging import Plane, staged_file
+from bigearth_xr.store.codec import CRC_BYTES
+from bigearth_xr.store.combine import combine_crc32c
+from bigearth_xr.store.read import Store
+from bigearth_xr.store.schema import QUARANTINED, REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
+from bigearth_xr.store.shard import HOLE, encode_index, shard_key
+
+__all__ = ["StagedJob", "StagedPatch"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedPatch:
+    """A patch that is to move from its slot to its row."""
+
+    patch: str
+    """Patch id."""
+
+    slot: int
+    """Its place in the staging area."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedJob:
+    """What a worker needs to know to write one shard of every array from what has arrived."""
+
+    store: Store
+    """The store, created already."""
+
+    folder: Path
+    """The staging area."""
+
+    planes: tuple[Plane, ...]
+    """Its planes."""
+
+    shard: int
+    """Number of the shard."""
+
+    patches: Mapping[int, StagedPatch]
+    """Patches of the shard that are not stored yet, by their place in it."""
+
+    arrived: NDArray[np.bool_]
+    """Which of their planes have arrived, shape ``(place, plane)``."""
+
+    checksums: NDArray[np.uint32]
+    """CRC-32C of each, shape ``(place, plane)``."""
+
+    refused: Mapping[int, str]
+    """Why a patch cannot be stored, by its place."""
+
+    kept: frozenset[int]
+    """Places whose pixels an earlier run stored."""
+
+    is_in_slots: bool
+    """Whether every patch of the shard has the slot of its row, and nobody else's patch lies between."""
+
+    @property
+    def length(self) -> int:
+        """Places in this shard; fewer than 1024 in the last."""
+        return min(SHARD_PATCHES, self.store.rows - self.shard * SHARD_PATCHES)
+
+    def name(self, place: int) -> str:
+        """Patch id at a place."""
+        return self.patches[place].patch
+
+    @contextmanager
+    def reading(self) -> Iterator[PatchReader]:
+        """Give what reads the patch at a place, and checks that it is what arrived."""
+        with ExitStack() as stack:
+            files: dict[Path, BinaryIO] = {}
+
+            def read_slot(array: PixelArray, slot: int) -> bytes:
+                path = staged_file(self.folder, array, slot // SHARD_PATCHES)
+                if path not in files:
+                    files[path] = stack.enter_context(path.open("rb", buffering=0))
+                start = slot % SHARD_PATCHES * (array.patch_bytes + CRC_BYTES)
+                return os.pread(files[path].fileno(), array.patch_bytes, start)
+
+            yield lambda place: self._read(place, read_slot)
+
+    def write(self, advance: Callable[[], None] = lambda: None) -> ShardResult:
+        """Write the shard: where its files can stay what they are, only what they lack."""
+        if self.is_in_slots and self.store.profile == "fast" and self.store.place.local and not self.kept:
+            return self._seal(advance)
+        return write_shard(self, advance)
+
+    def _read(self, place: int, read_slot: Callable[[PixelArray, int], bytes]) -> dict[str, NDArray[Any]]:
+        if place in self.refused:
+            raise PatchError(self.refused[place])
+        pixels: dict[str, NDArray[Any]] = {}
+        for array in self.store.arrays:
+            planes = [plane for plane in self.planes if plane.array.name == array.name]
+            if not self.arrived[place, planes[0].number]:
+                continue
+            dtype = np.dtype(array.dtype).newbyteorder("<")
+            values = np.frombuffer(read_slot(array, self.patches[place].slot), dtype)
+            for plane, band in zip(planes, values.reshape(len(planes), array.size, array.size), strict=True):
+                if google_crc32c.value(band) != self.checksums[place, plane.number]:
+                    raise ChecksumError(
+                        f"{self.folder}: {self.name(place)}, {plane.name}: changed since it arrived; delete the "
+                        "folder and ingest again"
+                    )
+                pixels[plane.name] = band
+        return pixels
+
+    def _seal(self, advance: Callable[[], None]) -> ShardResult:
+        """Turn staged files into shards where they lie."""
+        good = np.array(sorted(set(self.patches) - set(self.refused)), np.intp)
+        for array in self.store.arrays:
+            path = staged_file(self.folder, array, self.shard)
+            if path.exists():
+                self._seal_array(array, path, good)
+        has_map = self._has_map()
+        for _ in self.patches:
+            advance()
+        return ShardResult(
+            shard=self.shard,
+            states={place: QUARANTINED if place in self.refused else STORED for place in self.patches},
+            mapped=frozenset(good[has_map[good]].tolist()),
+            failures={self.name(place): reason for place, reason in self.refused.items()},
+        )
+
+    def _seal_array(self, array: PixelArray, path: Path, good: NDArray[np.intp]) -> None:
+        numbers = [plane.number for plane in self.planes if plane.array.name == array.name]
+        there = good[self.arrived[good, numbers[0]]]
+        slot_bytes = array.patch_bytes + CRC_BYTES
+        index = np.full((SHARD_PATCHES, 2), HOLE, dtype="<u8")
+        index[there, 0], index[there, 1] = there * slot_bytes, slot_bytes
+        checksums = combine_crc32c(self.checksums[np.ix_(there, numbers)], array.patch_bytes // len(numbers))
+        strays = np.setdiff1d(np.flatnonzero(self.arrived[:, numbers].any(axis=1)), there)
+        with path.open("r+b", buffering=0) as file:
+            for place in strays.tolist():
+                os.pwrite(file.fileno(), bytes(array.patch_bytes), place * slot_bytes)
+            for place, checksum in zip(there.tolist(), checksums.astype("<u4"), strict=True):
+                os.pwrite(file.fileno(), checksum.tobytes(), place * slot_bytes + array.patch_bytes)
+            # Cut first: the last shard's body ends with its last row.
+            file.truncate(self.length * slot_bytes)
+            os.pwrite(file.fileno(), encode_index(index), self.length * slot_bytes)
+            os.fsync(file.fileno())
+        if there.size:
+            self.store.place.adopt(shard_key(array, self.shard), path)
+        else:
+            path.unlink()
+
+    def _has_map(self) -> NDArray[np.bool_]:
+        for plane in self.planes:
+            if plane.name == REFERENCE_MAP:
+                has_map: NDArray[np.bool_] = self.arrived[:, plane.number]
+                return has_map
+        return np.zeros(len(self.arrived), bool)

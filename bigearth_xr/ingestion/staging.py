@@ -1,0 +1,242 @@
+"""Pixels of a stream on their way into a store: each band at its place in a file a shard, in whatever order they come.
+
+The files lie in a folder beside the store and look like shards of the profile `fast` without checksums and index. A
+journal says what has arrived; it is written after the pixels that it speaks of are on disk, so that whoever continues
+after a kill finds there no more than the truth.
+"""
+
+import os
+import shutil
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import google_crc32c
+import numpy as np
+from numpy.typing import NDArray
+
+from bigearth_xr.store.codec import CRC_BYTES
+from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
+
+__all__ = ["Plane", "Staging", "planes_of", "staged_file"]
+
+_MOST_OPEN = 128
+"""Files open at once; a whole release has 2,800."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plane:
+    """One band of one array, or the reference map: the least that arrives as a whole."""
+
+    number: int
+    """Place among all planes of a staging area."""
+
+    name: str
+    """Name of the band, or ``"reference_map"``."""
+
+    array: PixelArray
+    """The array that it is part of."""
+
+    index: int
+    """Place along the array's band dimension."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its pixels."""
+        return self.array.patch_bytes // max(1, len(self.array.bands))
+
+    def offset(self, slot: int) -> int:
+        """Where in the file of its shard it lies."""
+        return slot % SHARD_PATCHES * (self.array.patch_bytes + CRC_BYTES) + self.index * self.nbytes
+
+
+def planes_of(arrays: Sequence[PixelArray]) -> tuple[Plane, ...]:
+    """List the planes of arrays, in stored order.
+
+    Examples
+    --------
+    >>> from bigearth_xr.store.schema import pixel_arrays
+    >>> [plane.name for plane in planes_of(pixel_arrays(["VV", "B04", "B02"], reference_map=True))]
+    ['B02', 'B04', 'VV', 'reference_map']
+    """
+    places = [(array, i, name) for array in arrays for i, name in enumerate(array.bands or (array.name,))]
+    return tuple(
+        Plane(number=number, name=name, array=array, index=i) for number, (array, i, name) in enumerate(places)
+    )
+
+
+def staged_file(folder: Path, array: PixelArray, shard: int) -> Path:
+    """Where the pixels of a shard lie.
+
+    Examples
+    --------
+    >>> from bigearth_xr.store.schema import pixel_arrays
+    >>> staged_file(Path("ben.ingest"), *pixel_arrays(["VV"], reference_map=False), 7).as_posix()
+    'ben.ingest/s1/7'
+    """
+    return folder / array.name / str(shard)
+
+
+class Staging:
+    """A folder of planes that have arrived, by slot: a patch's place until its row in the store is certain.
+
+    Parameters
+    ----------
+    folder
+        Made if it is not there.
+    arrays
+        The arrays to make room for.
+    slots
+        Patches to make room for.
+    identity
+        Text that tells one plan of slots from another; what another one left is removed.
+
+    Examples
+    --------
+    >>> from bigearth_xr.store.schema import pixel_arrays
+    >>> arrays = pixel_arrays(["B02", "B03"], reference_map=False)
+    >>> staging = Staging(getfixture("tmp_path") / "ben.ingest", arrays, 2, identity="example")
+    >>> staging.put(1, {0: np.ones((120, 120), "<u2")})
+    >>> staging.arrived.tolist()
+    [[False, False], [True, False]]
+    >>> staging.close()
+    """
+
+    def __init__(self, folder: Path, arrays: Sequence[PixelArray], slots: int, *, identity: str) -> None:
+        self.folder = folder
+        self.planes = planes_of(arrays)
+        self.arrived: NDArray[np.bool_] = np.zeros((slots, len(self.planes)), bool)
+        """What has arrived, shape ``(slot, plane)``."""
+        self.checksums: NDArray[np.uint32] = np.zeros(self.arrived.shape, np.uint32)
+        """CRC-32C of each plane, shape ``(slot, plane)``."""
+        self._identity = identity
+        self._open: OrderedDict[Path, int] = OrderedDict()
+        self._dirty: set[Path] = set()
+        # Streams arrive side by side; files are closed in the meantime.
+        self._lock = Lock()
+        self._continue()
+
+    def put(self, slot: int, pixels: Mapping[int, NDArray[Any]]) -> None:
+        """Write planes of one patch, by number, each of shape ``(y, x)``; neighbours in one go.
+
+        Raises
+        ------
+        OSError
+            If the disk is full.
+        """
+        for run in _runs(self.planes, sorted(pixels)):
+            first = self.planes[run[0]]
+            data = [np.ascontiguousarray(pixels[number], _stored(first.array)) for number in run]
+            with self._lock:
+                _write_all(self._file(first.array, slot // SHARD_PATCHES), data, first.offset(slot))
+            for number, plane in zip(run, data, strict=True):
+                self.checksums[slot, number] = google_crc32c.value(plane)
+                self.arrived[slot, number] = True
+
+    def checkpoint(self) -> None:
+        """Make what has arrived so far survive whatever happens next."""
+        # What is noted here is written already; what comes from now on may or may not be on disk.
+        arrived, checksums = self.arrived.copy(), self.checksums.copy()
+        with self._lock:
+            dirty, self._dirty = self._dirty, set()
+        for path in dirty:
+            _flush(path)
+        journal = self.folder / "journal.partial"
+        with journal.open("wb") as file:
+            np.savez(file, identity=np.array(self._identity), arrived=arrived, checksums=checksums)
+            file.flush()
+            os.fsync(file.fileno())
+        journal.replace(self.folder / "journal.npz")
+
+    def grow(self, slots: int, *, identity: str) -> None:
+        """Make room for more patches; what has arrived keeps its slots."""
+        more = slots - len(self.arrived)
+        self.arrived = np.pad(self.arrived, ((0, more), (0, 0)))
+        self.checksums = np.pad(self.checksums, ((0, more), (0, 0)))
+        self._identity = identity
+
+    def close(self) -> None:
+        """Close all files; what has arrived stays."""
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+    def discard(self) -> None:
+        """Remove everything."""
+        self.close()
+        shutil.rmtree(self.folder)
+
+    def used_bytes(self) -> int:
+        """Disk taken; holes take none."""
+        return sum(path.stat().st_blocks * 512 for path in self.folder.rglob("*") if path.is_file())
+
+    def _continue(self) -> None:
+        """Take up what an earlier run noted, if it was of the same plan."""
+        try:
+            with np.load(self.folder / "journal.npz") as journal:
+                if str(journal["identity"]) == self._identity and journal["arrived"].shape == self.arrived.shape:
+                    self.arrived, self.checksums = journal["arrived"], journal["checksums"]
+                    self._forget_what_left()
+                    return
+        except FileNotFoundError:
+            pass
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for array in {plane.array.name for plane in self.planes}:
+            (self.folder / array).mkdir(parents=True)
+
+    def _forget_what_left(self) -> None:
+        """Expect anew what a run that was killed had moved into the store, but not recorded there."""
+        for plane in self.planes:
+            for shard in range(-(-len(self.arrived) // SHARD_PATCHES)):
+                if not staged_file(self.folder, plane.array, shard).exists():
+                    self.arrived[shard * SHARD_PATCHES : (shard + 1) * SHARD_PATCHES, plane.number] = False
+
+    def _file(self, array: PixelArray, shard: int) -> int:
+        path = staged_file(self.folder, array, shard)
+        self._dirty.add(path)
+        if path in self._open:
+            self._open.move_to_end(path)
+            return self._open[path]
+        if len(self._open) >= _MOST_OPEN:
+            os.close(self._open.popitem(last=False)[1])
+        self._open[path] = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        return self._open[path]
+
+
+def _stored(array: PixelArray) -> np.dtype[Any]:
+    return np.dtype(array.dtype).newbyteorder("<")
+
+
+def _runs(planes: Sequence[Plane], numbers: Sequence[int]) -> list[list[int]]:
+    """Split sorted numbers into runs that lie end to end in one array."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        is_next = bool(runs) and runs[-1][-1] == number - 1 and planes[number].index > 0
+        if is_next:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return runs
+
+
+def _write_all(file: int, data: list[NDArray[Any]], start: int) -> None:
+    """Write arrays one behind the other; the system may take a part of them at a time."""
+    wanted = sum(array.nbytes for array in data)
+    written = os.pwritev(file, data, start)
+    if written < wanted:
+        rest = memoryview(b"".join(data))[written:]
+        while rest:
+            start += written
+            written = os.pwrite(file, rest, start)
+            rest = rest[written:]
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file is on disk."""
+    file = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

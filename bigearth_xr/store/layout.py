@@ -1,0 +1,193 @@
+"""Write a store without pixels into a folder: all metadata, and everything that the table knows."""
+
+import json
+import math
+import uuid
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from bigearth_xr import bands as band_facts
+from bigearth_xr import releases, table
+from bigearth_xr.labels import Nomenclature, label_names
+from bigearth_xr.store import schema
+from bigearth_xr.store.columns import encode_column
+from bigearth_xr.store.place import LocalPlace, Place
+from bigearth_xr.store.schema import Column, PixelArray, Profile
+
+if TYPE_CHECKING:
+    import zarr
+
+__all__ = ["consolidate", "lay_out", "store_uuid"]
+
+NAMESPACE = uuid.UUID("6f0b6a0e-3b8e-5d0a-9c39-5d1f2b1f6c11")
+"""Namespace of the UUIDv5 that identifies a store's content."""
+
+
+def store_uuid(rows: pa.Table, *, profile: Profile, arrays: Sequence[PixelArray]) -> str:
+    """Identify a store by what it will hold: format version, profile, arrays and table.
+
+    Returns
+    -------
+    str
+        A UUIDv5; the same for the same archive, wherever and whenever it is ingested.
+
+    Examples
+    --------
+    >>> rows = table.SCHEMA.empty_table().replace_schema_metadata({"bigearth": '{"release": "v2"}'})
+    >>> store_uuid(rows, profile="fast", arrays=()) == store_uuid(rows, profile="compact", arrays=())
+    False
+    """
+    layout = [[array.name, *array.bands] for array in arrays]
+    content = [schema.FORMAT_VERSION, profile, layout, table.digest(rows)]
+    return str(uuid.uuid5(NAMESPACE, json.dumps(content)))
+
+
+def lay_out(
+    folder: Path, rows: pa.Table, profile: Profile, arrays: Sequence[PixelArray], sensors: Sequence[str]
+) -> None:
+    """Write everything but pixels into a folder that is not there yet, or empty; all rows are absent.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> rows = table.from_lists(bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=2))
+    >>> arrays = schema.pixel_arrays(["B02"], reference_map=False)
+    >>> lay_out(getfixture("tmp_path") / "new", rows, "fast", arrays, ["s2"])
+    >>> sorted(entry.name for entry in (getfixture("tmp_path") / "new").iterdir())[:3]
+    ['band_10m', 'cloud_or_shadow', 'column']
+    """
+    import zarr
+
+    root = zarr.create_group(folder, attributes=_root_attributes(rows, profile, arrays, sensors))
+    for array in arrays:
+        _create_pixels(root, array, rows.num_rows, profile)
+    _write_axes(root, arrays)
+    for column in schema.COLUMNS:
+        _write_column(root, column, rows[column.name].combine_chunks())
+    _write_labels(root, rows)
+    _write_whole(root, "state", np.full(rows.num_rows, schema.ABSENT, np.uint8), ["patch"], _STATE_ATTRIBUTES)
+    if any(array.name == schema.REFERENCE_MAP for array in arrays):
+        _write_whole(root, "has_reference_map", np.zeros(rows.num_rows, bool), ["patch"])
+    consolidate(LocalPlace(folder))
+
+
+def consolidate(place: Place) -> None:
+    """Gather all metadata into the root, without which plain readers list the hierarchy and warn.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
+    >>> consolidate(LocalPlace(path))
+    >>> "consolidated_metadata" in json.loads((path / "zarr.json").read_bytes())
+    True
+    """
+    import zarr
+
+    with warnings.catch_warnings(), place.explaining():
+        # zarr-python says that consolidated metadata is not in the specification of Zarr v3; known and wanted.
+        warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
+        zarr.consolidate_metadata(place.zarr())
+
+
+_STATE_ATTRIBUTES = {
+    "long_name": "whether the pixels of a patch are here",
+    "flag_values": list(range(len(schema.STATES))),
+    "flag_meanings": " ".join(schema.STATES),
+}
+
+
+def _root_attributes(
+    rows: pa.Table, profile: Profile, arrays: Sequence[PixelArray], sensors: Sequence[str]
+) -> dict[str, Any]:
+    release = table.release_of(rows)
+    return {
+        "Conventions": "CF-1.11",
+        "title": releases.release(release).title,
+        "license": releases.LICENSE,
+        "bigearth": {
+            "format": schema.FORMAT,
+            "format_version": schema.FORMAT_VERSION,
+            "uuid": store_uuid(rows, profile=profile, arrays=arrays),
+            "release": release,
+            "profile": profile,
+            "sensors": list(sensors),
+            "bands": [band for array in arrays for band in array.bands],
+            "table_digest": table.digest(rows),
+        },
+    }
+
+
+def _create_pixels(root: "zarr.Group", array: PixelArray, rows: int, profile: Profile) -> None:
+    from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec
+
+    blosc = BloscCodec(typesize=array.itemsize, cname="lz4", clevel=5, shuffle="bitshuffle")
+    root.create_array(
+        array.name,
+        shape=(rows, *array.patch_shape),
+        chunks=(1, *array.patch_shape),
+        shards=(schema.SHARD_PATCHES, *array.patch_shape),
+        dtype=array.dtype,
+        serializer=BytesCodec(),
+        compressors=[Crc32cCodec()] if profile == "fast" else [blosc, Crc32cCodec()],
+        fill_value=array.fill_value,
+        dimension_names=array.dims,
+        attributes={"units": array.units},
+    )
+
+
+def _write_axes(root: "zarr.Group", arrays: Sequence[PixelArray]) -> None:
+    """Band names, and pixel centres in metres east and north of the patch's upper left corner."""
+    written: set[str] = set()
+    for array in arrays:
+        if array.bands:
+            _write_whole(root, array.dims[1], np.array(array.bands, dtype=object), [array.dims[1]])
+        res_m = band_facts.PATCH_SIDE_M / array.size
+        for dim, sign, axis in zip(array.dims[-2:], (-1, 1), ("projection_y", "projection_x"), strict=True):
+            if dim not in written:
+                centres_m = sign * (np.arange(array.size) + 0.5) * res_m
+                attributes = {"units": "m", "long_name": f"{axis} offset from the upper left corner of the patch"}
+                _write_whole(root, dim, centres_m, [dim], attributes)
+            written.add(dim)
+
+
+def _write_column(root: "zarr.Group", column: Column, values: pa.Array) -> None:
+    stored, attributes = encode_column(column, values)
+    _write_whole(root, column.name, stored, ["patch"], {"long_name": column.long_name, **attributes})
+
+
+def _write_labels(root: "zarr.Group", rows: pa.Table) -> None:
+    nomenclatures: tuple[Nomenclature, ...] = (19, 43) if table.release_of(rows) == "v1" else (19,)
+    for nomenclature in nomenclatures:
+        lists = rows[f"labels_{nomenclature}"].combine_chunks()
+        dim = f"label_{nomenclature}"
+        _write_whole(root, dim, np.array(label_names(nomenclature), dtype=object), [dim])
+        _write_whole(root, f"labels_{nomenclature}", table.multi_hot(lists, nomenclature), ["patch", dim])
+    known = np.asarray(rows["labels_19"].combine_chunks().is_valid())
+    _write_whole(root, "has_labels", known, ["patch"], {"long_name": "whether the labels of a patch are known"})
+
+
+def _write_whole(
+    root: "zarr.Group",
+    name: str,
+    values: NDArray[Any],
+    dims: list[str],
+    attributes: dict[str, Any] | None = None,
+) -> None:
+    """Write a small array as one chunk."""
+    array = root.create_array(
+        name,
+        shape=values.shape,
+        chunks=tuple(max(1, length) for length in values.shape),
+        dtype="string" if values.dtype == object else values.dtype,
+        fill_value="" if values.dtype == object else (math.nan if values.dtype.kind == "f" else 0),
+        dimension_names=dims,
+        attributes=attributes or {},
+    )
+    array[...] = values

@@ -1,0 +1,119 @@
+"""Verify a store: against itself, against what was published of its release, and against its archive; and repair it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Literal
+
+from bigearth_xr.errors import BigEarthError, FormatError, SelectionError
+from bigearth_xr.progress import Progress
+from bigearth_xr.store.address import Address, StorageOptions
+from bigearth_xr.store.read import Store, open_store
+from bigearth_xr.verification.account import account
+from bigearth_xr.verification.examination import examine, inspect_more
+from bigearth_xr.verification.mending import mend
+from bigearth_xr.verification.opening import open_against, read_listed
+from bigearth_xr.verification.report import Finding, VerifyReport
+from bigearth_xr.verification.subject import Scope
+
+__all__ = ["Finding", "VerifyReport", "verify"]
+
+File = str | PathLike[str]
+
+
+def verify(
+    store: Address,
+    against: File | None = None,
+    *,
+    metadata: File | Sequence[File] | None = None,
+    sample: int | Literal["all"] = 1000,
+    seed: int = 0,
+    repair: bool = False,
+    workers: int = 8,
+    storage_options: StorageOptions | None = None,
+) -> VerifyReport:
+    """Check every checksum, index and column of a store, tell what it lacks, compare it with its archive, repair it.
+
+    Parameters
+    ----------
+    store
+        The store.
+    against
+        Its archive, of a kind that can be read patch by patch: a folder, a plain tar, an LMDB.
+    metadata
+        The release's lists, as `ingest` takes them: then what the store lacks is told by name. By default those inside
+        the archive; without any, by numbers.
+    sample
+        Patches whose pixels, labels and lists are compared with the archive, drawn evenly over all shards; ``"all"``
+        compares every one.
+    seed
+        Another seed draws another sample.
+    repair
+        Read from the archive what is damaged or differs, and write it anew: then the bytes are those of a fresh ingest.
+        What the archive cannot supply is named, and stays as it is.
+    workers
+        Processes that check, each a shard of 1,024 patches at a time.
+    storage_options
+        For object storage, as in `bigearth_xr.open`.
+
+    Returns
+    -------
+    VerifyReport
+        All that is wrong, the check does not stop at the first; after a repair, what still is.
+
+    Raises
+    ------
+    StoreNotFoundError, FormatError
+        If there is no store of ours to check.
+    StoreError
+        If the archive is not the store's.
+    ArchiveError
+        If the archive cannot be read patch by patch.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> archive = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=3)
+    >>> report = bex.ingest(archive, getfixture("tmp_path") / "ben.zarr")
+    >>> report = verify(getfixture("tmp_path") / "ben.zarr", archive, sample="all")
+    >>> report.sound, report.checked, report.comparison.compared
+    (True, 15, 3)
+    """
+    if sample != "all" and sample < 1:
+        raise SelectionError(f"sample is {sample}, expected at least 1, or 'all'")
+    if workers < 1:
+        raise SelectionError(f"workers is {workers}, expected at least 1")
+    if repair and against is None:
+        raise SelectionError("repair=True needs the archive to read from: give it as against=…, --against ARCHIVE")
+    path = None if against is None else Path(against)
+    opened = _open(store, storage_options)
+    listed = read_listed(opened, _paths(metadata), path)
+    archive = None if path is None else open_against(opened, path, listed)
+    scope = Scope(store=opened, archive=archive, listed=listed, sample=sample, seed=seed, workers=workers)
+    with Progress() as progress:
+        found = examine(scope, progress)
+        if not repair or archive is None or not found.findings:
+            return account(found)
+        done = mend(inspect_more(found, progress), archive, progress)
+        found = examine(replace(scope, store=_open(store, storage_options)), progress)
+    return replace(account(found), repaired=tuple(dict.fromkeys(done.written)), unrepaired=done.failures)
+
+
+def _open(address: Address, storage_options: StorageOptions | None) -> Store:
+    """Open a store, or say that what it says of itself is damaged."""
+    try:
+        return open_store(address, storage_options)
+    except (BigEarthError, OSError):
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise FormatError(
+            f"{address}/zarr.json: is damaged ({type(error).__name__}: {error}), so the store cannot be opened, nor "
+            "repaired; ingest the archive into another place"
+        ) from None
+
+
+def _paths(metadata: File | Sequence[File] | None) -> tuple[Path, ...]:
+    if metadata is None:
+        return ()
+    return (Path(metadata),) if isinstance(metadata, str | PathLike) else tuple(map(Path, metadata))

@@ -1,0 +1,101 @@
+"""Open the archive that a store is compared with, and the lists of its release."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from bigearth_xr.archive import Archive, open_archive
+from bigearth_xr.bands import bands as find_bands
+from bigearth_xr.errors import ArchiveError, MetadataError, StoreError
+from bigearth_xr.store.read import Store, read_column
+from bigearth_xr.table.lists import find_lists, read_lists
+
+__all__ = ["open_against", "read_listed"]
+
+Columns = Mapping[str, pa.Array]
+
+_STREAMS = (".gz", ".tgz", ".zst", ".tzst", ".bz2", ".xz")
+
+
+def read_listed(store: Store, metadata: Sequence[Path], against: Path | None) -> Columns | None:
+    """Read the lists that were named, or those that lie in an archive's folder; None without any.
+
+    Raises
+    ------
+    MetadataError
+        If they are of another release than the store.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.read import open_store
+    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
+    >>> archive = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=3)
+    >>> len(read_listed(store, [archive], None)["patch"])
+    3
+    """
+    places = list(metadata)
+    if not places and against is not None and against.is_dir():
+        places = [folder for folder in (against, against / "lists") if find_lists(folder)][:1]
+    if not places:
+        return None
+    # A folder may hold the lists of both releases; parquets are of v2.
+    folder = len(places) == 1 and places[0].is_dir()
+    release, listed = read_lists(places, store.release if folder and find_lists(places[0]) else None)
+    if release != store.release:
+        raise MetadataError(
+            f"{places[0]}: lists of {release}, but {store.place} holds {store.release}; give those of its own release"
+        )
+    return listed
+
+
+def open_against(store: Store, path: Path, listed: Columns | None) -> Archive:
+    """Open an archive with the bands of a store.
+
+    Raises
+    ------
+    ArchiveError
+        If the archive is a compressed stream.
+    StoreError
+        If it is not the archive of this store: another release, or no patch in common.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.read import open_store
+    >>> archive = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=3)
+    >>> report = bex.ingest(archive, getfixture("tmp_path") / "ben.zarr", bands=["B02", "VV"])
+    >>> open_against(open_store(getfixture("tmp_path") / "ben.zarr"), archive, None).bands
+    ('B02', 'VV')
+    """
+    if path.suffix in _STREAMS or str(path).startswith(("http:", "https:")):
+        raise ArchiveError(
+            f"{path}: a compressed archive cannot be read patch by patch, as a comparison has to; decompress it to a "
+            f"plain .tar ({'zstd -d' if 'zst' in path.suffix else 'gunzip'}), or unpack it, and give that"
+        )
+    archive = open_archive(
+        path,
+        sensors={band.sensor for band in find_bands(store.bands)},
+        bands=store.bands,
+        pairs=_pairs(store, listed),
+    )
+    if archive.release != store.release:
+        raise StoreError(
+            f"{path}: an archive of {archive.release}, but {store.place} holds {store.release}; give the archive that "
+            "it was made of"
+        )
+    return archive
+
+
+def _pairs(store: Store, listed: Columns | None) -> dict[str, str]:
+    """Partners as the lists name them, and of patches that these leave out, as the store does."""
+    pairs: dict[str, str] = {}
+    try:
+        names = (read_column(store, name).tolist() for name in ("patch", "s1_name"))
+        pairs |= {patch: partner for patch, partner in zip(*names, strict=True) if partner}
+    except Exception:  # damaged columns raise whatever their codec raises; what they say is a help, no more
+        pairs = {}
+    if listed is not None:
+        pairs |= dict(zip(listed["patch"].to_pylist(), listed["s1_name"].to_pylist(), strict=True))
+    return pairs

@@ -1,0 +1,170 @@
+"""What a verification found, patch by patch where something is wrong."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from bigearth_xr.labels import Release
+from bigearth_xr.store.schema import Profile
+from bigearth_xr.verification.completeness import Completeness
+
+__all__ = ["Comparison", "Finding", "FindingKind", "VerifyReport"]
+
+FindingKind = Literal[
+    "table", "column", "metadata", "state", "index", "layout", "missing", "unrecorded", "checksum", "different",
+    "unreadable",
+]  # fmt: skip
+"""Table beside the store; small array; zarr.json; record of what is stored; index of a shard; places of patches in it;
+patches that should be there; patches that should not; damaged bytes; other values than the archive's; a patch of the
+archive that cannot be read, and so not be compared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is wrong."""
+
+    kind: FindingKind
+    """What sort of thing."""
+
+    file: str
+    """The file, or the array, that it is wrong with: a key below the store, or the name of the table."""
+
+    message: str
+    """What is wrong, where, and what to do."""
+
+    array: str | None = None
+    """Pixel array, where it is one."""
+
+    patches: tuple[str, ...] = ()
+    """Patches that it concerns, where it is not all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """How a store was compared with an archive."""
+
+    archive: str
+    """The archive."""
+
+    compared: int
+    """Patches whose pixels were compared, every array and bit of them."""
+
+    sampled: bool
+    """Whether these are a sample of those that both hold."""
+
+    seed: int
+    """What the sample was drawn with."""
+
+    only_in_archive: tuple[str, ...]
+    """Patches of the archive of which the store has no pixels."""
+
+    only_in_store: tuple[str, ...]
+    """Patches stored that the archive lacks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyReport:
+    """What is wrong with a store, and what it lacks."""
+
+    store: str
+    """Where the store lies."""
+
+    release: Release
+    """Release that it is of."""
+
+    profile: Profile
+    """How pixels are encoded."""
+
+    rows: int
+    """Rows of the store."""
+
+    stored: int
+    """Rows whose pixels should be there."""
+
+    absent: tuple[str, ...]
+    """Patches without pixels yet."""
+
+    quarantined: tuple[str, ...]
+    """Patches that were refused at ingest."""
+
+    checked: int
+    """Patches decoded and compared with their checksums, counted once an array."""
+
+    findings: tuple[Finding, ...]
+    """Everything that is wrong; after a repair, what still is."""
+
+    completeness: Completeness
+    """What of the release is here."""
+
+    comparison: Comparison | None = None
+    """How the store was compared with an archive, if it was."""
+
+    repaired: tuple[str, ...] = ()
+    """Files that a repair wrote anew."""
+
+    unrepaired: Mapping[str, str] = field(default_factory=dict)
+    """Why a patch could not be repaired, by patch id."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong; a sound store may still lack patches."""
+        return not self.findings and not self.unrepaired
+
+    @property
+    def complete(self) -> bool:
+        """Whether it lacks no pair that a list names, or that the archive has; without lists, none of the release."""
+        missing = self.comparison is not None and self.comparison.only_in_archive
+        return self.completeness.complete and not missing
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """One line for each thing that is wrong."""
+        return (*(finding.message for finding in self.findings), *self.unrepaired.values())
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def summary(self) -> str:
+        """Say the outcome in a few lines."""
+        outcome = "sound" if self.sound else f"{len(self.failures):,} failures"
+        rows = f"{self.stored:,} stored, {len(self.absent):,} absent, {len(self.quarantined):,} quarantined"
+        lines = [f"{self.store}: {outcome}, {'complete' if self.complete else 'not complete'}"]
+        lines.append(f"{self.rows:,} rows: {rows}; {self.checked:,} checksums verified")
+        if self.comparison:
+            lines.append(_compared(self.comparison))
+        if self.repaired:
+            lines.append(f"repaired: {len(self.repaired):,} files, first {self.repaired[0]}")
+        for what, patches in self._lacks().items():
+            if patches:
+                shown = ", ".join(patches[:3]) + (", …" if len(patches) > 3 else "")
+                lines.append(f"{len(patches):,} {what}: {shown}")
+        return "\n".join(lines)
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the whole account as values that JSON has."""
+        return {"sound": self.sound, "complete": self.complete, **asdict(self)}
+
+    def write_json(self, path: Path) -> None:
+        """Write the whole account as JSON."""
+        path.write_text(json.dumps(self.as_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    def _lacks(self) -> dict[str, tuple[str, ...]]:
+        """What is not here, or only here, by what to call it."""
+        lacks = {
+            "absent": self.absent,
+            "quarantined": self.quarantined,
+            "listed but not in the store": self.completeness.lacking,
+            "in the store but not listed": self.completeness.unlisted,
+        }
+        if self.comparison:
+            lacks["only in the archive"] = self.comparison.only_in_archive
+            lacks["only in the store"] = self.comparison.only_in_store
+        return lacks
+
+
+def _compared(comparison: Comparison) -> str:
+    what = f"a sample of {comparison.compared:,} patches" if comparison.sampled else f"{comparison.compared:,} patches"
+    drawn = f" (seed {comparison.seed})" if comparison.sampled else ""
+    return f"compared with {comparison.archive}: every bit of {what}{drawn}"

@@ -1,0 +1,128 @@
+"""Find the table that a store was made of: the one beside it, or one that can be made again and proves to be it."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from bigearth_xr import table
+from bigearth_xr.archive import Archive
+from bigearth_xr.errors import BigEarthError, StoreAccessError
+from bigearth_xr.labels import Nomenclature, label_names
+from bigearth_xr.store.create import read_table, table_key
+from bigearth_xr.store.layout import store_uuid
+from bigearth_xr.store.read import Store, read_column, read_meanings
+from bigearth_xr.store.schema import COLUMNS, UNKNOWN
+from bigearth_xr.verification.report import Finding
+
+__all__ = ["find_table"]
+
+Columns = Mapping[str, pa.Array]
+
+
+def find_table(
+    store: Store, archive: Archive | None = None, listed: Columns | None = None
+) -> tuple[pa.Table | None, Finding | None]:
+    """Find the table that a store was made of; its identity proves which one that is.
+
+    Parameters
+    ----------
+    store
+        The store.
+    archive
+        Makes the table again where the one beside the store is damaged.
+    listed
+        What the release's lists say, for that.
+
+    Returns
+    -------
+    tuple
+        The table, None if it cannot be made again; and what is wrong with the one beside the store, if anything.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.read import open_store
+    >>> rows, wrong = find_table(open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)))
+    >>> rows.num_rows, wrong
+    (2, None)
+    """
+    where = store.place.parent / table_key(store.place)
+    try:
+        rows = read_table(store.place)
+    except StoreAccessError:
+        raise
+    except (OSError, ValueError, pa.ArrowException, BigEarthError) as error:
+        problem = f"cannot be read ({error})"
+    else:
+        if _is_table_of(store, rows):
+            return rows, None
+        problem = f"is not the table that {store.place} was made of"
+    remedy = "repair it with --against ARCHIVE --repair, or put that table back"
+    finding = Finding(kind="table", file=table_key(store.place), message=f"{where}: {problem}; {remedy}")
+    return _made_again(store, archive, listed), finding
+
+
+def _is_table_of(store: Store, rows: pa.Table) -> bool:
+    return store_uuid(rows, profile=store.profile, arrays=store.arrays) == store.uuid
+
+
+def _made_again(store: Store, archive: Archive | None, listed: Columns | None) -> pa.Table | None:
+    """Make tables in every way there is until one is the store's."""
+    for make in _ways(store, archive, listed):
+        try:
+            rows = make()
+        except StoreAccessError:
+            raise
+        except Exception:  # what is damaged may be any of the columns, in any way
+            continue
+        if _is_table_of(store, rows):
+            return rows
+    return None
+
+
+def _ways(store: Store, archive: Archive | None, listed: Columns | None) -> Iterator[Callable[[], pa.Table]]:
+    yield lambda: _from_columns(store, listed)
+    if archive is not None:
+        labels = table.read_labels(archive)
+        for told in (listed, None) if listed is not None else (None,):
+            yield lambda told=told: table.from_archive(archive, told, labels=labels)  # type: ignore[misc]
+        if listed is not None:
+            yield lambda: table.from_archive(archive, listed, rows="listed", labels=labels)
+
+
+def _from_columns(store: Store, listed: Columns | None) -> pa.Table:
+    """Take back from the store what it took from its table; the names of v1 that v2 lists are in the lists alone."""
+    known = {"patch", "s1_name", "tile", "column", "tile_row", "country", "split"}
+    flags = {"seasonal_snow", "cloud_or_shadow", "recommended"}
+    columns: dict[str, pa.Array] = {}
+    for column in COLUMNS:
+        if column.name in known | flags:
+            columns[column.name] = _decoded(store, column.name, column.kind, column.name in flags)
+    has_labels = read_column(store, "has_labels")
+    nomenclatures: tuple[Nomenclature, ...] = (19, 43) if store.release == "v1" else (19,)
+    for nomenclature in nomenclatures:
+        name = f"labels_{nomenclature}"
+        columns[name] = _lists(read_column(store, name), has_labels, nomenclature)
+    if listed is not None and "s2v1_name" in listed:
+        columns["s2v1_name"] = listed["s2v1_name"].take(pa.compute.index_in(columns["patch"], listed["patch"]))
+    return table.assemble(store.release, columns)
+
+
+def _decoded(store: Store, name: str, kind: str, is_flag: bool) -> pa.Array:
+    values = read_column(store, name)
+    if kind == "text":
+        return pa.array([text or None for text in values.tolist()], pa.string())
+    if kind != "code" and not is_flag:
+        return pa.array(values)
+    meanings: tuple[str | bool, ...] = (False, True) if is_flag else read_meanings(store, name)
+    codes = values.astype(np.int64)
+    return pa.array(meanings).take(pa.array(codes, mask=codes == UNKNOWN))
+
+
+def _lists(multi_hot: NDArray[np.bool_], known: NDArray[np.bool_], nomenclature: Nomenclature) -> pa.Array:
+    """Names of the labels that are set; null where nobody told them."""
+    offsets = np.concatenate([[0], np.cumsum(multi_hot.sum(axis=1))]).astype(np.int32)
+    names = pa.array(label_names(nomenclature)).take(pa.array(np.nonzero(multi_hot)[1]))
+    return pa.ListArray.from_arrays(pa.array(offsets), names, mask=pa.array(~known))
