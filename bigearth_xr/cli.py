@@ -130,19 +130,41 @@ def info(store: StoreFolder) -> None:
 
 
 @app.command()
-def verify(store: StoreFolder) -> None:
-    """Check every checksum, index and column of a store; exit 1 if anything is wrong."""
-    from bigearth_xr.progress import Progress
-    from bigearth_xr.store.checks import verify
-    from bigearth_xr.store.presence import shard_count
-    from bigearth_xr.store.read import open_store
+def verify(
+    store: StoreFolder,
+    against: Annotated[Path | None, typer.Option(help="Its archive, to compare with: a folder, .tar or LMDB.")] = None,
+    metadata: Annotated[list[Path] | None, typer.Option(help="As for ingest: tells by name what is lacking.")] = None,
+    sample: Annotated[int, typer.Option(help="Patches to compare with the archive.")] = 1000,
+    full: Annotated[bool, typer.Option("--full", help="Compare every patch.")] = False,
+    seed: Annotated[int, typer.Option(help="Another seed draws another sample.")] = 0,
+    repair: Annotated[bool, typer.Option("--repair", help="Read from the archive what is damaged, anew.")] = False,
+    complete: Annotated[bool, typer.Option("--complete", help="Exit 1 also if pairs are lacking.")] = False,
+    workers: Annotated[int, typer.Option(help="Processes at most.")] = 8,
+    report: Annotated[Path | None, typer.Option(help="Write the account of every patch here, as JSON.")] = None,
+) -> None:
+    """Check every checksum, index and column of a store, and tell what it lacks; exit 1 if anything is wrong."""
+    from bigearth_xr.verification import verify as run
+    from bigearth_xr.verification.screen import tally_table
 
-    opened = open_store(store)
-    with Progress() as progress:
-        report = verify(store, progress.steps("shards", shard_count(opened) * len(opened.arrays)))
-    _print_failures(report.failures)
-    terminal.print(escape(report.summary()))
-    if not report.sound:
+    if report is not None:
+        # Now, not after hours of work.
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.touch()
+    found = run(
+        store,
+        against,
+        metadata=metadata,
+        sample="all" if full else sample,
+        seed=seed,
+        repair=repair,
+        workers=workers,
+    )
+    if report is not None:
+        found.write_json(report)
+    terminal.print(tally_table(found.completeness))
+    _print_failures(found.failures)
+    terminal.print(escape(found.summary()))
+    if not found.sound or (complete and not found.complete):
         raise typer.Exit(1)
 
 

@@ -110,16 +110,16 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def send_body(self, body: bytes) -> None:
-        """Send a body, in pieces so that what is counted is what was sent."""
+        """Send a body, in pieces, each counted before the client can have it."""
         for at in range(0, len(body), 65536):
             piece = body[at : at + 65536]
+            with self.site.lock:
+                self.site.served[self.path.lstrip("/")] += len(piece)
             if self.site.chunked:
                 self.wfile.write(b"%x\r\n" % len(piece))
             self.wfile.write(piece)
             if self.site.chunked:
                 self.wfile.write(b"\r\n")
-            with self.site.lock:
-                self.site.served[self.path.lstrip("/")] += len(piece)
             if self.site.pause_s:
                 time.sleep(self.site.pause_s)
         if self.site.chunked:

@@ -51,6 +51,36 @@ def test_verify_exits_1_on_a_flipped_byte(tmp_path: Path) -> None:
     assert "1 failures" in verified.stdout
 
 
+def test_verify_compares_repairs_and_reports(archive: Path, tmp_path: Path) -> None:
+    bex.ingest(archive, tmp_path / "ben.zarr")
+    whole = shard_path(tmp_path / "ben.zarr", open_store(tmp_path / "ben.zarr").array("s2_20m"), 0).read_bytes()
+    shard = tmp_path / "ben.zarr/s2_20m/c/0/0/0/0"
+    shard.write_bytes(whole[:100] + b"!" + whole[101:])
+    found = bigearth("verify", "ben.zarr", "--against", archive, "--report", "found.json", cwd=tmp_path)
+    assert found.returncode == 1
+    assert json.loads((tmp_path / "found.json").read_text())["findings"][0]["kind"] == "checksum"
+    mended = bigearth("verify", "ben.zarr", "--against", archive, "--repair", "--full", cwd=tmp_path)
+    assert mended.returncode == 0, mended.stdout + mended.stderr
+    assert "repaired: 1 files, first s2_20m/c/0/0/0/0" in mended.stdout
+    assert shard.read_bytes() == whole
+
+
+def test_an_incomplete_store_exits_1_only_if_that_is_asked_for(archive: Path, tmp_path: Path) -> None:
+    bex.ingest(archive, tmp_path / "ben.zarr")
+    told = bigearth("verify", "ben.zarr", cwd=tmp_path)
+    assert told.returncode == 0
+    assert "not complete" in told.stdout
+    assert bigearth("verify", "ben.zarr", "--complete", cwd=tmp_path).returncode == 1
+    assert bigearth("verify", "ben.zarr", "--complete", "--against", archive, cwd=tmp_path).returncode == 0
+
+
+def test_a_repair_without_an_archive_exits_2(tmp_path: Path) -> None:
+    bex.testing.write_store(tmp_path / "ben.zarr", pairs=1)
+    failed = bigearth("verify", "ben.zarr", "--repair", cwd=tmp_path)
+    assert failed.returncode == 2
+    assert "--against ARCHIVE" in failed.stderr
+
+
 def test_strict_exits_1_and_says_why(tmp_path: Path) -> None:
     archive = bex.testing.write_archive(tmp_path / "archive", pairs=3)
     next(archive.rglob("*_B05.tif")).unlink()

@@ -32,7 +32,7 @@ from bigearth_xr.errors import (
 from bigearth_xr.ingestion import IngestReport, run, shards
 from bigearth_xr.releases import Release
 from bigearth_xr.store.address import place_of
-from bigearth_xr.store.checks import verify
+from bigearth_xr.verification import verify
 from bigearth_xr.store.create import write_states
 from bigearth_xr.store.layout import consolidate
 from bigearth_xr.store.read import open_store, read_state
@@ -558,7 +558,7 @@ def test_verify_finds_whatever_was_deleted(store: Path, tmp_path: Path) -> None:
         shutil.rmtree(cut / array.name / "c")
         (failure,) = verify(cut).failures
         assert f"{array.name}/c/0" in failure
-        assert "24 patches are recorded as stored but missing, first at place 0; ingest again" in failure
+        assert "24 patches are recorded as stored but missing, first S2" in failure
 
 
 # The report, workers.

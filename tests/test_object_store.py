@@ -36,7 +36,7 @@ from bigearth_xr.errors import (
 )
 from bigearth_xr.store import objects
 from bigearth_xr.store.address import place_of
-from bigearth_xr.store.checks import verify
+from bigearth_xr.verification import verify
 from bigearth_xr.store.create import read_table, write_states
 from bigearth_xr.store.place import LocalPlace
 from bigearth_xr.store.read import Store, open_store, read_patches
@@ -331,7 +331,7 @@ def test_a_flipped_bit_is_found_and_named(own: str, options: dict[str, str]) -> 
     patch = str(bex.open(own, storage_options=options).patch[4].values)
     report = verify(own, storage_options=options)
     assert len(report.failures) == 1
-    assert f"{own}/{key}: row 4: checksum is" in report.failures[0]
+    assert f"{own}/{key}: row 4 ({patch}): checksum is" in report.failures[0]
     with pytest.raises(ChecksumError, match=rf"row 4 \({patch}\): {own}/{key}: checksum"):
         bex.open(own, storage_options=options).s2.sel(band="B05").isel(patch=4).load()
 
@@ -342,7 +342,7 @@ def test_a_shard_that_is_lost_is_found(own: str, options: dict[str, str]) -> Non
     store.place.delete(key)
     assert read_index(store.place, key) is None
     (failure,) = verify(own, storage_options=options).failures
-    assert failure == f"{own}/{key}: 12 patches are recorded as stored but missing, first at place 0; ingest again"
+    assert failure.startswith(f"{own}/{key}: is missing: 12 patches are recorded as stored but missing, first S2")
     with pytest.raises(NotStoredError, match=rf"{own}: row 2 \(S2.*\) is stored: s1 holds no pixels"):
         bex.open(own, storage_options=options).s1.isel(patch=2).load()
 
@@ -369,7 +369,7 @@ def test_a_table_that_is_lost_is_named(own: str, options: dict[str, str]) -> Non
     assert read_table(place).num_rows == PAIRS
     place.parent.delete("ben.parquet")
     (failure,) = verify(own, storage_options=options).failures
-    assert failure.startswith(f"{own.removesuffix('.zarr')}.parquet: the table cannot be read")
+    assert failure.startswith(f"{own.removesuffix('.zarr')}.parquet: cannot be read")
 
 
 def test_no_store_is_said_so(options: dict[str, str]) -> None:

@@ -9,13 +9,17 @@ import tarfile
 from pathlib import Path
 
 import pytest
-import zstandard
 from test_testing import tree
 
 from bigearth_xr.errors import ArchiveError
 from bigearth_xr.releases import RELEASES, Release
 from bigearth_xr.testing import write_archive
 from bigearth_xr.testing.container import Container, File, tar_stream
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 LISTS: dict[Release, int] = {"v1": 8, "v2": 2}
 
@@ -80,8 +84,7 @@ def test_compressed_tars_hold_the_tar(tmp_path: Path, release: Release) -> None:
         for container in containers
     )
     assert gzip.decompress(gz.read_bytes()) == tar.read_bytes()
-    with zst.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as stream:
-        assert stream.read() == tar.read_bytes()
+    assert zstd.decompress(zst.read_bytes()) == tar.read_bytes()
 
 
 @pytest.mark.parametrize("container", ["tar", "tar.gz", "tar.zst"])
@@ -117,8 +120,7 @@ def test_tars_as_published_hold_the_same_tree(tmp_path: Path, release: Release) 
     for tar in root.glob("*.tar*"):
         if container == "tar.zst":
             plain = tmp_path / tar.stem
-            with tar.open("rb") as source, plain.open("wb") as copy:
-                zstandard.ZstdDecompressor().copy_stream(source, copy)
+            plain.write_bytes(zstd.decompress(tar.read_bytes()))
             tar = plain  # which tarfile can read
         found |= unpacked(tar, tmp_path / tar.name.replace(".", "_"))
     assert found == tree(folder)

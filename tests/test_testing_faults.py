@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import rasterio
 import tifffile
-import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 from test_testing import tree
@@ -29,6 +28,11 @@ from bigearth_xr.testing import strategies, synthetic_pair, write_archive
 from bigearth_xr.testing.bad_tiff import Damage
 from bigearth_xr.testing.faults import flipped, hostile_members, truncated, with_corrupt_tiff, with_members
 from bigearth_xr.testing.strategies import Rows
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 PAIR = synthetic_pair(1)
 
@@ -72,7 +76,7 @@ def decompressed(tar: Path) -> io.BytesIO:
     if tar.suffix == ".gz":
         data = gzip.decompress(data)
     elif tar.suffix == ".zst":
-        data = zstandard.ZstdDecompressor().decompressobj().decompress(data)
+        data = zstd.decompress(data)
     return io.BytesIO(data)
 
 

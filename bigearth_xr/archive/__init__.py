@@ -1,10 +1,11 @@
 """The raw archive, read-only: opens either release, reads one patch at a time."""
 
-from bigearth_xr.archive.discover import open_archive, survey_archive
+from bigearth_xr.archive.discover import open_archive, survey_archive, tell_release
 from bigearth_xr.archive.layout import parse_s1, parse_s2
 from bigearth_xr.archive.metadata import PatchMetadata, read_metadata
 from bigearth_xr.archive.patches import Archive, PatchFiles, Problem
 from bigearth_xr.archive.pixels import PatchPixels, read_patch, read_pixels
+from bigearth_xr.archive.scan import scan
 from bigearth_xr.archive.source import PixelSource
 
 __all__ = [
@@ -20,5 +21,7 @@ __all__ = [
     "read_metadata",
     "read_patch",
     "read_pixels",
+    "scan",
     "survey_archive",
+    "tell_release",
 ]

@@ -14,7 +14,7 @@ from bigearth_xr.bands import bands as find_bands
 from bigearth_xr.errors import ArchiveError, BandError
 from bigearth_xr.releases import Release
 
-__all__ = ["open_archive", "survey_archive"]
+__all__ = ["open_archive", "survey_archive", "tell_release"]
 
 
 def open_archive(
@@ -75,6 +75,7 @@ def survey_archive(
     sensors: Sensor | Iterable[Sensor] = ("s1", "s2"),
     bands: Iterable[str] | None = None,
     pairs: Mapping[str, str] | None = None,
+    found: Scan | None = None,
 ) -> Archive:
     """Find the patches of a source, whatever it is; `open_archive` has the rest of the contract.
 
@@ -86,17 +87,20 @@ def survey_archive(
         What the archive is called in messages.
     sensors, bands, pairs
         As for `open_archive`.
+    found
+        What lies in the source, where that is known already.
 
     Examples
     --------
+    >>> from bigearth_xr.archive.source import FolderSource
     >>> from bigearth_xr.testing import write_archive
     >>> path = write_archive(getfixture("tmp_path") / "archive", pairs=2)
     >>> len(survey_archive(FolderSource(path), name="mine").patches)
     2
     """
     chosen = _choose_bands(sensors, bands)
-    found = scan(source)
-    release = _release(found, name)
+    found = found or scan(source)
+    release = tell_release(found, name)
     assembly = Assembly(
         source=source,
         found=found,
@@ -123,6 +127,27 @@ def survey_archive(
     )
 
 
+def tell_release(found: Scan, name: str) -> Release:
+    """Tell the release of an archive by the names of its patches.
+
+    Raises
+    ------
+    ArchiveError
+        If there are patches of both.
+
+    Examples
+    --------
+    >>> tell_release(Scan(releases={"v1"}), "mine")
+    'v1'
+    """
+    if len(found.releases) > 1:
+        raise ArchiveError(
+            f"{name} holds patches of both releases, expected one; give the folder of the release you mean"
+        )
+    # Radar patches without a JSON beside them are those of v2.
+    return next(iter(found.releases), "v2")
+
+
 def _choose_bands(sensors: Sensor | Iterable[Sensor], names: Iterable[str] | None) -> tuple[Band, ...]:
     """Find the bands to read, in the order of the archive."""
     known = {one.sensor for one in BANDS}
@@ -139,16 +164,6 @@ def _choose_bands(sensors: Sensor | Iterable[Sensor], names: Iterable[str] | Non
     if not chosen:
         raise BandError("bands is empty, expected at least one name; leave it out to read all bands")
     return chosen
-
-
-def _release(found: Scan, name: str) -> Release:
-    """Tell the release by the names of the patches."""
-    if len(found.releases) > 1:
-        raise ArchiveError(
-            f"{name} holds patches of both releases, expected one; give the folder of the release you mean"
-        )
-    # Radar patches without a JSON beside them are those of v2.
-    return next(iter(found.releases), "v2")
 
 
 def _check_presence(found: Scan, chosen: tuple[Band, ...], name: str) -> None:

@@ -1,7 +1,7 @@
 """What has passed by in a stream: the names of all files, and the content of the small ones.
 
-The pixels of a stream are read as they come, by somebody else. What else an archive is asked for, its folders, JSONs and
-lists, is remembered here.
+The pixels of a stream are read as they come, by somebody else. What else an archive is asked for, its folders, JSONs
+and lists, is remembered here.
 """
 
 import zlib

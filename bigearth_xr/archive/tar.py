@@ -214,11 +214,11 @@ class _Walk:
             # Those of the 1980s have no magic, and cannot be told from data with certainty.
             header = parse_header(block) if block[257:262] == b"ustar" else None
             if header is not None:
-                lost = self._at - damaged
-                return self._refuse("refused", f"{what}: the {lost:,} bytes up to the next header are lost; {_AGAIN}"), header
+                lost = f"{what}: the {self._at - damaged:,} bytes up to the next header are lost; {_AGAIN}"
+                return self._refuse("refused", lost), header
         fault = f" ({self._tape.fault})" if self._tape.fault else ""
-        lost_all = f"{what}: everything behind it is lost, after {self.whole:,} whole files{fault}; {_AGAIN}"
-        return self._refuse("truncated", lost_all), None
+        lost = f"{what}: everything behind it is lost, after {self.whole:,} whole files{fault}; {_AGAIN}"
+        return self._refuse("truncated", lost), None
 
     def _finish(self, remaining: int) -> Iterator[Refusal]:
         """Read to the end of the file, where there has to be nothing more: a compressed one has its checksum there."""
@@ -227,6 +227,7 @@ class _Walk:
             yield self.cut_short("without the mark that ends a tar" if is_between else "in the middle of a member")
             return
         mark, is_more = self._at, False
+        self._at += BLOCK
         while block := bytes(self._tape.read(self._at, _CHUNK)):
             is_more = is_more or block.count(0) < len(block)
             self._at += len(block)

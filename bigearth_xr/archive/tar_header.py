@@ -53,13 +53,13 @@ def parse_header(block: bytes) -> Header | None:
 
 
 def parse_records(data: bytes) -> dict[str, bytes] | None:
-    """Read the records ``"<length> <key>=<value>\\n"`` of a pax header; None if they are damaged.
+    r"""Read the records ``"<length> <key>=<value>\n"`` of a pax header; None if they are damaged.
 
     Examples
     --------
-    >>> parse_records(b"12 path=a/b\\n")
+    >>> parse_records(b"12 path=a/b\n")
     {'path': b'a/b'}
-    >>> parse_records(b"99 path=a/b\\n") is None
+    >>> parse_records(b"99 path=a/b\n") is None
     True
     """
     records: dict[str, bytes] = {}

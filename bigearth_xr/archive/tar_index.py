@@ -1,4 +1,4 @@
-"""Which file of a tar lies where: 14 bytes a file, and a path a folder."""
+"""Which file of a tar lies where: 13 bytes a file, and a path a folder."""
 
 from array import array
 from collections.abc import Collection, Iterable, Iterator
@@ -33,8 +33,8 @@ class TarIndex:
     patterns: tuple[str, ...]
     """Names of files."""
 
-    pattern: NDArray[np.uint16] | NDArray[np.uint32]
-    """Which of these is the name of each file, shape ``(file,)``."""
+    pattern: NDArray[np.unsignedinteger]
+    """Which of these is the name of each file, shape ``(file,)``; uint8 where these are few."""
 
     offset: NDArray[np.uint64]
     """First byte of each file in the tar, shape ``(file,)``."""
@@ -157,7 +157,7 @@ def _sort(
         numbers={path: number for number, path in enumerate(paths)},
         starts=np.searchsorted(key, np.arange(len(paths) + 1, dtype=np.uint64) << np.uint64(32)),
         patterns=tuple(patterns),
-        pattern=pattern[order].astype(np.uint16 if len(patterns) <= 2**16 else np.uint32),
+        pattern=pattern[order].astype(np.min_scalar_type(len(patterns))),
         offset=offset[order],
         size=size[order],
     )
@@ -169,9 +169,8 @@ def _twice(index: TarIndex, where: str, folder: str, pattern: int, offset: int) 
     file = index.patterns[pattern].replace(_NAME_OF_FOLDER, folder.rpartition("/")[2])
     path = f"{folder}/{file}" if folder else file
     first, _ = index.places(folder)[file]
-    message = (
-        f"{where}: {path} is there twice, at byte {first:,} and at byte {offset:,}; the first is read, the second is not"
-    )
+    places = f"at byte {first:,} and at byte {offset:,}; the first is read, the second is not"
+    message = f"{where}: {path} is there twice, {places}"
     return Refusal(member=path, kind="refused", message=message)
 
 

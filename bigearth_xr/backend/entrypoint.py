@@ -25,7 +25,12 @@ class BigEarthBackend(BackendEntrypoint):
     description: ClassVar[str] = "Open BigEarthNet stores (Zarr v3) of bigearth_xr, indexed by patch and band"
     url: ClassVar[str] = "https://pypi.org/project/bigearth-xr"
     open_dataset_parameters = (
-        *("filename_or_obj", "drop_variables", "resampling", "nomenclature", "states", "storage_options"),
+        "filename_or_obj",
+        "drop_variables",
+        "resampling",
+        "nomenclature",
+        "states",
+        "storage_options",
     )
     supports_groups = True
 

@@ -16,7 +16,7 @@ from bigearth_xr.errors import BigEarthError, StoreError
 from bigearth_xr.ingestion import IngestReport, ingest
 from bigearth_xr.report.statistics import LabelStatistics, by_label
 from bigearth_xr.store import read
-from bigearth_xr.store.checks import verify
+from bigearth_xr.verification import verify
 
 __all__ = ["Opened", "open_release"]
 

@@ -60,6 +60,8 @@ class Transfer:
         reader = RangeReader(self._address, 0, 1, patience=self._patience, notice=self._progress.say)
         try:
             self.version = reader.connect()
+            if self.version.size != 0:
+                reader.read()  # so that neither side has to break the connection
             self._ranged = self.version.size is not None
         except NoRangesError:
             self._ranged = False

@@ -1,13 +1,13 @@
 """What an archive holds, as far as it matters to a store: patches, lists, labels, and the table they make."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 
-from bigearth_xr.archive import Archive, PixelSource, survey_archive
+from bigearth_xr.archive import Archive, PixelSource, scan, survey_archive, tell_release
 from bigearth_xr.errors import MetadataError
 from bigearth_xr.ingestion.request import Request
 from bigearth_xr.progress import Progress
@@ -115,10 +115,18 @@ def read_contents(source: PixelSource, request: Request, lists: Lists | None, pr
     >>> read_contents.__name__
     'read_contents'
     """
-    archive = _survey(source, request, lists)
+    found = scan(source)
+    release = tell_release(found, request.name)
     if lists is None:
-        lists = _lists_inside(archive)
-        archive = archive if lists is None else _survey(source, request, lists)
+        lists = _lists_inside(source, release, found.metadata_files[release])
+    archive = survey_archive(
+        source,
+        name=request.name,
+        sensors=request.sensors,
+        bands=request.bands,
+        pairs={} if lists is None else lists.pairs(),
+        found=found,
+    )
     if lists is not None and lists.release != archive.release:
         raise MetadataError(
             f"{lists.place}: lists of {lists.release}, but {request.name} is an archive of {archive.release}; give the "
@@ -136,20 +144,9 @@ def _is_cut_short(archive: Archive) -> bool:
     return any(problem.kind == "truncated" for problem in archive.problems)
 
 
-def _survey(source: PixelSource, request: Request, lists: Lists | None) -> Archive:
-    return survey_archive(
-        source,
-        name=request.name,
-        sensors=request.sensors,
-        bands=request.bands,
-        pairs={} if lists is None else lists.pairs(),
-    )
-
-
-def _lists_inside(archive: Archive) -> Lists | None:
+def _lists_inside(source: PixelSource, release: Release, files: Sequence[str]) -> Lists | None:
     """Read the lists that lie anywhere in an archive: the parquets of v2, or the one folder of v1's CSVs."""
-    files = list(archive.metadata_files)
-    if archive.release == "v1":
+    if release == "v1":
         folders = sorted({file.rpartition("/")[0] for file in files if V1_PAIRS in file})[:1]
         files = [file for file in files if file.rpartition("/")[0] in folders]
     if not files:
@@ -157,10 +154,10 @@ def _lists_inside(archive: Archive) -> Lists | None:
     with TemporaryDirectory() as folder:
         # Arrow reads files, and an archive need not be made of any.
         for file in files:
-            (Path(folder) / PurePosixPath(file).name).write_bytes(archive.source.read(file))
+            (Path(folder) / PurePosixPath(file).name).write_bytes(source.read(file))
         try:
-            release, columns = read_lists([Path(folder)], archive.release)
+            release, columns = read_lists([Path(folder)], release)
         except MetadataError as error:
-            places = archive.source.locate(files[0].rpartition("/")[0])
+            places = source.locate(files[0].rpartition("/")[0])
             raise MetadataError(str(error).replace(folder, places)) from None
-    return Lists(place=archive.source.locate(files[0]), release=release, columns=columns)
+    return Lists(place=source.locate(files[0]), release=release, columns=columns)

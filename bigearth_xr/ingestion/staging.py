@@ -226,7 +226,7 @@ def _write_all(file: int, data: list[NDArray[Any]], start: int) -> None:
     wanted = sum(array.nbytes for array in data)
     written = os.pwritev(file, data, start)
     if written < wanted:
-        rest = memoryview(b"".join(data))[written:]
+        rest = memoryview(b"".join(array.tobytes() for array in data))[written:]
         while rest:
             start += written
             written = os.pwrite(file, rest, start)

@@ -16,9 +16,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bigearth_xr.archive import PatchFiles, PixelSource
+from bigearth_xr.archive.joined import JoinedSource
 from bigearth_xr.archive.layout import REFERENCE_MAP
 from bigearth_xr.archive.stream_index import StreamIndex
-from bigearth_xr.archive.joined import JoinedSource
 from bigearth_xr.bands import BANDS
 from bigearth_xr.errors import StoreNotFoundError
 from bigearth_xr.ingestion.arrivals import Arrivals, take_in
@@ -72,7 +72,7 @@ class StreamPlan:
     def is_in_slots(self) -> bool:
         """Whether rows and slots are the same."""
         names: list[str] = self.arrivals.slots.table["patch"].to_pylist()
-        return names == read_column(self.rowing.store, "patch").tolist()
+        return list(read_column(self.rowing.store, "patch")) == names
 
     def job(self, shard: int) -> StagedJob:
         """Put together what a worker has to know to write one shard."""

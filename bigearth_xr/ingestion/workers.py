@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 from bigearth_xr.errors import StoreError
 from bigearth_xr.ingestion.plan import Plan
@@ -81,7 +81,8 @@ def on_cluster(plan: Plan, client: Client) -> Iterator[ShardResult]:
 
     waiting = iter(plan.rowing.shards)
     ahead = max(4, 2 * sum(client.nthreads().values()))
-    running = as_completed(client.submit(_write, plan.job(shard), pure=False) for shard in islice(waiting, ahead))
+    completed: Any = as_completed
+    running = completed(client.submit(_write, plan.job(shard), pure=False) for shard in islice(waiting, ahead))
     try:
         for future in running:
             yield future.result()

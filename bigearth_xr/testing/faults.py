@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from bigearth_xr.errors import ArchiveError
 from bigearth_xr.testing.bad_tiff import Damage, damage_tiff
@@ -246,11 +246,8 @@ def _container(tar: PathLikeStr) -> Container:
 @contextmanager
 def _open_tar(path: PathLikeStr) -> Iterator[tarfile.TarFile]:
     """Open a sound tar to read it from front to back."""
-    with open(path, "rb") as raw:
-        stream: BinaryIO = raw
-        if _container(path) == "tar.zst":
-            import zstandard
+    import pyarrow as pa
 
-            stream = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=False)
-        with tarfile.open(fileobj=stream, mode="r|gz" if _container(path) == "tar.gz" else "r|") as tar:
-            yield tar
+    compression = {"tar": None, "tar.gz": "gzip", "tar.zst": "zstd"}[_container(path)]
+    with pa.input_stream(Path(path), compression) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+        yield tar

@@ -1,6 +1,6 @@
 """Compare a store with an archive: which patches, which pixels of them, and what the tables say."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bigearth_xr.archive import Archive, PatchFiles, read_pixels
 from bigearth_xr.errors import ArchiveError
-from bigearth_xr.store.read import Store, read_patches
+from bigearth_xr.store.read import Store
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, PixelArray
 from bigearth_xr.store.shard import shard_key
 from bigearth_xr.table.schema import DERIVED
@@ -34,7 +34,9 @@ def draw_sample(rows: NDArray[np.intp], number: int, seed: int) -> NDArray[np.in
     return rows[np.random.default_rng(seed).integers(edges[:-1], edges[1:])]
 
 
-def compare_patch(store: Store, row: int, archive: Archive, patch: PatchFiles, *, is_mapped: bool) -> Iterator[Finding]:
+def compare_patch(
+    store: Store, row: int, archive: Archive, patch: PatchFiles, stored: Mapping[str, NDArray[np.generic]]
+) -> Iterator[Finding]:
     """Compare every bit of a stored patch with the archive's.
 
     Parameters
@@ -45,8 +47,8 @@ def compare_patch(store: Store, row: int, archive: Archive, patch: PatchFiles, *
         Row of the patch.
     archive, patch
         Where the archive has it.
-    is_mapped
-        Whether the store has its reference map.
+    stored
+        What the store has of it, by array, shape ``(band, y, x)``; of the reference map ``(y, x)``, if it has one.
 
     Yields
     ------
@@ -57,11 +59,12 @@ def compare_patch(store: Store, row: int, archive: Archive, patch: PatchFiles, *
     --------
     >>> import bigearth_xr as bex
     >>> from bigearth_xr.archive import open_archive
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.read import open_store, read_patches
     >>> path = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=1)
     >>> report = bex.ingest(path, getfixture("tmp_path") / "ben.zarr")
     >>> store, archive = open_store(getfixture("tmp_path") / "ben.zarr"), open_archive(path)
-    >>> list(compare_patch(store, 0, archive, archive.patches[0], is_mapped=True))
+    >>> stored = {array.name: read_patches(store, array, np.array([0]))[0] for array in store.arrays}
+    >>> list(compare_patch(store, 0, archive, archive.patches[0], stored))
     []
     """
     try:
@@ -71,16 +74,15 @@ def compare_patch(store: Store, row: int, archive: Archive, patch: PatchFiles, *
         yield Finding(kind="unreadable", file="", patches=(patch.patch,), message=message)
         return
     for array in store.arrays:
-        has_map = REFERENCE_MAP in expected
-        if array.bands or (is_mapped and has_map):
-            pixels = read_patches(store, array, np.array([row]))[0]
-            planes = pixels if array.bands else pixels[np.newaxis]
+        is_here, is_there = array.name in stored, bool(array.bands) or REFERENCE_MAP in expected
+        if is_here and is_there:
+            planes = stored[array.name] if array.bands else stored[array.name][np.newaxis]
             for band, plane in zip(array.bands or (array.name,), planes, strict=True):
                 difference = _difference(plane, expected[band])
                 if difference:
                     yield _different(store, array, row, patch.patch, f"band {band} {difference}")
-        elif is_mapped != has_map and archive.has_reference_maps:
-            has, lacks = ("store", "archive") if is_mapped else ("archive", "store")
+        elif is_here != is_there and archive.has_reference_maps:
+            has, lacks = ("store", "archive") if is_here else ("archive", "store")
             yield _different(store, array, row, patch.patch, f"the {has} has a reference map of it, the {lacks} none")
 
 

@@ -11,7 +11,7 @@ from bigearth_xr.errors import StoreAccessError, StoreError
 from bigearth_xr.store.codec import CRC_BYTES, decode_patch
 from bigearth_xr.store.read import Store
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, PixelArray
-from bigearth_xr.store.shard import HOLE, shard_key
+from bigearth_xr.store.shard import HOLE, read_index, shard_key
 from bigearth_xr.verification.comparison import compare_patch
 from bigearth_xr.verification.report import Finding
 from bigearth_xr.verification.salvage import locate_patches, shard_bytes
@@ -85,18 +85,19 @@ def inspect_shard(job: Inspection) -> ShardHoldings:
     >>> inspect_shard.__name__
     'inspect_shard'
     """
-    there, good = {}, {}
+    indexes, good = {}, {}
     findings: list[Finding] = []
     for array in job.store.arrays:
-        there[array.name], good[array.name], found = _inspect_array(job, array)
+        indexes[array.name], good[array.name], found = _inspect_array(job, array)
         findings += found
+    there = {name: index[:, 0] != HOLE for name, index in indexes.items()}
     differs = {name: np.zeros_like(places) for name, places in there.items()}
     compared = 0
     for place, patch in job.compared.items():
         # What is damaged or missing is told already.
         if not all(good[array.name][place] or not job.due(array)[place] for array in job.store.arrays):
             continue
-        differences = list(_compare(job, place, patch))
+        differences = list(_compare(job, place, patch, indexes))
         compared += not any(finding.kind == "unreadable" for finding in differences)
         for finding in differences:
             if finding.array is not None:
@@ -113,14 +114,22 @@ def inspect_shard(job: Inspection) -> ShardHoldings:
     )
 
 
-def _compare(job: Inspection, place: int, patch: PatchFiles) -> Iterator[Finding]:
+def _compare(
+    job: Inspection, place: int, patch: PatchFiles, indexes: Mapping[str, NDArray[np.uint64]]
+) -> Iterator[Finding]:
+    """Compare a patch that is whole; it may have been found without an index."""
     assert job.archive is not None
-    row = job.shard * SHARD_PATCHES + place
-    yield from compare_patch(job.store, row, job.archive, patch, is_mapped=bool(job.mapped[place]))
+    stored = {}
+    for array in job.store.arrays:
+        if job.due(array)[place]:
+            key = shard_key(array, job.shard)
+            (chunk,) = job.store.place.read_ranges(key, indexes[array.name][place : place + 1])
+            stored[array.name] = decode_patch(chunk, array, job.store.profile, where=key)
+    yield from compare_patch(job.store, job.shard * SHARD_PATCHES + place, job.archive, patch, stored)
 
 
-def _inspect_array(job: Inspection, array: PixelArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_], list[Finding]]:
-    """Tell which places of an array's shard hold anything, which of them are whole, and what is wrong."""
+def _inspect_array(job: Inspection, array: PixelArray) -> tuple[NDArray[np.uint64], NDArray[np.bool_], list[Finding]]:
+    """Tell where the patches of an array's shard lie, which of them are whole, and what is wrong."""
     key, due = shard_key(array, job.shard), job.due(array)
     index, damage = locate_patches(job.store, array, job.shard, due)
     there = index[:, 0] != HOLE
@@ -138,7 +147,7 @@ def _inspect_array(job: Inspection, array: PixelArray) -> tuple[NDArray[np.bool_
             good[place] = False
             found = Finding(kind="checksum", file=key, array=array.name, patches=(name,), message=str(error))
             findings.append(found)
-    return there, good, [*_check_file(job, array, index, damage, good), *findings]
+    return index, good, [*_check_file(job, array, index, damage, good), *findings]
 
 
 def _check_file(
@@ -166,7 +175,10 @@ def _check_file(
         yield found("missing", f"{file}{int(lost.sum()):,} patches are recorded as stored but missing", lost)
     if extra.any():
         yield found("unrecorded", f"{int(extra.sum()):,} patches are there but not recorded", extra)
-    if job.store.profile == "fast" and there.any():
+    whole = read_index(job.store.place, key)
+    if whole is not None and (whole[len(due) :, 0] != HOLE).any():
+        yield found("layout", f"holds patches beyond the {len(due):,} rows of this shard", np.zeros(len(due), bool))
+    elif job.store.profile == "fast" and there.any():
         places = np.flatnonzero(there)
         strays = there.copy()
         strays[places] = index[places, 0] != places * (array.patch_bytes + CRC_BYTES)

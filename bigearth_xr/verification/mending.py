@@ -55,10 +55,11 @@ def mend(found: Examination, archive: Archive, progress: Progress) -> Mending:
 
 
 def _refuse_another(found: Examination, archive: Archive) -> None:
-    """Damage does not change every array of most patches and leave their checksums true."""
+    """Damage does not change every array of most patches and leave everything else of their shards true."""
     store = found.subject.scope.store
-    compared = sum(held.compared for held in found.shards)
-    wholly = sum(int(_differs_wholly(held, store).sum()) for held in found.shards)
+    sound = [held for held in found.shards if {finding.kind for finding in held.findings} <= {"different"}]
+    compared = sum(held.compared for held in sound)
+    wholly = sum(int(_differs_wholly(held, store).sum()) for held in sound)
     if wholly > compared / 2:
         raise StoreError(
             f"{archive.root}: {wholly:,} of the {compared:,} patches compared differ from {store.place} "

@@ -37,7 +37,7 @@ def read_listed(store: Store, metadata: Sequence[Path], against: Path | None) ->
     """
     places = list(metadata)
     if not places and against is not None and against.is_dir():
-        places = [folder for folder in (against, against / "lists") if find_lists(folder)][:1]
+        places = [folder for folder in (against, against / "lists") if find_lists(folder) == store.release][:1]
     if not places:
         return None
     # A folder may hold the lists of both releases; parquets are of v2.
