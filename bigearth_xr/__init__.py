@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from bigearth_xr.backend import open
     from bigearth_xr.embedding import embed
     from bigearth_xr.ingestion import ingest
+    from bigearth_xr.verification import verify
 
-__all__ = ["bands", "embed", "ingest", "labels", "open", "retrieval", "table", "testing", "torch"]
+__all__ = ["bands", "embed", "ingest", "labels", "open", "retrieval", "table", "testing", "torch", "verify"]
 
 _HOME = {
     "embed": "bigearth_xr.embedding",
     "ingest": "bigearth_xr.ingestion",
     "open": "bigearth_xr.backend",
+    "verify": "bigearth_xr.verification",
 }
 
 if not TYPE_CHECKING:  # else a type checker would take any name for one of ours

@@ -1,17 +1,21 @@
 """The command line: ``bigearth demo | download | ingest | info | verify``.
 
-Exit codes: 0 all is well; 1 a patch, file or store is not as it should be; 2 the command could not be carried out.
+Exit codes: 0 all is well; 1 a patch, file, archive or store is not as it should be; 2 the command could not be carried
+out. A patch that is quarantined is no failure of ``ingest`` unless ``--strict`` says so; an archive cut short is one.
 """
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from bigearth_xr.errors import BigEarthError
+from bigearth_xr.errors import BigEarthError, DependencyError
+
+if TYPE_CHECKING:
+    from bigearth_xr.ingestion.workers import Client
 
 __all__ = ["app", "main"]
 
@@ -25,7 +29,12 @@ app = typer.Typer(
 
 terminal = Console(highlight=False, soft_wrap=True)
 
-Archive = Annotated[Path, typer.Argument(help="Folder of the unpacked archive, v1 or v2.")]
+Archives = Annotated[
+    list[str],
+    typer.Argument(
+        help="The archive, v1 or v2: a folder, tars (.tar, .tar.gz, .tar.zst), an LMDB, or addresses of tars."
+    ),
+]
 StoreFolder = Annotated[str, typer.Argument(help="The store: a folder, e.g. ben.zarr, or s3://bucket/ben.zarr.")]
 
 
@@ -48,7 +57,7 @@ def main() -> None:
 
 @app.command()
 def ingest(
-    archive: Archive,
+    archive: Archives,
     store: StoreFolder,
     metadata: Annotated[
         list[Path] | None,
@@ -59,11 +68,15 @@ def ingest(
     rows: Annotated[str, typer.Option(help="'found', or 'listed' for a row for every listed pair too.")] = "found",
     profile: Annotated[str | None, typer.Option(help="'fast' (raw) or 'compact' (compressed).")] = None,
     workers: Annotated[int, typer.Option(help="Processes at most.")] = 8,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler, whose workers write instead.")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if any patch could not be stored.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write the account of every patch here, as JSON.")] = None,
 ) -> None:
-    """Convert an archive of GeoTIFFs into a store, exactly; continues where an earlier run ended."""
+    """Convert an archive into a store, exactly, without unpacking it; continues where an earlier run ended."""
     from bigearth_xr.ingestion import ingest as run
+    from bigearth_xr.ingestion.screen import left_out_lines
 
     if report is not None:
         # Now, not after hours of work.
@@ -78,12 +91,14 @@ def ingest(
         rows=rows,  # type: ignore[arg-type]  # likewise
         profile=profile,  # type: ignore[arg-type]  # likewise
         workers=workers,
+        client=None if scheduler is None else _connect(scheduler),
     )
     if report is not None:
         done.write_json(report)
-    _print_failures(done.failures)
+    for line in left_out_lines(done) if done.left_out else ():
+        terminal.print(line)
     terminal.print(escape(done.summary()))
-    if strict and done.failures:
+    if done.is_cut_short or (strict and done.left_out):
         raise typer.Exit(1)
 
 
@@ -178,6 +193,15 @@ def demo(
     from bigearth_xr.demo import run_demo
 
     run_demo(archive, out, metadata=metadata)
+
+
+def _connect(scheduler: str) -> "Client":
+    """Connect to a Dask cluster."""
+    try:
+        from distributed import Client as Cluster
+    except ImportError:
+        raise DependencyError("--scheduler needs Dask's scheduler; run: pip install 'bigearth-xr[cluster]'") from None
+    return cast("Client", Cluster(scheduler))  # type: ignore[no-untyped-call]  # of a library that is typed in part
 
 
 def _names(text: str) -> tuple[str, ...]:

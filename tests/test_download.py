@@ -207,8 +207,8 @@ def test_a_trickle_is_given_up_and_made_anew(site: Site, tmp_path: Path, capsys:
 
 
 def test_silence_is_given_up_and_made_anew(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    site.faults = [faulty.limited(1, faulty.trickles(0.5), after=1)]
-    fetch(site, tmp_path, patience=Patience(retries=2, first_wait_s=0.001, timeout_s=0.2))
+    site.faults = [faulty.limited(1, faulty.trickles(2), after=1)]
+    fetch(site, tmp_path, patience=Patience(retries=2, first_wait_s=0.001, timeout_s=0.5))
     assert (tmp_path / "a.tar").read_bytes() == CONTENT
     assert "nothing came for too long at byte" in capsys.readouterr().err
 

@@ -32,13 +32,13 @@ from bigearth_xr.errors import (
 from bigearth_xr.ingestion import IngestReport, run, shards
 from bigearth_xr.releases import Release
 from bigearth_xr.store.address import place_of
-from bigearth_xr.verification import verify
 from bigearth_xr.store.create import write_states
 from bigearth_xr.store.layout import consolidate
 from bigearth_xr.store.read import open_store, read_state
 from bigearth_xr.store.schema import PROFILES, Profile
 from bigearth_xr.store.shard import shard_path
 from bigearth_xr.testing import encode_tiff, formula_pixels, formula_reference_map, synthetic_pair, write_archive
+from bigearth_xr.verification import verify
 
 LISTS = ("metadata.parquet", "metadata_for_patches_with_snow_cloud_or_shadow.parquet", "lists")
 

@@ -36,12 +36,12 @@ from bigearth_xr.errors import (
 )
 from bigearth_xr.store import objects
 from bigearth_xr.store.address import place_of
-from bigearth_xr.verification import verify
 from bigearth_xr.store.create import read_table, write_states
 from bigearth_xr.store.place import LocalPlace
 from bigearth_xr.store.read import Store, open_store, read_patches
 from bigearth_xr.store.schema import PROFILES, Profile
 from bigearth_xr.store.shard import read_index, shard_key
+from bigearth_xr.verification import verify
 
 PAIRS = 12
 BUCKET = "patches"
@@ -471,5 +471,5 @@ def test_commands_take_addresses(remote: str, archive: Path, endpoint: str, monk
     assert shown.exit_code == 0
     assert remote in shown.output
     assert "in objects" in shown.output
-    assert CliRunner().invoke(app, ["verify", remote]).output.startswith(f"{remote}: sound")
+    assert f"{remote}: sound" in CliRunner().invoke(app, ["verify", remote]).output
     assert CliRunner().invoke(app, ["ingest", str(archive), remote]).exit_code == 0

@@ -17,8 +17,8 @@ import xarray as xr
 
 import bigearth_xr as bex
 from bigearth_xr.ingestion import IngestReport
-from bigearth_xr.verification import verify
 from bigearth_xr.store.schema import PROFILES
+from bigearth_xr.verification import verify
 
 ALL_BANDS = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12", "VV", "VH"]
 FOUR_BANDS = ["B02", "B03", "B04", "B08", "VV", "VH"]

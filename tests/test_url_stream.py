@@ -126,9 +126,9 @@ def test_a_mebibyte_between_them_makes_failures_no_row(site: Site) -> None:
 
 
 def test_a_reader_that_takes_its_time_is_no_trickle(site: Site) -> None:
-    with open_url(site.of("a.tar"), patience=Patience(retries=0, timeout_s=0.2)) as stream:
+    with open_url(site.of("a.tar"), patience=Patience(retries=0, timeout_s=0.5)) as stream:
         read = stream.read(100)
-        time.sleep(0.5)
+        time.sleep(1)
         assert read + stream.read() == CONTENT
 
 

@@ -81,10 +81,19 @@ class IngestReport:
         return self.rows_stored == self.rows and not self.is_cut_short
 
     @property
+    def left_out(self) -> tuple[tuple[str, str, str], ...]:
+        """Kind, name and reason of each thing that was wrong: quarantined patches, problems, missing maps."""
+        why_missing = "has no reference map, others of this archive have"
+        return (
+            *(("quarantined", patch, reason.removeprefix(f"{patch}: ")) for patch, reason in self.quarantined.items()),
+            *((problem.kind, problem.patch, problem.message) for problem in self.problems),
+            *(("no map", patch, why_missing) for patch in self.without_map),
+        )
+
+    @property
     def failures(self) -> tuple[str, ...]:
         """One line for each thing that was wrong."""
-        maps = (f"{patch}: has no reference map, others of this archive have" for patch in self.without_map)
-        return (*self.quarantined.values(), *(problem.message for problem in self.problems), *maps)
+        return tuple(reason if name in reason else f"{name}: {reason}" for _, name, reason in self.left_out)
 
     def __str__(self) -> str:
         return self.summary()

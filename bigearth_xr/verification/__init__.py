@@ -10,7 +10,7 @@ from bigearth_xr.errors import BigEarthError, FormatError, SelectionError
 from bigearth_xr.progress import Progress
 from bigearth_xr.store.address import Address, StorageOptions
 from bigearth_xr.store.read import Store, open_store
-from bigearth_xr.verification.account import account
+from bigearth_xr.verification.account import report_on
 from bigearth_xr.verification.examination import examine, inspect_more
 from bigearth_xr.verification.mending import mend
 from bigearth_xr.verification.opening import open_against, read_listed
@@ -94,10 +94,10 @@ def verify(
     with Progress() as progress:
         found = examine(scope, progress)
         if not repair or archive is None or not found.findings:
-            return account(found)
+            return report_on(found)
         done = mend(inspect_more(found, progress), archive, progress)
         found = examine(replace(scope, store=_open(store, storage_options)), progress)
-    return replace(account(found), repaired=tuple(dict.fromkeys(done.written)), unrepaired=done.failures)
+    return replace(report_on(found), repaired=tuple(dict.fromkeys(done.written)), unrepaired=done.failures)
 
 
 def _open(address: Address, storage_options: StorageOptions | None) -> Store:

@@ -5,18 +5,18 @@ from bigearth_xr.verification.completeness import Completeness, count_pairs
 from bigearth_xr.verification.examination import Examination
 from bigearth_xr.verification.report import Comparison, VerifyReport
 
-__all__ = ["account"]
+__all__ = ["report_on"]
 
 
-def account(found: Examination) -> VerifyReport:
+def report_on(found: Examination) -> VerifyReport:
     """Report an examination.
 
     Examples
     --------
     Called by `bigearth_xr.verification.verify`.
 
-    >>> account.__name__
-    'account'
+    >>> report_on.__name__
+    'report_on'
     """
     subject = found.subject
     store, state = subject.scope.store, subject.record.state

@@ -58,6 +58,8 @@ def find_table(
         rows = read_table(store.place)
     except StoreAccessError:
         raise
+    except FileNotFoundError:
+        problem = "is missing"
     except (OSError, ValueError, pa.ArrowException, BigEarthError) as error:
         problem = f"cannot be read ({error})"
     else:
