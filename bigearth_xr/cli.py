@@ -15,6 +15,7 @@ from rich.markup import escape
 from bigearth_xr.errors import BigEarthError, DependencyError
 
 if TYPE_CHECKING:
+    from bigearth_xr.ingestion import IngestReport
     from bigearth_xr.ingestion.workers import Client
 
 __all__ = ["app", "main"]
@@ -55,33 +56,32 @@ def main() -> None:
         sys.exit(2)
 
 
+Lists = Annotated[
+    list[Path] | None,
+    typer.Option(help="Metadata parquet of v2 (twice for both), or folder of lists. Default: inside the archive."),
+]
+Workers = Annotated[int, typer.Option(help="Processes at most.")]
+Report = Annotated[Path | None, typer.Option(help="Write the account of every patch here, as JSON.")]
+
+
 @app.command()
 def ingest(
     archive: Archives,
     store: StoreFolder,
-    metadata: Annotated[
-        list[Path] | None,
-        typer.Option(help="Metadata parquet of v2 (twice for both), or folder of lists. Default: inside the archive."),
-    ] = None,
+    metadata: Lists = None,
     sensors: Annotated[str, typer.Option(help="Sensors to store, by comma.")] = "s1,s2",
     bands: Annotated[str | None, typer.Option(help="Bands to store, by comma. Default: all of the sensors.")] = None,
     rows: Annotated[str, typer.Option(help="'found', or 'listed' for a row for every listed pair too.")] = "found",
     profile: Annotated[str | None, typer.Option(help="'fast' (raw) or 'compact' (compressed).")] = None,
-    workers: Annotated[int, typer.Option(help="Processes at most.")] = 8,
-    scheduler: Annotated[
-        str | None, typer.Option(help="Address of a Dask scheduler, whose workers write instead.")
-    ] = None,
+    workers: Workers = 8,
+    scheduler: Annotated[str | None, typer.Option(help="A Dask scheduler, whose workers write instead.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if any patch could not be stored.")] = False,
-    report: Annotated[Path | None, typer.Option(help="Write the account of every patch here, as JSON.")] = None,
+    report: Report = None,
 ) -> None:
     """Convert an archive into a store, exactly, without unpacking it; continues where an earlier run ended."""
     from bigearth_xr.ingestion import ingest as run
-    from bigearth_xr.ingestion.screen import left_out_lines
 
-    if report is not None:
-        # Now, not after hours of work.
-        report.parent.mkdir(parents=True, exist_ok=True)
-        report.touch()
+    _prepare(report)
     done = run(
         archive,
         store,
@@ -93,11 +93,7 @@ def ingest(
         workers=workers,
         client=None if scheduler is None else _connect(scheduler),
     )
-    if report is not None:
-        done.write_json(report)
-    for line in left_out_lines(done) if done.left_out else ():
-        terminal.print(line)
-    terminal.print(escape(done.summary()))
+    _tell(done, report)
     if done.is_cut_short or (strict and done.left_out):
         raise typer.Exit(1)
 
@@ -147,24 +143,23 @@ def info(store: StoreFolder) -> None:
 @app.command()
 def verify(
     store: StoreFolder,
-    against: Annotated[Path | None, typer.Option(help="Its archive, to compare with: a folder, .tar or LMDB.")] = None,
+    against: Annotated[
+        list[str] | None, typer.Option(help="Its archive, to compare with: folder, plain tars or LMDB; repeatable.")
+    ] = None,
     metadata: Annotated[list[Path] | None, typer.Option(help="As for ingest: tells by name what is lacking.")] = None,
     sample: Annotated[int, typer.Option(help="Patches to compare with the archive.")] = 1000,
     full: Annotated[bool, typer.Option("--full", help="Compare every patch.")] = False,
     seed: Annotated[int, typer.Option(help="Another seed draws another sample.")] = 0,
     repair: Annotated[bool, typer.Option("--repair", help="Read from the archive what is damaged, anew.")] = False,
     complete: Annotated[bool, typer.Option("--complete", help="Exit 1 also if pairs are lacking.")] = False,
-    workers: Annotated[int, typer.Option(help="Processes at most.")] = 8,
-    report: Annotated[Path | None, typer.Option(help="Write the account of every patch here, as JSON.")] = None,
+    workers: Workers = 8,
+    report: Report = None,
 ) -> None:
     """Check every checksum, index and column of a store, and tell what it lacks; exit 1 if anything is wrong."""
     from bigearth_xr.verification import verify as run
     from bigearth_xr.verification.screen import tally_table
 
-    if report is not None:
-        # Now, not after hours of work.
-        report.parent.mkdir(parents=True, exist_ok=True)
-        report.touch()
+    _prepare(report)
     found = run(
         store,
         against,
@@ -193,6 +188,24 @@ def demo(
     from bigearth_xr.demo import run_demo
 
     run_demo(archive, out, metadata=metadata)
+
+
+def _prepare(report: Path | None) -> None:
+    """Make sure that a report can be written: now, not after hours of work."""
+    if report is not None:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.touch()
+
+
+def _tell(done: "IngestReport", report: Path | None) -> None:
+    """Show what an ingest did and left out; write all of it where it is wanted."""
+    from bigearth_xr.ingestion.screen import left_out_lines
+
+    if report is not None:
+        done.write_json(report)
+    for line in left_out_lines(done) if done.left_out else ():
+        terminal.print(line)
+    terminal.print(escape(done.summary()))
 
 
 def _connect(scheduler: str) -> "Client":

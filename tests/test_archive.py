@@ -405,7 +405,7 @@ def write(file: Path, patch: PatchFiles, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda file, _: file.unlink(), "is missing; unpack the archive again, or ask for other bands"),
+        (lambda file, _: file.unlink(), "is missing; unpack or download the archive again, or ask for other bands"),
         (lambda file, _: (file.unlink(), file.mkdir()), r"cannot be read \(.*\); check the file system"),
         (lambda file, _: file.write_bytes(b""), "is empty"),
         (lambda file, _: file.write_bytes(file.read_bytes()[:50]), "is no readable GeoTIFF"),

@@ -17,7 +17,7 @@ import zarr
 
 import bigearth_xr as bex
 from bigearth_xr import table
-from bigearth_xr.archive import parse_s1, parse_s2, read_patch
+from bigearth_xr.archive import parse_s1, parse_s2, read_pixels
 from bigearth_xr.archive.layout import scene_folder
 from bigearth_xr.bands import BANDS, Sensor
 from bigearth_xr.errors import (
@@ -29,7 +29,7 @@ from bigearth_xr.errors import (
     SelectionError,
     StoreError,
 )
-from bigearth_xr.ingestion import IngestReport, run, shards
+from bigearth_xr.ingestion import IngestReport, shards, workers
 from bigearth_xr.releases import Release
 from bigearth_xr.store.address import place_of
 from bigearth_xr.store.create import write_states
@@ -183,10 +183,10 @@ def test_an_ingest_that_raises_halfway_can_be_continued(
     def interrupted(*arguments: Any) -> Any:
         if next(left, None) is None:
             raise KeyboardInterrupt
-        return read_patch(*arguments)
+        return read_pixels(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(shards, "read_patch", interrupted)
+        patched.setattr(shards, "read_pixels", interrupted)
         with pytest.raises(KeyboardInterrupt):
             bex.ingest(archive, tmp_path / "ben.zarr", profile=profile)
     assert bex.open(tmp_path / "ben.zarr", states="all").state.values.tolist() == ["absent"] * 5
@@ -277,7 +277,7 @@ def test_unpaired_patches_get_no_row_and_a_line_each(tmp_path: Path) -> None:
     lone = synthetic_pair(1)
     shutil.rmtree(archive / "BigEarthNet-S1" / scene_folder(parse_s1(lone.s1_name)) / lone.s1_name)
     report = bex.ingest(archive, tmp_path / "ben.zarr")
-    assert (report.found, report.rows, report.stored) == (2, 2, 2)
+    assert (report.found, report.rows, report.stored, report.unpaired) == (3, 2, 2, 1)
     assert lone.patch not in bex.open(tmp_path / "ben.zarr", states="all").patch
     assert [(problem.patch, problem.kind) for problem in report.problems] == [(lone.patch, "unpaired")]
     assert report.summary().endswith("left out or incomplete: 1 unpaired")
@@ -574,13 +574,13 @@ def test_the_report_is_written_as_json(own: Path, tmp_path: Path) -> None:
 
 
 def test_workers_report_what_one_would(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(workers, "WORTH_PROCESSES", 0)
     break_tiff(own)
 
     def account(report: IngestReport) -> tuple[object, ...]:
         return report.found, report.stored, report.written, dict(report.quarantined)
 
-    reports = [bex.ingest(own, tmp_path / f"{workers}.zarr", workers=workers) for workers in (1, 2)]
+    reports = [bex.ingest(own, tmp_path / f"{count}.zarr", workers=count) for count in (1, 2)]
     assert account(reports[0]) == account(reports[1])
 
 

@@ -369,7 +369,7 @@ def test_a_table_that_is_lost_is_named(own: str, options: dict[str, str]) -> Non
     assert read_table(place).num_rows == PAIRS
     place.parent.delete("ben.parquet")
     (failure,) = verify(own, storage_options=options).failures
-    assert failure.startswith(f"{own.removesuffix('.zarr')}.parquet: cannot be read")
+    assert failure.startswith(f"{own.removesuffix('.zarr')}.parquet: is missing")
 
 
 def test_no_store_is_said_so(options: dict[str, str]) -> None:

@@ -21,7 +21,9 @@ from bigearth_xr.errors import (
     StoreError,
     StoreNotFoundError,
 )
+from bigearth_xr.ingestion.locking import alone
 from bigearth_xr.releases import Release
+from bigearth_xr.store.address import place_of
 from bigearth_xr.store.create import write_states
 from bigearth_xr.store.presence import shard_count
 from bigearth_xr.store.read import open_store, read_column, read_encoded, read_state
@@ -409,6 +411,16 @@ def test_labels_are_compared_with_the_jsons(tmp_path: Path) -> None:
     assert "the archive says ['Vineyards']" in "".join(report.failures)
 
 
+def test_embeddings_outlive_a_repair(archive: Path, own: Path) -> None:
+    bex.embed(bex.open(own), "spectral", name="mine", bands=["B04"])
+    before = holdings(own)
+    assert verify(own, archive).sound
+    for damage in (change_root, delete_column, delete_shard):
+        damage(own)
+    assert verify(own, archive, repair=True).sound
+    assert holdings(own) == before
+
+
 # What cannot be repaired.
 
 
@@ -647,16 +659,38 @@ def _pair_of(store: Path) -> Callable[[int], bex.testing.SyntheticPair]:
     return lambda index: synthetic_pair(index, release=release)
 
 
-@pytest.mark.parametrize("name", ["BigEarthNet-S2.tar.zst", "BigEarthNet-S2-v1.0.tar.gz"])
-def test_a_compressed_archive_is_refused_with_the_remedy(store: Path, tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(b"")
-    with pytest.raises(ArchiveError, match=r"cannot be read patch by patch, .*decompress it"):
-        verify(store, tmp_path / name)
+def test_a_compressed_archive_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    store = bex.testing.write_store(tmp_path / "ben.zarr", pairs=2)
+    tar = write_archive(tmp_path / "v2.tar.zst", pairs=2, container="tar.zst")
+    with pytest.raises(ArchiveError, match=r"can only be read from front to back.*decompress it"):
+        verify(store, tar)
+
+
+def test_plain_tars_are_compared_and_repaired_from(archive: Path, own: Path, tmp_path: Path, release: Release) -> None:
+    tars = write_archive(tmp_path / "tars", pairs=24, version=release, container="tar", as_published=True)
+    before = holdings(own)
+    everything_at_once(own)
+    report = verify(own, tars, repair=True, sample="all")
+    assert report.sound, report.failures
+    assert holdings(own) == before
+    assert report.comparison is not None
+    assert report.comparison.compared == 24
+    several = verify(own, sorted(tars.glob("*.tar")))
+    assert several.comparison is not None
+    assert several.comparison.compared == 24
+    assert several.sound
 
 
 def test_a_repair_needs_an_archive(store: Path) -> None:
     with pytest.raises(SelectionError, match="repair=True needs the archive"):
         verify(store, repair=True)
+
+
+def test_a_store_that_is_being_filled_is_not_repaired(archive: Path, store: Path) -> None:
+    with alone(place_of(store)):
+        assert verify(store, archive).sound
+        with pytest.raises(StoreError, match="another ingest is filling it"):
+            verify(store, archive, repair=True)
 
 
 @pytest.mark.parametrize(("options", "message"), [({"sample": 0}, "sample is 0"), ({"workers": 0}, "workers is 0")])

@@ -1,6 +1,6 @@
 """The raw archive, read-only: opens either release, reads one patch at a time."""
 
-from bigearth_xr.archive.discover import open_archive, survey_archive, tell_release
+from bigearth_xr.archive.discover import choose_bands, open_archive, survey_archive, tell_release
 from bigearth_xr.archive.layout import parse_s1, parse_s2
 from bigearth_xr.archive.metadata import PatchMetadata, read_metadata
 from bigearth_xr.archive.patches import Archive, PatchFiles, Problem
@@ -15,6 +15,7 @@ __all__ = [
     "PatchPixels",
     "PixelSource",
     "Problem",
+    "choose_bands",
     "open_archive",
     "parse_s1",
     "parse_s2",

@@ -14,7 +14,7 @@ from bigearth_xr.archive.tar_header import BLOCK, parse_header
 from bigearth_xr.archive.tar_source import open_tar
 from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError
 
-__all__ = ["Containers", "Paths", "find_containers", "open_source"]
+__all__ = ["Containers", "Paths", "find_containers", "name_containers", "open_source"]
 
 Paths: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """One path or address, or several."""
@@ -54,7 +54,8 @@ def find_containers(paths: Paths) -> Containers:
     ArchiveNotFoundError
         If a path does not exist.
     ArchiveError
-        If a file is no tar: one that was given, or one in a folder that is named like a tar.
+        If a file is no tar: one that was given, or one in a folder that is named like a tar; if an LMDB is to be one of
+        several.
 
     Examples
     --------
@@ -73,6 +74,9 @@ def find_containers(paths: Paths) -> Containers:
         raise ArchiveError("no archive is given; give the path of its folder or of its tars")
     # In the order given, and each once.
     found = dict.fromkeys(one for path in given for one in _look_at(path))
+    for kind, place in found if len(found) > 1 else ():
+        if kind == "folder" and is_lmdb(Path(place)):
+            raise ArchiveError(f"{place} is an LMDB, and cannot be joined with others; give it alone")
     return Containers(
         folders=tuple(Path(place) for kind, place in found if kind == "folder"),
         tars=tuple(Path(place) for kind, place in found if kind == "tar"),
@@ -91,7 +95,7 @@ def open_source(paths: Paths) -> PixelSource:
     Raises
     ------
     ArchiveError
-        As `find_containers`; if a tar is compressed; if an LMDB is to be one of several.
+        As `find_containers`; if a tar is compressed.
 
     Examples
     --------
@@ -113,14 +117,31 @@ def open_source(paths: Paths) -> PixelSource:
     opened += [(path, open_tar(path)) for path in found.tars]
     if len(opened) == 1:
         return opened[0][1]
-    for path, source in opened:
-        if isinstance(source, LmdbSource):
-            raise ArchiveError(f"{path} is an LMDB, and cannot be joined with others; give it alone")
     # The files of one folder keep their paths, beside the tars in it.
     is_around = len(found.folders) == 1 and all(path.parent == found.folders[0] for path in found.tars)
-    names = ["", *_names(path for path, _ in opened[1:])] if is_around else _names(path for path, _ in opened)
+    around = [""] if is_around else []
+    names = [*around, *name_containers(path for path, _ in opened[len(around) :])]
     parts = zip(names, (source for _, source in opened), strict=True)
     return JoinedSource(tuple(sorted(parts, key=lambda part: part[0])))
+
+
+def name_containers(paths: Iterable[Path]) -> Iterator[str]:
+    """Name containers by the last part of their paths, each otherwise.
+
+    Examples
+    --------
+    >>> list(name_containers([Path("a/S2.tar"), Path("b/S2.tar")]))
+    ['S2.tar', 'S2.tar (2)']
+    """
+    taken: set[str] = set()
+    for path in paths:
+        last = path.resolve().name
+        name, count = last, 1
+        while name in taken:
+            count += 1
+            name = f"{last} ({count})"
+        taken.add(name)
+        yield name
 
 
 def _look_at(place: str | os.PathLike[str]) -> Iterator[tuple[_Kind, str]]:
@@ -181,16 +202,3 @@ def _first_block(stream: ByteStream) -> bytes:
     while len(start) < BLOCK and (more := stream.read(BLOCK - len(start))):
         start += more
     return start
-
-
-def _names(paths: Iterable[Path]) -> Iterator[str]:
-    """Name containers by the last part of their paths, each otherwise."""
-    taken: set[str] = set()
-    for path in paths:
-        last = path.resolve().name
-        name, count = last, 1
-        while name in taken:
-            count += 1
-            name = f"{last} ({count})"
-        taken.add(name)
-        yield name

@@ -14,7 +14,7 @@ from bigearth_xr.bands import bands as find_bands
 from bigearth_xr.errors import ArchiveError, BandError
 from bigearth_xr.releases import Release
 
-__all__ = ["open_archive", "survey_archive", "tell_release"]
+__all__ = ["choose_bands", "open_archive", "survey_archive", "tell_release"]
 
 
 def open_archive(
@@ -98,7 +98,7 @@ def survey_archive(
     >>> len(survey_archive(FolderSource(path), name="mine").patches)
     2
     """
-    chosen = _choose_bands(sensors, bands)
+    chosen = choose_bands(sensors, bands)
     found = found or scan(source)
     release = tell_release(found, name)
     assembly = Assembly(
@@ -148,8 +148,14 @@ def tell_release(found: Scan, name: str) -> Release:
     return next(iter(found.releases), "v2")
 
 
-def _choose_bands(sensors: Sensor | Iterable[Sensor], names: Iterable[str] | None) -> tuple[Band, ...]:
-    """Find the bands to read, in the order of the archive."""
+def choose_bands(sensors: Sensor | Iterable[Sensor], names: Iterable[str] | None = None) -> tuple[Band, ...]:
+    """Find the bands to read, in the order of the archive; `open_archive` says what the choice may be.
+
+    Examples
+    --------
+    >>> [band.name for band in choose_bands("s1")]
+    ['VV', 'VH']
+    """
     known = {one.sensor for one in BANDS}
     wanted = {sensors} if isinstance(sensors, str) else set(sensors)
     if not wanted or wanted - known:

@@ -14,7 +14,10 @@ from bigearth_xr.archive.template import Data
 from bigearth_xr.bands import band
 from bigearth_xr.errors import PatchError
 
-__all__ = ["PatchPixels", "read_patch", "read_pixels"]
+__all__ = ["MISSING", "REFERENCE_MAP_BAND", "PatchPixels", "read_patch", "read_pixels"]
+
+MISSING = "is missing; unpack or download the archive again, or ask for other bands with bands=[…]"
+"""What is said of a file that is not where it has to be."""
 
 # On the grid of the 10 m bands, and uint16 as they are.
 REFERENCE_MAP_BAND = replace(band("B02"), name=REFERENCE_MAP, description="CORINE code of each pixel")
@@ -122,7 +125,7 @@ def _decode(archive: Archive, patch: PatchFiles, name: str, path: str, data: Dat
         return f"{patch.patch}: band {name} ({archive.source.locate(path)})"
 
     if isinstance(data, FileNotFoundError):
-        raise PatchError(f"{where()} is missing; unpack the archive again, or ask for other bands with bands=[…]")
+        raise PatchError(f"{where()} {MISSING}")
     if isinstance(data, OSError):
         raise PatchError(f"{where()} cannot be read ({data}); check the file system") from data
     expected = REFERENCE_MAP_BAND if name == REFERENCE_MAP else band(name)

@@ -10,7 +10,7 @@ from bigearth_xr.bands import BANDS
 from bigearth_xr.errors import ArchiveError
 from bigearth_xr.releases import Release
 
-__all__ = ["Scan", "scan"]
+__all__ = ["Scan", "release_of_list", "scan"]
 
 _BAND_FILES = {f"{band.name}.tif": band.name for band in BANDS}
 _S2_FILES = {*_BAND_FILES, JSON_SUFFIX}
@@ -105,6 +105,20 @@ def scan(source: PixelSource) -> Scan:
     return found
 
 
+def release_of_list(file: str) -> Release | None:
+    """Tell by the name of a file which release it is a list of, parquet or CSV; None of any other file.
+
+    Examples
+    --------
+    >>> release_of_list("metadata.parquet"), release_of_list("train.csv.bz2"), release_of_list("README")
+    ('v2', 'v1', None)
+    """
+    if file.endswith(".parquet"):
+        return _METADATA_FILES.get(file)
+    name, is_list, _ = file.partition(".csv")
+    return _METADATA_FILES.get(name) if is_list else None
+
+
 def _note_place(found: Scan, source: PixelSource, places: dict[str, str], folder: Folder) -> None:
     """Note where a half lies, once."""
     name = folder.name
@@ -123,8 +137,8 @@ def _note_other(found: Scan, source: PixelSource, folder: Folder) -> None:
     """Note the metadata in a folder that is no patch, and files that should lie in one."""
     stray = []
     for file in folder.files:
-        release = _METADATA_FILES.get(file if file.endswith(".parquet") else file.partition(".csv")[0])
-        if release is not None and (file.endswith(".parquet") or ".csv" in file):
+        release = release_of_list(file)
+        if release is not None:
             found.metadata_files[release].append(f"{folder.path}/{file}".lstrip("/"))
         elif file.endswith((".tif", JSON_SUFFIX)):
             stray.append(file)

@@ -12,6 +12,7 @@ from numpy import generic
 from numpy.typing import NDArray
 
 from bigearth_xr.archive.layout import JSON_SUFFIX, REFERENCE_MAP
+from bigearth_xr.archive.scan import release_of_list
 from bigearth_xr.archive.source import Folder, Refusal
 from bigearth_xr.archive.template import Data
 from bigearth_xr.bands import BANDS, Band
@@ -48,15 +49,17 @@ class StreamIndex:
         self._known: dict[str, int] = {}
         self._others: dict[str, list[str]] = {}
         self._lists: dict[str, bytes] = {}
+        # By folder: at most one each is the patch's own, and no other is asked for.
         self._jsons: dict[str, bytes] = {}
         self._first_json = b""
+        self._folder = ""
         self._refusals: list[Refusal] = []
 
     def note(self, path: str, data: Data) -> bool:
         """Remember a file; False for one that was there before, which is refused."""
-        folder, _, file = path.rpartition("/")
-        patch = folder.rpartition("/")[2]
-        bit = _BITS.get(file[len(patch) + 1 :], 0) if file.startswith(f"{patch}_") else 0
+        folder, file, bit = _split(path)
+        # One text a folder, not one a file: they are kept.
+        folder = self._folder = self._folder if folder == self._folder else folder
         if self._is_here(folder, file, bit):
             self.refuse(
                 Refusal(
@@ -70,8 +73,10 @@ class StreamIndex:
             self._known[folder] = self._known.get(folder, 0) | bit
         else:
             self._others.setdefault(folder, []).append(file)
-        if not file.endswith(".tif"):
-            self._keep(path, data)
+        if bit == _BITS[JSON_SUFFIX]:
+            self._jsons[folder] = self._packed(data)
+        elif release_of_list(file) is not None:
+            self._lists[path] = bytes(data)
         return True
 
     def refuse(self, refusal: Refusal) -> None:
@@ -85,7 +90,8 @@ class StreamIndex:
             while path:
                 path = path.rpartition("/")[0]
                 paths.add(path)
-        for path in sorted(paths, key=lambda one: one.split("/")):
+        # A folder comes before what it holds, and that before what follows the folder: / sorts before all else.
+        for path in sorted(paths, key=lambda one: one.replace("/", "\0")):
             yield Folder(path=path, files=tuple(sorted(self._files(path))))
 
     def refusals(self) -> Sequence[Refusal]:
@@ -94,8 +100,9 @@ class StreamIndex:
 
     def read(self, path: str) -> bytes:
         """Give back a JSON or a list; FileNotFoundError for any other file."""
-        if path in self._jsons:
-            return zlib.decompressobj(wbits=-15, zdict=self._first_json).decompress(self._jsons[path])
+        folder, _, bit = _split(path)
+        if bit == _BITS[JSON_SUFFIX] and folder in self._jsons:
+            return zlib.decompressobj(wbits=-15, zdict=self._first_json).decompress(self._jsons[folder])
         if path in self._lists:
             return self._lists[path]
         raise FileNotFoundError(f"{self.locate(path)}: no such file, or its pixels were read as they came")
@@ -126,11 +133,15 @@ class StreamIndex:
         yield from (f"{patch}_{suffix}" for suffix, bit in _BITS.items() if bits & bit)
         yield from self._others.get(folder, ())
 
-    def _keep(self, path: str, data: Data) -> None:
-        """Keep a small file; of a JSON what it has not in common with the first: 200 bytes of 1,100."""
-        if not path.endswith(JSON_SUFFIX):
-            self._lists[path] = bytes(data)
-            return
+    def _packed(self, data: Data) -> bytes:
+        """Keep of a JSON what it has not in common with the first: 200 bytes of 1,100."""
         self._first_json = self._first_json or bytes(data)
         packer = zlib.compressobj(level=1, wbits=-15, zdict=self._first_json)
-        self._jsons[path] = packer.compress(data) + packer.flush()
+        return packer.compress(data) + packer.flush()
+
+
+def _split(path: str) -> tuple[str, str, int]:
+    """Split a path into folder and file, and give the bit of a file that a patch of the folder's name has, else 0."""
+    folder, _, file = path.rpartition("/")
+    patch = folder.rpartition("/")[2]
+    return folder, file, _BITS.get(file[len(patch) + 1 :], 0) if file.startswith(f"{patch}_") else 0

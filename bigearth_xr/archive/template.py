@@ -93,7 +93,7 @@ class Template:
         Learnt and asked by `bigearth_xr.archive.tiff.read_pixels`.
 
         >>> CORNER.pack(331200, 5331600).hex()
-        '0000000000371441000000009c565441'
+        '000000000037144100000000a4565441'
         """
         if not self._is_header_of(data, corner):
             return None
@@ -153,7 +153,8 @@ def learn_template(page: "TiffPage", data: Data, *, epsg: int, res_m: float) -> 
         corner_at=corner_at,
         length=len(data),
         shape=page.shape,
-        dtype=np.dtype(page.dtype).newbyteorder("<"),
+        # By its text: only so is it native where little-endian is.
+        dtype=np.dtype(np.dtype(page.dtype).newbyteorder("<").str),
         epsg=epsg,
         res_m=res_m,
         strips=strips,

@@ -1,24 +1,28 @@
 """From an archive to a store: plan the rows, write the shards, account for every patch."""
 
 import errno
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
+from bigearth_xr.archive import choose_bands
 from bigearth_xr.archive.containers import find_containers, open_source
 from bigearth_xr.bands import Sensor
-from bigearth_xr.bands import bands as find_bands
 from bigearth_xr.errors import PatchError, StoreError
+from bigearth_xr.ingestion.leftovers import remove_partials
 from bigearth_xr.ingestion.locking import alone
 from bigearth_xr.ingestion.plan import Plan, plan_files
 from bigearth_xr.ingestion.report import IngestReport
 from bigearth_xr.ingestion.request import Request, check_request
-from bigearth_xr.ingestion.rerow import finish_swap
+from bigearth_xr.ingestion.rerow import finish_rerow
 from bigearth_xr.ingestion.run import run_plan
 from bigearth_xr.ingestion.streams import plan_streams
+from bigearth_xr.ingestion.target import check_target
 from bigearth_xr.ingestion.workers import Client
 from bigearth_xr.progress import Progress
 from bigearth_xr.store.address import Address, StorageOptions, place_of
+from bigearth_xr.store.place import Place as StorePlace
 from bigearth_xr.store.schema import Profile
 from bigearth_xr.table.found import Rows
 
@@ -110,31 +114,20 @@ def ingest(
     (3, 3, True)
     """
     request = Request(
-        archive=_archives(archive),
+        archive=_texts(archive),
         store=place_of(store, storage_options),
-        metadata=_places(metadata),
+        metadata=() if metadata is None else tuple(map(Path, _texts(metadata))),
         sensors=(sensors,) if isinstance(sensors, str) else tuple(sensors),
-        bands=None if bands is None else tuple(band.name for band in find_bands(bands)),
+        bands=tuple(band.name for band in choose_bands(sensors, bands)),
         rows=rows,
         profile=profile,
     )
-    check_request(request)
-    with alone(request.store), Progress() as progress:
-        try:
-            plan = plan_ingest(request, progress)
-            report = run_plan(plan, workers=workers, client=client, progress=progress)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise StoreError(
-                f"{request.store}: the disk is full ({error}); what was stored so far is kept: free some space and "
-                "call ingest again to continue"
-            ) from error
-    if strict and report.failures:
-        raise PatchError(
-            f"{len(report.failures)} patches of {report.archive} could not be stored as they should; the others are "
-            f"in {report.store}:\n" + "\n".join(report.failures)
-        )
+    check_request(request, workers=workers)
+    with alone(request.store), Progress() as progress, _telling_of_full_disk(request.store):
+        plan = plan_ingest(request, progress)
+        report = run_plan(plan, workers=workers, client=client, progress=progress)
+    if strict:
+        _refuse_failures(report)
     return report
 
 
@@ -149,20 +142,37 @@ def plan_ingest(request: Request, progress: Progress) -> Plan:
     'plan_ingest'
     """
     if request.store.local is not None:
-        finish_swap(request.store.local)
+        finish_rerow(request.store.local)
+    remove_partials(request.store)
+    check_target(request)
     found = find_containers(request.archive)
     if found.streams:
         return plan_streams([*map(str, (*found.folders, *found.tars)), *found.streams], request, progress)
     return plan_files(open_source(request.archive), request, progress)
 
 
-def _archives(archive: Place | Sequence[Place]) -> tuple[str, ...]:
-    """What the archive is made of, one thing or several."""
-    return (str(archive),) if isinstance(archive, str | PathLike) else tuple(map(str, archive))
+@contextmanager
+def _telling_of_full_disk(store: StorePlace) -> Iterator[None]:
+    """Say in words that the disk is full, whoever it was that met its end."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise StoreError(
+            f"{store}: the disk is full ({error}); what was stored so far is kept: free some space and call ingest "
+            "again to continue"
+        ) from error
 
 
-def _places(metadata: Place | Sequence[Place] | None) -> tuple[Path, ...]:
-    """The lists that were named, one or several."""
-    if metadata is None:
-        return ()
-    return (Path(metadata),) if isinstance(metadata, str | PathLike) else tuple(map(Path, metadata))
+def _refuse_failures(report: IngestReport) -> None:
+    if report.failures:
+        raise PatchError(
+            f"{len(report.failures)} patches of {report.archive} could not be stored as they should; the others are "
+            f"in {report.store}:\n" + "\n".join(report.failures)
+        )
+
+
+def _texts(places: Place | Sequence[Place]) -> tuple[str, ...]:
+    """Paths or addresses, one or several."""
+    return (str(places),) if isinstance(places, str | PathLike) else tuple(map(str, places))

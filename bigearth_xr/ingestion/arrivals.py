@@ -1,6 +1,5 @@
 """Take in a stream: note every file, and put the pixels of patches that have a slot where they belong."""
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,9 +19,6 @@ from bigearth_xr.ingestion.slots import Slots
 from bigearth_xr.ingestion.staging import Staging
 
 __all__ = ["Arrivals", "take_in"]
-
-CHECKPOINT_S = 20.0
-"""Seconds of work that a run that is killed may lose."""
 
 _BANDS = {band.name: band for band in (*BANDS, REFERENCE_MAP_BAND)}
 
@@ -91,7 +87,6 @@ class _Intake:
         self._numbers = {f"{plane.name}.tif": plane.number for plane in arrivals.staging.planes}
         self._folder, self._patch, self._slot = "", "", -1
         self._pixels: dict[int, NDArray[Any]] = {}
-        self._saved_s = time.monotonic()
 
     def take(self, path: str, data: Data) -> None:
         """Decode a plane that is still to come; let all else pass."""
@@ -117,9 +112,7 @@ class _Intake:
         self.flush()
         self._folder, self._patch = folder, folder.rpartition("/")[2]
         self._slot = self._arrivals.slots.numbers.get(self._patch, -1)
-        if time.monotonic() - self._saved_s > CHECKPOINT_S:
-            self._arrivals.staging.checkpoint()
-            self._saved_s = time.monotonic()
+        self._arrivals.staging.checkpoint_if_due()
 
     def _decode(self, number: int, path: str, data: Data) -> NDArray[Any]:
         """Decode a plane, which has to be that of the patch whose slot it is."""

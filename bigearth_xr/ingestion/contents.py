@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from bigearth_xr.archive import Archive, PixelSource, scan, survey_archive, tell_release
 from bigearth_xr.errors import MetadataError
+from bigearth_xr.ingestion.members import is_address
 from bigearth_xr.ingestion.request import Request
 from bigearth_xr.progress import Progress
 from bigearth_xr.releases import Release
@@ -74,7 +75,7 @@ class Contents:
 
 
 def read_named_lists(request: Request) -> Lists | None:
-    """Read the lists that the caller named, or those that lie at the top of a folder of the archive.
+    """Read the lists that the caller named, or those at the top of a folder of the archive, or in its ``lists``.
 
     Examples
     --------
@@ -82,11 +83,11 @@ def read_named_lists(request: Request) -> Lists | None:
     >>> from bigearth_xr.store.address import place_of
     >>> archive = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=3)
     >>> request = Request(archive=(str(archive),), store=place_of("ben.zarr"), metadata=(), sensors=("s1", "s2"),
-    ...                   bands=None, rows="found", profile=None)
+    ...                   bands=("B02", "VV"), rows="found", profile=None)
     >>> read_named_lists(request).release
     'v2'
     """
-    folders = [Path(one) for one in request.archive if "://" not in one]
+    folders = (Path(one) / below for one in request.archive if not is_address(one) for below in ("", "lists"))
     places = request.metadata or tuple(folder for folder in folders if folder.is_dir() and find_lists(folder))[:1]
     if not places:
         return None

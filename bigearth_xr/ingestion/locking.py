@@ -1,7 +1,12 @@
 """One ingest at a time fills a store."""
 
+import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import gettempdir
+from typing import BinaryIO
 
 from bigearth_xr.errors import StoreError
 from bigearth_xr.store.place import Place
@@ -11,7 +16,7 @@ __all__ = ["alone"]
 
 @contextmanager
 def alone(store: Place) -> Iterator[None]:
-    """Keep other ingests of this machine away from a store in a folder, until the end of the block or of the process.
+    """Keep other ingests of this machine away from a store, until the end of the block or of the process.
 
     Raises
     ------
@@ -24,24 +29,53 @@ def alone(store: Place) -> Iterator[None]:
     >>> with alone(place_of(getfixture("tmp_path") / "ben.zarr")):
     ...     pass
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    if store.local is None:
-        yield
-        return
-    store.local.parent.mkdir(parents=True, exist_ok=True)
-    path = store.local.with_suffix(".lock")
-    with path.open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(f"{store}: another ingest is filling it; wait for that one") from None
-        except OSError:
-            pass  # a file system without locks
+    path = _lock_path(store)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path) as is_ours:
+        if not is_ours:
+            raise StoreError(f"{store}: another ingest is filling it; wait for that one")
         try:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def _lock_path(store: Place) -> Path:
+    """Where the lock lies: beside the store, or with this machine's temporary files."""
+    if store.local is not None:
+        return store.local.with_suffix(".lock")
+    return Path(gettempdir(), f"bigearth-{hashlib.sha256(store.address.encode()).hexdigest()[:16]}.lock")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[bool]:
+    """Lock a file, made if it is not there; False if somebody else has."""
+    while True:
+        with path.open("ab") as file:
+            is_ours = _lock(file)
+            # Whoever had it before may have removed it since it was opened: then it keeps nobody away.
+            if not is_ours or _is_at(file, path):
+                yield is_ours
+                return
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Lock an open file until it is closed; False if somebody else has."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # a file system without locks
+    return True
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

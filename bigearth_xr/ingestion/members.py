@@ -6,12 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bigearth_xr.archive.bytestream import ReadAhead, open_bytes
+from bigearth_xr.archive.layout import JSON_SUFFIX
+from bigearth_xr.archive.scan import release_of_list
 from bigearth_xr.archive.source import FolderSource, Refusal
 from bigearth_xr.archive.tar import read_members
 from bigearth_xr.archive.tar_member import Member
 from bigearth_xr.download import open_url
+from bigearth_xr.published import V1_FILES, V2_FILES
 
 __all__ = ["Passage", "is_address", "open_members"]
+
+_PUBLISHED = {file.address: file.md5 for file in (*V1_FILES, *V2_FILES)}
+"""Checksums of the files at the addresses that their publishers gave; of a copy elsewhere nothing is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +69,7 @@ def open_members(container: str, notice: Callable[[str], None]) -> Iterator[Pass
         return
     with ExitStack() as stack:
         if is_address(container):
-            response = stack.enter_context(open_url(container, notice=notice))
+            response = stack.enter_context(open_url(container, md5=_PUBLISHED.get(container), notice=notice))
             stream = stack.enter_context(open_bytes(response, name=container, size=response.size))
         else:
             stream = stack.enter_context(open_bytes(container))
@@ -71,8 +77,18 @@ def open_members(container: str, notice: Callable[[str], None]) -> Iterator[Pass
         yield Passage(members=read_members(ahead, where=container), position=lambda: stream.position, size=stream.size)
 
 
-def _files_of(source: FolderSource) -> Iterator[Member]:
+def _files_of(source: FolderSource) -> Iterator[Member | Refusal]:
+    """Read the files of an archive that lie in a folder; the tars beside them are read by somebody else."""
     for folder in source.folders():
         for file in folder.files:
-            path = f"{folder.path}/{file}" if folder.path else file
-            yield Member(path, source.read(path))
+            if file.endswith((".tif", JSON_SUFFIX)) or release_of_list(file):
+                path = f"{folder.path}/{file}" if folder.path else file
+                yield _member(source, path)
+
+
+def _member(source: FolderSource, path: str) -> Member | Refusal:
+    try:
+        return Member(path, source.read(path))
+    except OSError as error:
+        message = f"{source.locate(path)} cannot be read ({error}); check the file system"
+        return Refusal(member=path, kind="refused", message=message)

@@ -121,7 +121,7 @@ def plan_files(source: PixelSource, request: Request, progress: Progress) -> Fil
     >>> from bigearth_xr.testing import write_archive
     >>> archive = write_archive(getfixture("tmp_path") / "archive", pairs=3)
     >>> request = Request(archive=(str(archive),), store=place_of(getfixture("tmp_path") / "ben.zarr"), metadata=(),
-    ...                   sensors=("s1", "s2"), bands=None, rows="found", profile=None)
+    ...                   sensors=("s1", "s2"), bands=("B02", "VV"), rows="found", profile=None)
     >>> with Progress() as progress:
     ...     plan = plan_files(FolderSource(archive), request, progress)
     >>> [len(plan.job(shard).patches) for shard in plan.rowing.shards]

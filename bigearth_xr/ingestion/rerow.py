@@ -1,15 +1,19 @@
 """Give a store other rows, once it is certain which they are: what it holds moves along, encoded as it is."""
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from bigearth_xr import table as tables
 from bigearth_xr.errors import StoreError
+from bigearth_xr.ingestion.exchange import exchange_folders
 from bigearth_xr.store.create import create_store, table_path, write_states
 from bigearth_xr.store.marker import Marker
 from bigearth_xr.store.presence import read_held
@@ -17,13 +21,15 @@ from bigearth_xr.store.read import Store, open_store, read_column, read_encoded,
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
 from bigearth_xr.store.write import ShardWriter
 
-__all__ = ["finish_swap", "rerow_store"]
+__all__ = ["finish_rerow", "rerow_store"]
 
 
 def rerow_store(
     store: Store, table: pa.Table, *, arrays: Sequence[PixelArray], sensors: Sequence[str], marker: Marker
 ) -> None:
     """Replace a store by one with the rows of a table, in which every stored patch keeps its pixels.
+
+    What others have added to it, such as embeddings, is not kept: it is of other rows.
 
     Parameters
     ----------
@@ -43,7 +49,7 @@ def rerow_store(
 
     Examples
     --------
-    Called by `bigearth_xr.ingest` where an archive that was cut short has become whole.
+    Called by `bigearth_xr.ingest` where it is known only at last which patches there are.
 
     >>> rerow_store.__name__
     'rerow_store'
@@ -53,32 +59,60 @@ def rerow_store(
             f"{store.place}: its rows are those of an archive that was cut short, and cannot be moved on object "
             "storage; delete it and ingest the whole archive"
         )
-    old, new = _siblings(store.place.local)
-    shutil.rmtree(new, ignore_errors=True)
-    create_store(new, table, profile=store.profile, arrays=arrays, sensors=sensors, marker=marker)
-    _move_pixels(store, open_store(new))
-    store.place.local.replace(old)
-    finish_swap(store.place.local)
+    path = store.place.local
+    _remove(path)
+    names = _names(path)
+    create_store(names.new, table, profile=store.profile, arrays=arrays, sensors=sensors, marker=marker)
+    _move_pixels(store, open_store(names.new))
+    exchange_folders(path, names.new, by_way_of=names.old)
+    finish_rerow(path)
 
 
-def finish_swap(path: Path) -> None:
-    """Put the new store in place of the old; again at the next call, if this one is killed.
+def finish_rerow(path: Path) -> None:
+    """Bring to an end, or undo, what a run that was killed had begun to put in place of a store.
 
     Examples
     --------
-    >>> finish_swap(getfixture("tmp_path") / "ben.zarr")
+    >>> finish_rerow(getfixture("tmp_path") / "ben.zarr")
     """
-    old, new = _siblings(path)
-    if old.exists() and new.exists() and not path.exists():
-        table_path(new).replace(table_path(path))
-        new.replace(path)
-    if path.exists() and old.exists():
-        shutil.rmtree(old)
+    names = _names(path)
+    if names.old.exists() and not path.exists():
+        names.old.replace(path)
+    if names.table.exists() and path.exists() and _is_table_of(names.table, path):
+        names.table.replace(table_path(path))
+    _remove(path)
 
 
-def _siblings(path: Path) -> tuple[Path, Path]:
-    """Names of the store that goes, and of the one that comes."""
-    return path.with_name(f"{path.stem}.old{path.suffix}"), path.with_name(f"{path.stem}.rows{path.suffix}")
+class _Names(NamedTuple):
+    """Where a store lies while it is replaced."""
+
+    new: Path
+    """What is to come; then what is to go."""
+
+    table: Path
+    """The table of what is to come."""
+
+    old: Path
+    """What is to go, between two renames."""
+
+
+def _names(path: Path) -> _Names:
+    new, old = (path.with_name(f"{path.stem}.ingest-{which}{path.suffix}") for which in ("new", "old"))
+    return _Names(new, table_path(new), old)
+
+
+def _remove(path: Path) -> None:
+    """Remove all but the store."""
+    names = _names(path)
+    names.table.unlink(missing_ok=True)
+    for folder in (names.new, names.new.with_suffix(".new"), names.old):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_table_of(table: Path, store: Path) -> bool:
+    """Whether a store was laid out for a table."""
+    ours = json.loads((store / "zarr.json").read_bytes())["attributes"]["bigearth"]
+    return bool(ours["table_digest"] == tables.digest(tables.read(table)))
 
 
 def _move_pixels(old: Store, new: Store) -> None:

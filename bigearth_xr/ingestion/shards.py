@@ -5,12 +5,14 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.archive import Archive, PatchFiles, read_pixels
 from bigearth_xr.errors import ArchiveError, PatchError
 from bigearth_xr.store.read import Store, read_encoded
 from bigearth_xr.store.schema import QUARANTINED, REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
+from bigearth_xr.store.shard import HOLE, read_index, shard_key
 from bigearth_xr.store.write import ShardWriter
 
 __all__ = ["Job", "PatchReader", "ShardJob", "ShardResult", "write_shard"]
@@ -116,7 +118,7 @@ class ShardResult:
 
 
 def write_shard(job: Job, advance: Callable[[], None] = lambda: None) -> ShardResult:
-    """Write one shard of every pixel array, anew as a whole.
+    """Write one shard of every pixel array, anew as a whole; not at all if there is nothing to add.
 
     A patch enters all arrays or none: it is read and checked completely before its first byte is written.
 
@@ -144,6 +146,8 @@ def write_shard(job: Job, advance: Callable[[], None] = lambda: None) -> ShardRe
     failures: dict[str, str] = {}
     with ExitStack() as stack:
         read = stack.enter_context(job.reading())
+        if job.kept and _holds_only_kept(job) and (reasons := _why_none(job, read)) is not None:
+            return ShardResult(shard=job.shard, states=dict.fromkeys(job.patches, QUARANTINED), failures=reasons)
         writers = {array.name: stack.enter_context(_writer(job, array)) for array in job.store.arrays}
         for place in sorted({*job.patches, *job.kept}):
             if place in job.kept:
@@ -159,6 +163,26 @@ def write_shard(job: Job, advance: Callable[[], None] = lambda: None) -> ShardRe
                 mapped |= {place} if REFERENCE_MAP in pixels else set()
             advance()
     return ShardResult(shard=job.shard, states=states, mapped=frozenset(mapped), failures=failures)
+
+
+def _holds_only_kept(job: Job) -> bool:
+    """Whether the shard is already what it is to be if nothing new can be read."""
+    indexes = (read_index(job.store.place, shard_key(array, job.shard)) for array in job.store.arrays)
+    held = (np.flatnonzero(index[:, 0] != HOLE).tolist() for index in indexes if index is not None)
+    return all(job.kept.issuperset(places) for places in held)
+
+
+def _why_none(job: Job, read: PatchReader) -> dict[str, str] | None:
+    """Say why none of the patches can be read, by patch id; None as soon as one can."""
+    reasons: dict[str, str] = {}
+    for place in job.patches:
+        try:
+            read(place)
+        except ArchiveError as error:
+            reasons[job.name(place)] = str(error)
+        else:
+            return None
+    return reasons
 
 
 def _writer(job: Job, array: PixelArray) -> ShardWriter:

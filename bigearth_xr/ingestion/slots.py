@@ -52,7 +52,8 @@ class Slots:
     def of(self, patches: pa.ChunkedArray) -> NDArray[np.intp]:
         """Find the slots of patches, shape ``(patch,)``; -1 where one has none."""
         found = pc.index_in(patches.combine_chunks(), self.table["patch"].combine_chunks())
-        return found.fill_null(-1).to_numpy().astype(np.intp)
+        slots: NDArray[np.intp] = found.fill_null(-1).to_numpy().astype(np.intp)
+        return slots
 
     def and_more(self, table: pa.Table) -> "Slots":
         """Add slots for the patches of a table that have none yet."""

@@ -18,7 +18,7 @@ from bigearth_xr.store.codec import CRC_BYTES
 from bigearth_xr.store.combine import combine_crc32c
 from bigearth_xr.store.read import Store
 from bigearth_xr.store.schema import QUARANTINED, REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
-from bigearth_xr.store.shard import HOLE, encode_index, shard_key
+from bigearth_xr.store.shard import HOLE, encode_index, read_index, shard_key
 
 __all__ = ["StagedJob", "StagedPatch"]
 
@@ -87,7 +87,7 @@ class StagedJob:
                 path = staged_file(self.folder, array, slot // SHARD_PATCHES)
                 if path not in files:
                     files[path] = stack.enter_context(path.open("rb", buffering=0))
-                start = slot % SHARD_PATCHES * (array.patch_bytes + CRC_BYTES)
+                start = slot % SHARD_PATCHES * _slot_bytes(array)
                 return os.pread(files[path].fileno(), array.patch_bytes, start)
 
             yield lambda place: self._read(place, read_slot)
@@ -119,11 +119,9 @@ class StagedJob:
 
     def _seal(self, advance: Callable[[], None]) -> ShardResult:
         """Turn staged files into shards where they lie."""
-        good = np.array(sorted(set(self.patches) - set(self.refused)), np.intp)
+        good = np.array(sorted(self.patches.keys() - self.refused.keys()), np.intp)
         for array in self.store.arrays:
-            path = staged_file(self.folder, array, self.shard)
-            if path.exists():
-                self._seal_array(array, path, good)
+            self._seal_array(array, good)
         has_map = self._has_map()
         for _ in self.patches:
             advance()
@@ -134,27 +132,27 @@ class StagedJob:
             failures={self.name(place): reason for place, reason in self.refused.items()},
         )
 
-    def _seal_array(self, array: PixelArray, path: Path, good: NDArray[np.intp]) -> None:
+    def _seal_array(self, array: PixelArray, good: NDArray[np.intp]) -> None:
+        path, key = staged_file(self.folder, array, self.shard), shard_key(array, self.shard)
         numbers = [plane.number for plane in self.planes if plane.array.name == array.name]
         there = good[self.arrived[good, numbers[0]]]
-        slot_bytes = array.patch_bytes + CRC_BYTES
-        index = np.full((SHARD_PATCHES, 2), HOLE, dtype="<u8")
-        index[there, 0], index[there, 1] = there * slot_bytes, slot_bytes
+        if not there.size:
+            self.store.place.delete(key)
+            return
         checksums = combine_crc32c(self.checksums[np.ix_(there, numbers)], array.patch_bytes // len(numbers))
-        strays = np.setdiff1d(np.flatnonzero(self.arrived[:, numbers].any(axis=1)), there)
-        with path.open("r+b", buffering=0) as file:
-            for place in strays.tolist():
-                os.pwrite(file.fileno(), bytes(array.patch_bytes), place * slot_bytes)
-            for place, checksum in zip(there.tolist(), checksums.astype("<u4"), strict=True):
-                os.pwrite(file.fileno(), checksum.tobytes(), place * slot_bytes + array.patch_bytes)
-            # Cut first: the last shard's body ends with its last row.
-            file.truncate(self.length * slot_bytes)
-            os.pwrite(file.fileno(), encode_index(index), self.length * slot_bytes)
-            os.fsync(file.fileno())
-        if there.size:
-            self.store.place.adopt(shard_key(array, self.shard), path)
-        else:
-            path.unlink()
+        index = np.full((SHARD_PATCHES, 2), HOLE, dtype="<u8")
+        index[there, 0], index[there, 1] = there * _slot_bytes(array), _slot_bytes(array)
+        try:
+            with path.open("r+b", buffering=0) as file:
+                _finish_file(file.fileno(), array, index[: self.length], checksums)
+                os.pwrite(file.fileno(), encode_index(index), self.length * _slot_bytes(array))
+                os.fsync(file.fileno())
+            self.store.place.adopt(key, path)
+        except FileNotFoundError:
+            # A worker that was thought to be lost has moved it already.
+            final = read_index(self.store.place, key)
+            if final is None or not np.array_equal(final, index):
+                raise
 
     def _has_map(self) -> NDArray[np.bool_]:
         for plane in self.planes:
@@ -162,3 +160,21 @@ class StagedJob:
                 has_map: NDArray[np.bool_] = self.arrived[:, plane.number]
                 return has_map
         return np.zeros(len(self.arrived), bool)
+
+
+def _slot_bytes(array: PixelArray) -> int:
+    return array.patch_bytes + CRC_BYTES
+
+
+def _finish_file(file: int, array: PixelArray, index: NDArray[np.uint64], checksums: NDArray[np.uint32]) -> None:
+    """Add to a staged file what it lacks of a shard's body, and take away what is none of it."""
+    nbytes, is_there = _slot_bytes(array), index[:, 0] != HOLE
+    for place in np.flatnonzero(~is_there).tolist():
+        # Half of a patch may lie there, or what came and was not noted before a kill.
+        stray = os.pread(file, nbytes, place * nbytes)
+        if stray.count(0) < len(stray):
+            os.pwrite(file, bytes(nbytes), place * nbytes)
+    for place, checksum in zip(np.flatnonzero(is_there).tolist(), checksums.astype("<u4"), strict=True):
+        os.pwrite(file, checksum.tobytes(), place * nbytes + array.patch_bytes)
+    # The last shard's body ends with its last row.
+    os.ftruncate(file, len(index) * nbytes)

@@ -5,26 +5,36 @@ journal says what has arrived; it is written after the pixels that it speaks of 
 after a kill finds there no more than the truth.
 """
 
+import hashlib
 import os
 import shutil
+import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from zipfile import BadZipFile
 
 import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.store.codec import CRC_BYTES
+from bigearth_xr.store.place import Place
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
 
-__all__ = ["Plane", "Staging", "planes_of", "staged_file"]
+__all__ = ["Plane", "Staging", "planes_of", "staged_file", "staging_folder"]
 
-_MOST_OPEN = 128
+CHECKPOINT_S = 20.0
+"""Seconds of work that a run that is killed may lose."""
+
+MOST_OPEN = 128
 """Files open at once; a whole release has 2,800."""
+
+_JOURNAL = "journal.npz"
+_NOTED = ("arrived", "checksums")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +78,21 @@ def planes_of(arrays: Sequence[PixelArray]) -> tuple[Plane, ...]:
     )
 
 
+def staging_folder(store: Place) -> Path:
+    """Where pixels wait for their rows: beside the store, or in the working directory if that is on object storage.
+
+    Examples
+    --------
+    >>> from bigearth_xr.store.address import place_of
+    >>> staging_folder(place_of("data/ben.zarr")).as_posix(), staging_folder(place_of("s3://mine/ben.zarr")).as_posix()
+    ('data/ben.ingest', 'ben-ffadd943.ingest')
+    """
+    if store.local is not None:
+        return store.local.with_suffix(".ingest")
+    # Stores in several buckets may have one name.
+    return Path(f"{Path(store.name).stem}-{hashlib.sha256(store.address.encode()).hexdigest()[:8]}.ingest")
+
+
 def staged_file(folder: Path, array: PixelArray, shard: int) -> Path:
     """Where the pixels of a shard lie.
 
@@ -92,7 +117,8 @@ class Staging:
     slots
         Patches to make room for.
     identity
-        Text that tells one plan of slots from another; what another one left is removed.
+        Text that tells one plan of slots from another; what another one left is removed. Of a plan with more slots than
+        these, the first as many are continued.
 
     Examples
     --------
@@ -112,11 +138,13 @@ class Staging:
         """What has arrived, shape ``(slot, plane)``."""
         self.checksums: NDArray[np.uint32] = np.zeros(self.arrived.shape, np.uint32)
         """CRC-32C of each plane, shape ``(slot, plane)``."""
-        self._identity = identity
+        self._identity = " ".join([identity, *(plane.name for plane in self.planes)])
         self._open: OrderedDict[Path, int] = OrderedDict()
         self._dirty: set[Path] = set()
         # Streams arrive side by side; files are closed in the meantime.
-        self._lock = Lock()
+        self._writing, self._noting = Lock(), Lock()
+        self._noted_s = time.monotonic()
+        self._is_on_disk = True
         self._continue()
 
     def put(self, slot: int, pixels: Mapping[int, NDArray[Any]]) -> None:
@@ -130,33 +158,30 @@ class Staging:
         for run in _runs(self.planes, sorted(pixels)):
             first = self.planes[run[0]]
             data = [np.ascontiguousarray(pixels[number], _stored(first.array)) for number in run]
-            with self._lock:
+            with self._writing:
                 _write_all(self._file(first.array, slot // SHARD_PATCHES), data, first.offset(slot))
             for number, plane in zip(run, data, strict=True):
                 self.checksums[slot, number] = google_crc32c.value(plane)
                 self.arrived[slot, number] = True
 
+    def checkpoint_if_due(self) -> None:
+        """Make what has arrived survive, if that is some time ago and nobody else is about it."""
+        if time.monotonic() - self._noted_s > CHECKPOINT_S and self._noting.acquire(blocking=False):
+            try:
+                self._note()
+            finally:
+                self._noting.release()
+
     def checkpoint(self) -> None:
         """Make what has arrived so far survive whatever happens next."""
-        # What is noted here is written already; what comes from now on may or may not be on disk.
-        arrived, checksums = self.arrived.copy(), self.checksums.copy()
-        with self._lock:
-            dirty, self._dirty = self._dirty, set()
-        for path in dirty:
-            _flush(path)
-        journal = self.folder / "journal.partial"
-        with journal.open("wb") as file:
-            np.savez(file, identity=np.array(self._identity), arrived=arrived, checksums=checksums)
-            file.flush()
-            os.fsync(file.fileno())
-        journal.replace(self.folder / "journal.npz")
+        with self._noting:
+            self._note()
 
-    def grow(self, slots: int, *, identity: str) -> None:
+    def grow(self, slots: int) -> None:
         """Make room for more patches; what has arrived keeps its slots."""
         more = slots - len(self.arrived)
         self.arrived = np.pad(self.arrived, ((0, more), (0, 0)))
         self.checksums = np.pad(self.checksums, ((0, more), (0, 0)))
-        self._identity = identity
 
     def close(self) -> None:
         """Close all files; what has arrived stays."""
@@ -166,6 +191,8 @@ class Staging:
     def discard(self) -> None:
         """Remove everything."""
         self.close()
+        # First, so that no part is taken for the whole if this is not done to its end.
+        (self.folder / _JOURNAL).unlink(missing_ok=True)
         shutil.rmtree(self.folder)
 
     def used_bytes(self) -> int:
@@ -175,16 +202,38 @@ class Staging:
     def _continue(self) -> None:
         """Take up what an earlier run noted, if it was of the same plan."""
         try:
-            with np.load(self.folder / "journal.npz") as journal:
-                if str(journal["identity"]) == self._identity and journal["arrived"].shape == self.arrived.shape:
-                    self.arrived, self.checksums = journal["arrived"], journal["checksums"]
-                    self._forget_what_left()
-                    return
-        except FileNotFoundError:
-            pass
-        shutil.rmtree(self.folder, ignore_errors=True)
+            with np.load(self.folder / _JOURNAL) as journal:
+                is_ours = str(journal["identity"]) == self._identity and len(journal["arrived"]) >= len(self.arrived)
+                if is_ours:
+                    self.arrived, self.checksums = (journal[name][: len(self.arrived)] for name in _NOTED)
+        except (FileNotFoundError, BadZipFile, KeyError, ValueError):
+            is_ours = False
+        if not is_ours:
+            shutil.rmtree(self.folder, ignore_errors=True)
         for array in {plane.array.name for plane in self.planes}:
-            (self.folder / array).mkdir(parents=True)
+            (self.folder / array).mkdir(parents=True, exist_ok=True)
+        self._forget_what_left()
+
+    def _note(self) -> None:
+        """Write the journal, behind the pixels that it speaks of."""
+        if not self._is_on_disk:
+            # A file could not be flushed, and nobody knows of which pixels: the journal before that holds.
+            return
+        # What is noted here is written already; what comes from now on may or may not be on disk.
+        arrived, checksums = self.arrived.copy(), self.checksums.copy()
+        with self._writing:
+            dirty, self._dirty = self._dirty, set()
+        self._is_on_disk = False
+        for path in dirty:
+            _flush(path)
+        self._is_on_disk = True
+        journal = self.folder / "journal.partial"
+        with journal.open("wb") as file:
+            np.savez(file, identity=np.array(self._identity), arrived=arrived, checksums=checksums)
+            file.flush()
+            os.fsync(file.fileno())
+        journal.replace(self.folder / _JOURNAL)
+        self._noted_s = time.monotonic()
 
     def _forget_what_left(self) -> None:
         """Expect anew what a run that was killed had moved into the store, but not recorded there."""
@@ -199,7 +248,7 @@ class Staging:
         if path in self._open:
             self._open.move_to_end(path)
             return self._open[path]
-        if len(self._open) >= _MOST_OPEN:
+        if len(self._open) >= MOST_OPEN:
             os.close(self._open.popitem(last=False)[1])
         self._open[path] = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         return self._open[path]
@@ -224,7 +273,7 @@ def _runs(planes: Sequence[Plane], numbers: Sequence[int]) -> list[list[int]]:
 def _write_all(file: int, data: list[NDArray[Any]], start: int) -> None:
     """Write arrays one behind the other; the system may take a part of them at a time."""
     wanted = sum(array.nbytes for array in data)
-    written = os.pwritev(file, data, start)
+    written = os.pwritev(file, [array.data for array in data], start)
     if written < wanted:
         rest = memoryview(b"".join(array.tobytes() for array in data))[written:]
         while rest:

@@ -103,11 +103,16 @@ def _in_turn(pool: Executor, plan: Plan, *, ahead: int) -> Iterator[ShardResult]
     """Submit a few shards ahead of those that are done: all of them at once, with their names, would fill memory."""
     waiting = iter(plan.rowing.shards)
     running = {pool.submit(_write, plan.job(shard)) for shard in islice(waiting, ahead)}
-    while running:
-        done, running = wait(running, return_when=FIRST_COMPLETED)
-        running |= {pool.submit(_write, plan.job(shard)) for shard in islice(waiting, len(done))}
-        for future in done:
-            yield future.result()
+    try:
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            running |= {pool.submit(_write, plan.job(shard)) for shard in islice(waiting, len(done))}
+            for future in done:
+                yield future.result()
+    finally:
+        # Who stops here does not wait for shards that have not begun.
+        for future in running:
+            future.cancel()
 
 
 def _end_with(parent: int) -> None:

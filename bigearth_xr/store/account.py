@@ -5,6 +5,7 @@ from collections import Counter
 
 from bigearth_xr.store import schema
 from bigearth_xr.store.address import Address, StorageOptions
+from bigearth_xr.store.marker import read_marker
 from bigearth_xr.store.place import Place
 from bigearth_xr.store.read import Store, open_store, read_column, read_meanings, read_state
 
@@ -28,8 +29,10 @@ def describe(address: Address, storage_options: StorageOptions | None = None) ->
     store = open_store(address, storage_options)
     attributes = json.loads(store.place.read("zarr.json"))["attributes"]
     states = Counter(read_state(store).tolist())
+    marker = read_marker(store.place)
     return {
         "store": f"{store.place} (format {schema.FORMAT_VERSION}, profile {store.profile})",
+        **({} if marker is None else {"incomplete": f"{marker.reason}; call ingest again to continue"}),
         "release": f"{store.release}: {attributes['title']}, licence {attributes['license']}",
         "rows": f"{store.rows:,}: " + ", ".join(f"{states[i]:,} {name}" for i, name in _present(states)),
         "split": _counts(store, "split"),

@@ -30,11 +30,11 @@ def combine_crc32c(parts: NDArray[np.uint32], length: int) -> NDArray[np.uint32]
     --------
     >>> import google_crc32c
     >>> parts = np.array([google_crc32c.value(b"1234"), google_crc32c.value(b"5678")], np.uint32)
-    >>> combine_crc32c(parts, 4) == google_crc32c.value(b"12345678")
+    >>> int(combine_crc32c(parts, 4)) == google_crc32c.value(b"12345678")
     True
     """
     tables = _tables(length)
-    total = parts[..., 0]
+    total: NDArray[np.uint32] = parts[..., 0]
     for part in range(1, parts.shape[-1]):
         total = _shifted(total, tables) ^ parts[..., part]
     return total
@@ -52,7 +52,8 @@ def _tables(length: int) -> NDArray[np.uint32]:
     bits = np.array([_after_zeros(1 << bit, length) for bit in range(32)], np.uint32).reshape(4, 8)
     values = np.arange(256, dtype=np.uint32)
     is_set = (values[:, None] >> np.arange(8)) & 1
-    return np.bitwise_xor.reduce(np.where(is_set, bits[:, None, :], np.uint32(0)), axis=-1)
+    tables: NDArray[np.uint32] = np.bitwise_xor.reduce(np.where(is_set, bits[:, None, :], np.uint32(0)), axis=-1)
+    return tables
 
 
 def _after_zeros(crc: int, length: int) -> int:

@@ -1,7 +1,7 @@
 """Create a store, bring it up to a table that says more, record what it holds; its table lies beside it."""
 
 import shutil
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,16 @@ from bigearth_xr.store.place import LocalPlace, Place
 from bigearth_xr.store.read import Store
 from bigearth_xr.store.schema import PixelArray, Profile
 
-__all__ = ["create_store", "read_table", "table_key", "table_path", "update_store", "write_states"]
+__all__ = [
+    "check_free",
+    "create_store",
+    "read_table",
+    "remove_store",
+    "table_key",
+    "table_path",
+    "update_store",
+    "write_states",
+]
 
 
 def table_path(store: Path) -> Path:
@@ -107,9 +116,24 @@ def create_store(
         lay_out(new, rows, profile, arrays, sensors)
         if marker is not None:
             (new / MARKER_KEY).write_bytes(encode_marker(marker))
-        _check_free(place, new)
+        check_free(place, but=[path.name for path in new.iterdir()])
         _write_table(place, rows)
         place.adopt_all(new)
+
+
+def remove_store(place: Place) -> None:
+    """Remove a store and its table.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
+    >>> remove_store(place_of(path))
+    >>> path.exists(), table_path(path).exists()
+    (False, False)
+    """
+    place.delete("")
+    place.parent.delete(table_key(place))
 
 
 def update_store(store: Store, rows: pa.Table, *, sensors: Sequence[str]) -> None:
@@ -131,12 +155,19 @@ def update_store(store: Store, rows: pa.Table, *, sensors: Sequence[str]) -> Non
         columns = {path.name for path in new.iterdir() if path.is_dir()}
         _adopt_metadata(store.place, new, but=columns)
         for name in columns - {"patch", "state", "has_reference_map", *(array.name for array in store.arrays)}:
-            store.place.delete(name)
-            for file in sorted(path for path in (new / name).rglob("*") if path.is_file()):
-                store.place.adopt(file.relative_to(new).as_posix(), file)
+            _replace(store.place, name, new)
         _write_table(store.place, rows)
         # Last, as it bears the identity: an update that is killed before is done again.
         store.place.adopt("zarr.json", new / "zarr.json")
+
+
+def _replace(store: Place, name: str, new: Path) -> None:
+    """Replace a column file by file, so that there is one at every moment; what has no successor goes last."""
+    fresh = {file.relative_to(new).as_posix(): file for file in (new / name).rglob("*") if file.is_file()}
+    for key, file in sorted(fresh.items()):
+        store.adopt(key, file)
+    for key in {*store.keys(name)} - fresh.keys():
+        store.delete(key)
 
 
 def _adopt_metadata(store: Place, new: Path, *, but: Container[str]) -> None:
@@ -159,14 +190,30 @@ def _scratch_folder(place: Place) -> Iterator[Path]:
         shutil.rmtree(new, ignore_errors=True)
 
 
-def _check_free(place: Place, new: Path) -> None:
-    """Refuse a place that holds anything; in a bucket, what a creation that was killed left there may be."""
+def check_free(place: Place, *, but: Iterable[str] = ()) -> None:
+    """Refuse a place that holds anything.
+
+    Parameters
+    ----------
+    place
+        Where a store is to be made.
+    but
+        Names of what may be there in a bucket, where a creation that was killed may have left it.
+
+    Raises
+    ------
+    StoreError
+        If there is anything.
+
+    Examples
+    --------
+    >>> check_free(place_of(getfixture("tmp_path") / "ben.zarr"))
+    """
     try:
         found = set(place.children())
     except NotADirectoryError:
         found = {place.name}
-    foreign = found if place.local else found - {path.name for path in new.iterdir()}
-    if foreign:
+    if found if place.local else found.difference(but):
         raise StoreError(f"{place}: exists and is no store; choose another place")
 
 

@@ -21,18 +21,24 @@ class Marker:
     """What happened, for people."""
 
 
+def encode_marker(marker: Marker) -> bytes:
+    """Write a note as JSON.
+
+    Examples
+    --------
+    >>> encode_marker(Marker(is_provisional=False, reason="ingest was begun"))
+    b'{"is_provisional": false, "reason": "ingest was begun"}'
+    """
+    return json.dumps(asdict(marker)).encode()
+
+
 def read_marker(place: Place) -> Marker | None:
     """Read the note of an unfinished store; None of a finished one.
 
     Examples
     --------
     >>> from bigearth_xr.store.address import place_of
-    >>> place = place_of(getfixture("tmp_path"))
-    >>> write_marker(place, Marker(is_provisional=False, reason="ingest was begun"))
-    >>> read_marker(place).reason
-    'ingest was begun'
-    >>> clear_marker(place)
-    >>> read_marker(place) is None
+    >>> read_marker(place_of(getfixture("tmp_path"))) is None
     True
     """
     try:
@@ -41,18 +47,32 @@ def read_marker(place: Place) -> Marker | None:
         return None
 
 
-def encode_marker(marker: Marker) -> bytes:
-    """Write a note as JSON."""
-    return json.dumps(asdict(marker)).encode()
-
-
 def write_marker(place: Place, marker: Marker) -> None:
-    """Leave a note, in place of an older one."""
+    """Leave a note, in place of an older one.
+
+    Examples
+    --------
+    >>> from bigearth_xr.store.address import place_of
+    >>> place = place_of(getfixture("tmp_path"))
+    >>> write_marker(place, Marker(is_provisional=False, reason="ingest was begun"))
+    >>> read_marker(place).reason
+    'ingest was begun'
+    """
     file = place.scratch_file(MARKER_KEY)
     file.write_bytes(encode_marker(marker))
     place.adopt(MARKER_KEY, file)
 
 
 def clear_marker(place: Place) -> None:
-    """Take the note away: the store is finished."""
+    """Take the note away: the store is finished.
+
+    Examples
+    --------
+    >>> from bigearth_xr.store.address import place_of
+    >>> place = place_of(getfixture("tmp_path"))
+    >>> write_marker(place, Marker(is_provisional=False, reason="ingest was begun"))
+    >>> clear_marker(place)
+    >>> read_marker(place) is None
+    True
+    """
     place.delete(MARKER_KEY)

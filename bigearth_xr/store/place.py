@@ -5,6 +5,7 @@ to pickle, so that stores travel to other processes.
 """
 
 import os
+import secrets
 import shutil
 from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -163,10 +164,10 @@ class LocalPlace:
             os.close(file)
 
     def scratch_file(self, key: str) -> Path:
-        """A file beside the one to be."""
-        path = (self.path / key).with_suffix(".partial")
+        """A file beside the one to be, with a name of its own: another process may be writing to the same key."""
+        path = self.path / key
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path
+        return path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")
 
     def scratch_folder(self) -> Path:
         """A folder beside this one; what was left there by a run that was killed is removed."""

@@ -74,7 +74,7 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
         for band in bands:
             data = np.ascontiguousarray(band, self._stored_type)
             crc = google_crc32c.extend(crc, data)
-            self._file.write(data)
+            self._file.write(data.data)
         self._file.write(crc.to_bytes(CRC_BYTES, "little"))
 
     def put_encoded(self, place: int, chunk: bytes) -> None:
@@ -97,10 +97,14 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
         with self._file:
             if error is None:
                 self._finish()
-        if error is None and (self._index[:, 0] != HOLE).any():
+        is_empty = (self._index[:, 0] == HOLE).all()
+        if error is None and not is_empty:
             self._store.adopt(self._key, self._partial)
-        else:
-            self._partial.unlink()
+            return
+        self._partial.unlink(missing_ok=True)
+        if error is None and self._store.find(self._key) is not None:
+            # What an earlier run wrote there is in no row any more.
+            self._store.delete(self._key)
 
     def _finish(self) -> None:
         if self._profile == "fast":

@@ -1,12 +1,14 @@
 """Verify a store: against itself, against what was published of its release, and against its archive; and repair it."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Literal
 
 from bigearth_xr.errors import BigEarthError, FormatError, SelectionError
+from bigearth_xr.ingestion.locking import alone
 from bigearth_xr.progress import Progress
 from bigearth_xr.store.address import Address, StorageOptions
 from bigearth_xr.store.read import Store, open_store
@@ -24,7 +26,7 @@ File = str | PathLike[str]
 
 def verify(
     store: Address,
-    against: File | None = None,
+    against: File | Sequence[File] | None = None,
     *,
     metadata: File | Sequence[File] | None = None,
     sample: int | Literal["all"] = 1000,
@@ -40,7 +42,7 @@ def verify(
     store
         The store.
     against
-        Its archive, of a kind that can be read patch by patch: a folder, a plain tar, an LMDB.
+        Its archive, of a kind that can be read patch by patch: a folder, plain tars or a folder of them, an LMDB.
     metadata
         The release's lists, as `ingest` takes them: then what the store lacks is told by name. By default those inside
         the archive; without any, by numbers.
@@ -67,7 +69,7 @@ def verify(
     StoreNotFoundError, FormatError
         If there is no store of ours to check.
     StoreError
-        If the archive is not the store's.
+        If the archive is not the store's; if an ingest fills the store that is to be repaired.
     ArchiveError
         If the archive cannot be read patch by patch.
 
@@ -84,14 +86,14 @@ def verify(
         raise SelectionError(f"sample is {sample}, expected at least 1, or 'all'")
     if workers < 1:
         raise SelectionError(f"workers is {workers}, expected at least 1")
-    if repair and against is None:
+    paths = [str(path) for path in _several(against)]
+    if repair and not paths:
         raise SelectionError("repair=True needs the archive to read from: give it as against=…, --against ARCHIVE")
-    path = None if against is None else Path(against)
     opened = _open(store, storage_options)
-    listed = read_listed(opened, _paths(metadata), path)
-    archive = None if path is None else open_against(opened, path, listed)
+    listed = read_listed(opened, [Path(path) for path in _several(metadata)], paths)
+    archive = open_against(opened, paths, listed) if paths else None
     scope = Scope(store=opened, archive=archive, listed=listed, sample=sample, seed=seed, workers=workers)
-    with Progress() as progress:
+    with alone(opened.place) if repair else nullcontext(), Progress() as progress:
         found = examine(scope, progress)
         if not repair or archive is None or not found.findings:
             return report_on(found)
@@ -113,7 +115,8 @@ def _open(address: Address, storage_options: StorageOptions | None) -> Store:
         ) from None
 
 
-def _paths(metadata: File | Sequence[File] | None) -> tuple[Path, ...]:
-    if metadata is None:
+def _several(files: File | Sequence[File] | None) -> Sequence[File]:
+    """None, one or several as several."""
+    if files is None:
         return ()
-    return (Path(metadata),) if isinstance(metadata, str | PathLike) else tuple(map(Path, metadata))
+    return (files,) if isinstance(files, str | PathLike) else files

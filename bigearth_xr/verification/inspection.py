@@ -147,7 +147,8 @@ def _inspect_array(job: Inspection, array: PixelArray) -> tuple[NDArray[np.uint6
             good[place] = False
             found = Finding(kind="checksum", file=key, array=array.name, patches=(name,), message=str(error))
             findings.append(found)
-    return index, good, [*_check_file(job, array, index, damage, good), *findings]
+    # What an index that is lost costs is told in one line, not one for each patch.
+    return index, good, [*_check_file(job, array, index, damage, good), *(findings if damage is None else ())]
 
 
 def _check_file(

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from bigearth_xr.archive import Archive, open_archive
 from bigearth_xr.bands import bands as find_bands
-from bigearth_xr.errors import ArchiveError, MetadataError, StoreError
+from bigearth_xr.errors import MetadataError, StoreError
 from bigearth_xr.store.read import Store, read_column
 from bigearth_xr.table.lists import find_lists, read_lists
 
@@ -15,10 +15,8 @@ __all__ = ["open_against", "read_listed"]
 
 Columns = Mapping[str, pa.Array]
 
-_STREAMS = (".gz", ".tgz", ".zst", ".tzst", ".bz2", ".xz")
 
-
-def read_listed(store: Store, metadata: Sequence[Path], against: Path | None) -> Columns | None:
+def read_listed(store: Store, metadata: Sequence[Path], against: Sequence[str]) -> Columns | None:
     """Read the lists that were named, or those that lie in an archive's folder; None without any.
 
     Raises
@@ -32,12 +30,14 @@ def read_listed(store: Store, metadata: Sequence[Path], against: Path | None) ->
     >>> from bigearth_xr.store.read import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
     >>> archive = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=3)
-    >>> len(read_listed(store, [archive], None)["patch"])
+    >>> len(read_listed(store, [archive], [])["patch"])
     3
     """
     places = list(metadata)
-    if not places and against is not None and against.is_dir():
-        places = [folder for folder in (against, against / "lists") if find_lists(folder) == store.release][:1]
+    if not places:
+        # As ingest looks for them: at the top of a folder of the archive, or in its `lists`.
+        folders = [folder for root in map(Path, against) for folder in (root, root / "lists")]
+        places = [folder for folder in folders if find_lists(folder) == store.release][:1]
     if not places:
         return None
     # A folder may hold the lists of both releases; parquets are of v2.
@@ -50,13 +50,13 @@ def read_listed(store: Store, metadata: Sequence[Path], against: Path | None) ->
     return listed
 
 
-def open_against(store: Store, path: Path, listed: Columns | None) -> Archive:
+def open_against(store: Store, paths: Sequence[str], listed: Columns | None) -> Archive:
     """Open an archive with the bands of a store.
 
     Raises
     ------
     ArchiveError
-        If the archive is a compressed stream.
+        If the archive is compressed or on a server, and so cannot be read patch by patch.
     StoreError
         If it is not the archive of this store: another release, or no patch in common.
 
@@ -66,24 +66,19 @@ def open_against(store: Store, path: Path, listed: Columns | None) -> Archive:
     >>> from bigearth_xr.store.read import open_store
     >>> archive = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=3)
     >>> report = bex.ingest(archive, getfixture("tmp_path") / "ben.zarr", bands=["B02", "VV"])
-    >>> open_against(open_store(getfixture("tmp_path") / "ben.zarr"), archive, None).bands
+    >>> open_against(open_store(getfixture("tmp_path") / "ben.zarr"), [str(archive)], None).bands
     ('B02', 'VV')
     """
-    if path.suffix in _STREAMS or str(path).startswith(("http:", "https:")):
-        raise ArchiveError(
-            f"{path}: a compressed archive cannot be read patch by patch, as a comparison has to; decompress it to a "
-            f"plain .tar ({'zstd -d' if 'zst' in path.suffix else 'gunzip'}), or unpack it, and give that"
-        )
     archive = open_archive(
-        path,
+        paths,
         sensors={band.sensor for band in find_bands(store.bands)},
         bands=store.bands,
         pairs=_pairs(store, listed),
     )
     if archive.release != store.release:
         raise StoreError(
-            f"{path}: an archive of {archive.release}, but {store.place} holds {store.release}; give the archive that "
-            "it was made of"
+            f"{paths[0]}: an archive of {archive.release}, but {store.place} holds {store.release}; give the archive "
+            "that it was made of"
         )
     return archive
 

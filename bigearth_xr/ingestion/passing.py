@@ -1,0 +1,85 @@
+"""Let streams pass by, side by side, from one end to the other."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import takewhile
+from pathlib import Path
+from threading import Event
+
+from bigearth_xr.archive import PixelSource
+from bigearth_xr.archive.containers import name_containers
+from bigearth_xr.archive.joined import JoinedSource
+from bigearth_xr.archive.stream_index import StreamIndex
+from bigearth_xr.ingestion.arrivals import Arrivals, take_in
+from bigearth_xr.ingestion.members import open_members
+from bigearth_xr.progress import Progress
+
+__all__ = ["pass_by"]
+
+
+def pass_by(containers: Sequence[str], arrivals: Arrivals | None, progress: Progress) -> PixelSource:
+    """Go through containers at the same time, each in a thread.
+
+    Parameters
+    ----------
+    containers
+        Paths and addresses.
+    arrivals
+        What to do with pixels; None to let them pass. What arrived is noted even if a stream fails.
+    progress
+        Shows how far each is.
+
+    Returns
+    -------
+    PixelSource
+        All that was seen, but for pixels.
+
+    Raises
+    ------
+    OSError
+        If the disk is full.
+    DownloadError
+        If a server gives up.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> path = bex.testing.write_archive(getfixture("tmp_path") / "ben.tar.gz", pairs=1, container="tar.gz")
+    >>> with Progress() as progress:
+    ...     source = pass_by([str(path)], None, progress)
+    >>> next(folder.path for folder in source.folders() if "metadata.parquet" in folder.files)
+    'ben.tar.gz'
+    """
+    indexes = [StreamIndex(container) for container in containers]
+    is_over = Event()
+    try:
+        with ThreadPoolExecutor(len(indexes), thread_name_prefix="stream") as pool:
+            try:
+                passing = [pool.submit(_pass_one, index, arrivals, progress, is_over) for index in indexes]
+                for one in as_completed(passing):
+                    one.result()
+            finally:
+                # Where one fails, or somebody presses Ctrl-C, the others stop at their next file.
+                is_over.set()
+    finally:
+        if arrivals is not None:
+            arrivals.staging.close()
+            arrivals.staging.checkpoint()
+    names = name_containers(map(Path, containers))
+    return JoinedSource(tuple(sorted(zip(names, indexes, strict=True), key=lambda part: part[0])))
+
+
+def _pass_one(index: StreamIndex, arrivals: Arrivals | None, progress: Progress, is_over: Event) -> None:
+    """Go through one container until it ends, or all are to."""
+    with open_members(index.name, progress.say) as passage:
+        advance = progress.steps(Path(index.name).name, passage.size)
+        shown = 0
+
+        def show() -> None:
+            nonlocal shown
+            now = passage.position()
+            if now != shown:
+                advance(now - shown)
+                shown = now
+
+        take_in(takewhile(lambda _: not is_over.is_set(), passage.members), index, arrivals, show)

@@ -1,0 +1,163 @@
+"""An archive of compressed tars, to compare a store with: one pass for its names, one more for the patches wanted."""
+
+import shutil
+import weakref
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import ClassVar
+
+from bigearth_xr.archive.joined import JoinedSource
+from bigearth_xr.archive.source import Folder, FolderSource, Refusal
+from bigearth_xr.archive.stream_index import StreamIndex
+from bigearth_xr.archive.template import Data
+from bigearth_xr.archive.tiff import read_pixels
+from bigearth_xr.ingestion.arrivals import take_in
+from bigearth_xr.ingestion.members import open_members
+from bigearth_xr.progress import Progress
+
+__all__ = ["StreamedSource", "open_streams"]
+
+
+def open_streams(containers: Sequence[str]) -> "StreamedSource":
+    """Go through streams once to learn what they hold.
+
+    Parameters
+    ----------
+    containers
+        Paths of tars, compressed or not, of folders, and addresses.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> path = bex.testing.write_archive(getfixture("tmp_path") / "ben.tar.zst", pairs=1, container="tar.zst")
+    >>> source = open_streams([str(path)])
+    >>> folder = next(folder for folder in source.folders() if len(folder.files) == 12)
+    >>> source.collect([folder.path])
+    >>> len(source.read_files(folder.path, folder.files))
+    12
+    """
+    indexes = tuple(StreamIndex(container) for container in containers)
+    with Progress() as progress:
+        for index in indexes:
+            advance = progress.steps(f"names in {Path(index.name).name}", None)
+            with open_members(index.name, progress.say) as passage:
+                take_in(passage.members, index, None, advance)
+    return StreamedSource(indexes=indexes)
+
+
+class _Scratch:
+    """A temporary folder that goes with its owner."""
+
+    def __init__(self) -> None:
+        self.path = Path(mkdtemp(prefix="bigearth-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Collected:
+    """Folders of a stream that lie in a folder now, below the number of their container."""
+
+    has_json: ClassVar[bool] = True
+
+    root: Path
+    """Where they lie."""
+
+    containers: tuple[str, ...]
+    """What they came from."""
+
+    decode = staticmethod(read_pixels)
+
+    def folders(self) -> Iterator[Folder]:
+        """Give those that were collected."""
+        return FolderSource(self.root).folders()
+
+    def refusals(self) -> Sequence[Refusal]:
+        """Nothing: what was refused was not collected."""
+        return ()
+
+    def read(self, path: str) -> bytes:
+        """Read a whole file."""
+        return FolderSource(self.root).read(path)
+
+    def read_files(self, folder: str, files: Sequence[str]) -> list[Data | OSError]:
+        """Read several files of one folder."""
+        return FolderSource(self.root).read_files(folder, files)
+
+    def locate(self, path: str) -> str:
+        """Say where in which container a file came from."""
+        number, _, below = path.partition("/")
+        return f"{self.containers[int(number)]}: {below}"
+
+    def only(self, folders: Collection[str]) -> "_Collected":
+        """Itself: it is small."""
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamedSource:
+    """A `PixelSource` that knows all names of streams, and has the pixels of those folders that were collected."""
+
+    has_json: ClassVar[bool] = True
+
+    indexes: tuple[StreamIndex, ...]
+    """What passed by in each container."""
+
+    scratch: _Scratch = field(default_factory=_Scratch)
+    """Where the collected folders lie, for as long as this lives."""
+
+    collected: set[str] = field(default_factory=set)
+    """Those folders."""
+
+    decode = staticmethod(read_pixels)
+
+    @property
+    def _names(self) -> JoinedSource:
+        return JoinedSource(tuple((str(number), index) for number, index in enumerate(self.indexes)))
+
+    def collect(self, folders: Collection[str]) -> None:
+        """Go through the streams once more for the files of these folders, where they are not here yet."""
+        wanted = set(folders) - self.collected
+        numbers = {int(folder.partition("/")[0]) for folder in wanted}
+        with Progress() as progress:
+            for number in sorted(numbers):
+                index = self.indexes[number]
+                advance = progress.steps(f"pixels in {Path(index.name).name}", None)
+                with open_members(index.name, progress.say) as passage:
+                    for member in passage.members:
+                        if not isinstance(member, Refusal):
+                            self._keep(f"{number}/{member.name}", member.data, wanted)
+                        advance()
+        self.collected.update(wanted)
+
+    def folders(self) -> Iterator[Folder]:
+        """Give every folder that passed by."""
+        return self._names.folders()
+
+    def refusals(self) -> Sequence[Refusal]:
+        """Tell what was passed over."""
+        return self._names.refusals()
+
+    def read(self, path: str) -> bytes:
+        """Read a JSON or a list."""
+        return self._names.read(path)
+
+    def read_files(self, folder: str, files: Sequence[str]) -> list[Data | OSError]:
+        """Read files of a folder that was collected."""
+        return self.only(()).read_files(folder, files)
+
+    def locate(self, path: str) -> str:
+        """Say where in which container a file is."""
+        return self._names.locate(path)
+
+    def only(self, folders: Collection[str]) -> _Collected:
+        """Give the collected folders, all of them: they lie on disk."""
+        return _Collected(self.scratch.path, tuple(index.name for index in self.indexes))
+
+    def _keep(self, path: str, data: Data, wanted: Collection[str]) -> None:
+        """Write a file of a wanted folder; of two that bear one name, the first, as everywhere."""
+        place = self.scratch.path / path
+        if path.rpartition("/")[0] in wanted and not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data)
