@@ -17,11 +17,12 @@ import pytest
 import tensorstore
 import xarray as xr
 import zarr
-from numcodecs import blosc  # type: ignore[import-untyped]  # ships no types
+from numcodecs import Blosc, blosc  # type: ignore[import-untyped]  # ships no types
 
 import bigearth_xr as bex
+from bigearth_xr.store.codec import CRC_BYTES, encode_patch
 from bigearth_xr.store.read import Store, open_store, read_patches, read_state
-from bigearth_xr.store.schema import PROFILES, PixelArray, Profile
+from bigearth_xr.store.schema import PROFILES, PixelArray, Profile, pixel_arrays
 from bigearth_xr.store.shard import shard_path
 from bigearth_xr.testing import (
     encode_tiff,
@@ -160,6 +161,15 @@ def test_compact_is_lz4_with_bit_shuffle(holed: Store) -> None:
         settings = sharding["configuration"]["codecs"][1]["configuration"]
         assert (settings["cname"], settings["shuffle"]) == ("lz4", "bitshuffle")
         assert settings["typesize"] == np.dtype(dtype).itemsize
+
+
+@pytest.mark.parametrize("name", ["s2_10m", "s1"])
+def test_compact_shuffles_bits_of_numbers_not_of_bytes(name: str) -> None:
+    array = next(one for one in pixel_arrays(["B02", "VV"], reference_map=False) if one.name == name)
+    pixels = np.random.default_rng(0).integers(200, 1200, array.patch_shape).astype(array.dtype)
+    theirs = Blosc("lz4", 5, Blosc.BITSHUFFLE).encode(pixels)
+    assert encode_patch(pixels, array, "compact")[:-CRC_BYTES] == theirs
+    assert len(theirs) < 0.75 * pixels.nbytes
 
 
 def test_bands_are_named_in_stored_order(holed: Store) -> None:

@@ -202,11 +202,11 @@ class Staging:
     def _continue(self) -> None:
         """Take up what an earlier run noted, if it was of the same plan."""
         try:
-            with np.load(self.folder / _JOURNAL) as journal:
+            with (self.folder / _JOURNAL).open("rb") as file, np.load(file) as journal:
                 is_ours = str(journal["identity"]) == self._identity and len(journal["arrived"]) >= len(self.arrived)
                 if is_ours:
                     self.arrived, self.checksums = (journal[name][: len(self.arrived)] for name in _NOTED)
-        except (FileNotFoundError, BadZipFile, KeyError, ValueError):
+        except (FileNotFoundError, BadZipFile, EOFError, KeyError, ValueError):
             is_ours = False
         if not is_ours:
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -59,14 +59,17 @@ def encode_patch(pixels: NDArray[Any], array: PixelArray, profile: Profile) -> b
     >>> len(encode_patch(np.zeros((1, 20, 20), np.uint16), array, "fast"))
     804
     """
-    data = np.ascontiguousarray(pixels, dtype=np.dtype(array.dtype).newbyteorder("<")).tobytes()
-    if profile == "compact":
+    values = np.ascontiguousarray(pixels, dtype=np.dtype(array.dtype).newbyteorder("<"))
+    if profile == "fast":
+        data = values.tobytes()
+    else:
         import imagecodecs
 
-        # One thread: blosc lays out blocks in the order in which threads finish, and bytes must not depend on that.
+        # Numbers, not bytes, whose bits imagecodecs would shuffle one by one whatever typesize says. One thread: blosc
+        # lays out blocks in the order in which threads finish, and bytes must not depend on that.
         data = bytes(
             imagecodecs.blosc_encode(
-                data, level=5, compressor="lz4", shuffle="bitshuffle", typesize=array.itemsize, numthreads=1
+                values, level=5, compressor="lz4", shuffle="bitshuffle", typesize=array.itemsize, numthreads=1
             )
         )
     return data + crc32c(data)

@@ -42,7 +42,9 @@ def verify(
     store
         The store.
     against
-        Its archive, of a kind that can be read patch by patch: a folder, plain tars or a folder of them, an LMDB.
+        Its archive, whatever `ingest` takes. One that is compressed or on a server is gone through several times: for
+        its names, for the patches that are compared, for those that are repaired; these lie in a temporary folder, 0.3
+        MB each.
     metadata
         The release's lists, as `ingest` takes them: then what the store lacks is told by name. By default those inside
         the archive; without any, by numbers.
@@ -71,7 +73,7 @@ def verify(
     StoreError
         If the archive is not the store's; if an ingest fills the store that is to be repaired.
     ArchiveError
-        If the archive cannot be read patch by patch.
+        If the archive cannot be read.
 
     Examples
     --------

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from bigearth_xr import table
 from bigearth_xr.progress import Progress
 from bigearth_xr.store.presence import shard_count
+from bigearth_xr.store.schema import SHARD_PATCHES
 from bigearth_xr.verification.comparison import compare_tables, draw_sample
 from bigearth_xr.verification.inspection import ShardHoldings
 from bigearth_xr.verification.processes import inspect_shards
@@ -84,6 +85,8 @@ def _inspect(
     subject: Subject, shards: Sequence[int], compared: NDArray[np.intp], progress: Progress
 ) -> tuple[ShardHoldings, ...]:
     """Inspect shards, the bar with them."""
+    here = np.isin(compared // SHARD_PATCHES, np.array(shards, np.intp))
+    subject.collect(compared[here].tolist())
     advance = progress.steps("shards", len(shards))
     scope = subject.scope
     found: dict[int, ShardHoldings] = {}

@@ -99,6 +99,7 @@ def _mend_shards(found: Examination, archive: Archive, progress: Progress, done:
     state, mapped = record.state.copy(), record.mapped.copy()
     is_whole = record.is_known and record.are_maps_known
     damaged = [held for held in found.shards if not is_whole or any(f.kind != "unreadable" for f in held.findings)]
+    subject.collect(row for held in damaged for row in _rows(held))
     for held in progress.over(damaged, "repair"):
         result = repair_shard(_job(found, archive, held))
         inside = slice(held.shard * SHARD_PATCHES, held.shard * SHARD_PATCHES + len(result.state))
@@ -115,8 +116,8 @@ def _mend_shards(found: Examination, archive: Archive, progress: Progress, done:
 
 def _job(found: Examination, archive: Archive, held: ShardHoldings) -> RepairJob:
     subject = found.subject
-    first = held.shard * SHARD_PATCHES
-    places = range(first, first + len(next(iter(held.there.values()))))
+    places = _rows(held)
+    first = places.start
     patches = {row - first: subject.patches[row] for row in places if row in subject.patches}
     return RepairJob(
         inspection=subject.inspection(held.shard, np.array([], np.intp)),
@@ -127,6 +128,11 @@ def _job(found: Examination, archive: Archive, held: ShardHoldings) -> RepairJob
         is_known=subject.record.is_known,
         are_maps_known=subject.record.are_maps_known,
     )
+
+
+def _rows(held: ShardHoldings) -> range:
+    first = held.shard * SHARD_PATCHES
+    return range(first, first + len(next(iter(held.there.values()))))
 
 
 def _note(result: ShardRepair, done: Mending) -> None:

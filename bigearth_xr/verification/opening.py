@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from bigearth_xr.archive import Archive, open_archive
+from bigearth_xr.archive import Archive, survey_archive
+from bigearth_xr.archive.containers import find_containers, open_source
 from bigearth_xr.bands import bands as find_bands
 from bigearth_xr.errors import MetadataError, StoreError
 from bigearth_xr.store.read import Store, read_column
 from bigearth_xr.table.lists import find_lists, read_lists
+from bigearth_xr.verification.streamed import open_streams
 
 __all__ = ["open_against", "read_listed"]
 
@@ -51,12 +53,12 @@ def read_listed(store: Store, metadata: Sequence[Path], against: Sequence[str]) 
 
 
 def open_against(store: Store, paths: Sequence[str], listed: Columns | None) -> Archive:
-    """Open an archive with the bands of a store.
+    """Open an archive with the bands of a store; one that is compressed or on a server is gone through for its names.
 
     Raises
     ------
     ArchiveError
-        If the archive is compressed or on a server, and so cannot be read patch by patch.
+        If there is no patch in it.
     StoreError
         If it is not the archive of this store: another release, or no patch in common.
 
@@ -69,8 +71,11 @@ def open_against(store: Store, paths: Sequence[str], listed: Columns | None) -> 
     >>> open_against(open_store(getfixture("tmp_path") / "ben.zarr"), [str(archive)], None).bands
     ('B02', 'VV')
     """
-    archive = open_archive(
-        paths,
+    containers = find_containers(paths)
+    streams = [*map(str, (*containers.folders, *containers.tars)), *containers.streams] if containers.streams else []
+    archive = survey_archive(
+        open_streams(streams) if streams else open_source(paths),
+        name=", ".join(paths),
         sensors={band.sensor for band in find_bands(store.bands)},
         bands=store.bands,
         pairs=_pairs(store, listed),

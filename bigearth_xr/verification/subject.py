@@ -19,6 +19,7 @@ from bigearth_xr.verification.layout import check_layout
 from bigearth_xr.verification.record import Record, read_record
 from bigearth_xr.verification.report import Finding
 from bigearth_xr.verification.salvage import locate_patches
+from bigearth_xr.verification.streamed import StreamedSource
 from bigearth_xr.verification.tables import find_table
 
 __all__ = ["Scope", "Subject", "recognize"]
@@ -85,6 +86,13 @@ class Subject:
             archive=None if self.scope.archive is None else slim(self.scope.archive, map(self.patches.get, here)),
             compared={row - first: self.patches[row] for row in here},
         )
+
+    def collect(self, rows: Iterable[int]) -> None:
+        """Have the archive's pixels of these rows at hand, where they have to be picked from a stream."""
+        source = None if self.scope.archive is None else self.scope.archive.source
+        if isinstance(source, StreamedSource):
+            patches = (self.patches[row] for row in rows if row in self.patches)
+            source.collect({folder for patch in patches for folder in patch.folders})
 
 
 def slim(archive: Archive, patches: Iterable[PatchFiles | None]) -> Archive:
