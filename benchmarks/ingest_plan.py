@@ -118,7 +118,7 @@ def _plan_streams(names: Names, request: Request) -> Plan:
     ) -> None:
         # What tells where pixels go.
         assert arrivals.slots.numbers
-        assert arrivals.slots.places
+        assert len(arrivals.slots.places)
         take_in(members, index, None, advance)
 
     with replaced.multiple(passing, open_members=open_members, take_in=note), Progress() as progress:

@@ -15,7 +15,6 @@ from bigearth_xr.store.schema import PROFILES
 from bigearth_xr.testing.container import Container
 
 PAIRS = 500
-TARS: tuple[Container, ...] = ("tar", "tar.gz", "tar.zst")
 
 
 def main() -> dict[str, object]:
@@ -36,7 +35,7 @@ def main() -> dict[str, object]:
 
 def _write(root: Path) -> dict[str, Path]:
     """Write the pairs in every form."""
-    containers: dict[str, Container] = {"files": "folder"} | {name.replace(".", "_"): name for name in TARS}
+    containers: dict[str, Container] = {"files": "folder", "tar": "tar", "tar_gz": "tar.gz", "tar_zst": "tar.zst"}
     places = {
         name: bex.testing.write_archive(root / name, pairs=PAIRS, container=container, pixels="real")
         for name, container in containers.items()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import xarray as xr
+from holdings import copy_store
 from hypothesis import settings
 
 import bigearth_xr as bex
@@ -47,7 +48,7 @@ def shared() -> Path:
 
 
 # The pipeline, once a session and a release: archive → store → ds. The table is `bex.table.read(store's parquet)`.
-# Tests that change a store copy it first (`shutil.copytree` into their own `tmp_path`).
+# Tests that change a store take a copy of it, `own`.
 
 
 @pytest.fixture(scope="session", params=["v1", "v2"])
@@ -69,6 +70,12 @@ def store(request: pytest.FixtureRequest, archive: Path, tmp_path_factory: pytes
     path = tmp_path_factory.mktemp("store") / "ben.zarr"
     bex.ingest(archive, path, profile=request.param)
     return path
+
+
+@pytest.fixture
+def own(store: Path, tmp_path: Path) -> Path:
+    """A copy of that store, which a test may damage."""
+    return copy_store(store, tmp_path)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What a store, or any folder, holds: every file by its path."""
 
+import shutil
 from pathlib import Path
 
 
@@ -17,3 +18,9 @@ def changes(store: Path) -> dict[str, int]:
     """When each file of a store, and its table, was changed, in nanoseconds."""
     paths = [store.with_suffix(".parquet"), *(path for path in store.rglob("*") if path.is_file())]
     return {str(path): path.stat().st_mtime_ns for path in paths}
+
+
+def copy_store(store: Path, folder: Path) -> Path:
+    """Copy a store and its table into a folder, for a test to damage."""
+    shutil.copy(store.with_suffix(".parquet"), folder)
+    return shutil.copytree(store, folder / store.name)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import xarray as xr
+from lmdbs import Values, values_of, write_lmdb
 from numpy.typing import NDArray
 
 import bigearth_xr as bex
@@ -24,30 +25,6 @@ from bigearth_xr.ingestion import IngestReport
 from bigearth_xr.releases import Release
 
 PAIRS = 6
-Values = dict[str, bytes]
-
-
-def values_of(archive: Archive) -> Values:
-    """What rico-hdl stores of an archive: keys and values are as it writes them, pixels are ours."""
-    values: Values = {}
-    for patch in archive.patches:
-        pixels = read_patch(archive, patch)
-        halves: dict[str, dict[str, NDArray[Any]]] = {patch.patch: {}, str(patch.s1_name): {}}
-        for name, band in pixels.bands.items():
-            half = str(patch.s1_name) if name in ("VV", "VH") else patch.patch
-            halves[half][name] = np.ascontiguousarray(band)
-        if pixels.reference_map is not None:
-            halves[f"{patch.patch}_reference_map"] = {"Data": np.ascontiguousarray(pixels.reference_map)}
-        values |= {name: safetensors.numpy.save(half) for name, half in halves.items()}
-    return values
-
-
-def write_lmdb(folder: Path, values: dict[str, bytes]) -> Path:
-    """Write an environment through the C library."""
-    with lmdb.open(str(folder), map_size=1 << 28) as env, env.begin(write=True) as transaction:
-        for key, value in values.items():
-            transaction.put(key.encode(), value)
-    return folder
 
 
 def content(folder: Path) -> dict[str, bytes]:

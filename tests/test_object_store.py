@@ -44,7 +44,9 @@ from bigearth_xr.store.shard import read_index, shard_key
 from bigearth_xr.verification import verify
 
 PAIRS = 12
-BUCKET = "patches"
+BUCKET = f"patches-{os.getpid()}"
+"""Of this process alone: two ingests on one machine into one address, of whatever server, keep each other away."""
+
 ADDRESS = f"s3://{BUCKET}/v2/ben.zarr"
 
 
@@ -169,6 +171,36 @@ def test_ingesting_again_changes_nothing(remote: str, archive: Path, options: Ma
 
 
 @pytest.mark.parametrize("profile", ["fast"], indirect=True)
+@pytest.mark.parametrize("lists", ["beside", "inside", "of more"])
+def test_a_stream_goes_there_by_way_of_the_working_directory(
+    options: dict[str, str],
+    archive: Path,
+    local: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lists: str,
+) -> None:
+    address, profile = f"s3://{BUCKET}/streams/{tmp_path.name}/ben.zarr", open_store(local).profile
+    path = tmp_path / ("one.tar.gz" if lists == "inside" else "tars")
+    tars = bex.testing.write_archive(path, pairs=PAIRS, container="tar.gz", as_published=lists != "inside")
+    more = bex.testing.write_archive(tmp_path / "more", pairs=PAIRS + 3) if lists == "of more" else None
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    report = bex.ingest(tars, address, more, profile=profile, storage_options=options)
+    assert (report.written, report.complete) == (PAIRS, True)
+    assert report.extra_bytes > 0
+    assert not list((tmp_path / "here").iterdir())
+    if lists == "of more":
+        bex.ingest(archive, tmp_path / "ben.zarr", more, profile=profile)
+        local = tmp_path / "ben.zarr"
+    here, there = open_store(local), open_store(address, options)
+    assert {key: there.place.read(key) for key in every_key(there)} == {
+        key: here.place.read(key) for key in every_key(here)
+    }
+    again = bex.ingest(tars, address, more, storage_options=options)
+    assert (again.written, again.complete) == (0, True)
+
+
 def test_an_ingest_that_was_killed_is_finished(own: str, local: Path, archive: Path, options: dict[str, str]) -> None:
     store = open_store(own, options)
     expected = {key: store.place.read(key) for key in every_key(store)}
@@ -356,6 +388,22 @@ def test_a_shard_that_was_cut_is_found(own: str, options: dict[str, str]) -> Non
     change(options, key_of(own, key), lambda data: data.__delitem__(slice(100, None)))
     (failure,) = verify(own, storage_options=options).failures
     assert "100 bytes, too short for a shard index" in failure
+
+
+def test_what_is_damaged_there_is_repaired(own: str, archive: Path, options: dict[str, str]) -> None:
+    store = open_store(own, options)
+    parent = place_of(own, options).parent
+    before = {key: parent.read(key) for key in parent.keys()}  # noqa: SIM118  # a Place is no mapping
+    key = shard_key(store.array("s2_20m"), 0)
+    offset = int(read_index(store.place, key)[4, 0])  # type: ignore[index]  # it is there
+    change(options, key_of(own, key), lambda data: data.__setitem__(offset + 5, data[offset + 5] ^ 1))
+    for lost in (shard_key(store.array("s1"), 0), "lon", "state"):
+        store.place.delete(lost)
+    parent.delete("ben.parquet")
+    assert len(verify(own, archive, storage_options=options).findings) == 5
+    report = verify(own, archive, sample="all", repair=True, storage_options=options)
+    assert report.sound, report.failures
+    assert {key: parent.read(key) for key in parent.keys()} == before  # noqa: SIM118
 
 
 def test_a_column_that_is_lost_is_named(own: str, options: dict[str, str]) -> None:

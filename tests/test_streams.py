@@ -17,7 +17,7 @@ import bigearth_xr as bex
 from bigearth_xr.archive.layout import REFERENCE_MAP
 from bigearth_xr.errors import ArchiveError, BandError, MetadataError, SelectionError, StoreError
 from bigearth_xr.ingestion import IngestReport, passing, workers
-from bigearth_xr.ingestion.arrivals import Arrivals
+from bigearth_xr.ingestion.arrivals import Arrivals, take_in
 from bigearth_xr.releases import Release
 from bigearth_xr.store.account import describe
 from bigearth_xr.store.read import open_store
@@ -66,7 +66,6 @@ def leftovers(folder: Path) -> set[str]:
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Of each pass over streams, whether pixels were taken in."""
     seen: list[bool] = []
-    take_in = passing.take_in
 
     def counting(members: object, index: object, arrivals: Arrivals | None, advance: object) -> None:
         seen.append(arrivals is not None)
@@ -231,7 +230,7 @@ def spoil(archive: Path) -> None:
         file.write_bytes(bytes(100))
     for file in sorted(archive.rglob("S2*_labels_metadata.json"))[7:8]:
         file.write_bytes(b"{")
-    shutil.rmtree(sorted(archive.rglob("*_VV.tif"))[8].parent)
+    shutil.rmtree(sorted(archive.rglob("*_VV.tif"))[-1].parent)
 
 
 def told(report: IngestReport) -> tuple[object, ...]:
@@ -388,6 +387,27 @@ def test_when_one_stream_fails_the_others_stop(tmp_path: Path, monkeypatch: pyte
         bex.ingest(folder, tmp_path / "ben.zarr")
     assert taken < 40
     assert "incomplete" in describe(tmp_path / "ben.zarr")
+
+
+def test_ctrl_c_stops_all_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_archive(tmp_path / "ben", pairs=4, container="tar.gz", as_published=True)
+    taken = 0
+
+    def slow(members: Iterator[object], *_: object) -> None:
+        nonlocal taken
+        for _member in members:
+            taken += 1
+            Event().wait(0.05)
+
+    def pressed(_: object) -> Iterator[object]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(passing, "take_in", slow)
+    monkeypatch.setattr(passing, "as_completed", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        bex.ingest(folder, tmp_path / "ben.zarr")
+    assert taken < 20
+    assert leftovers(tmp_path) == {"ben.ingest"}
 
 
 def test_no_file_stays_open(tmp_path: Path, archive: Path) -> None:

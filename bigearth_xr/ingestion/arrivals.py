@@ -117,9 +117,9 @@ class _Intake:
     def _decode(self, number: int, path: str, data: Data) -> NDArray[Any]:
         """Decode a plane, which has to be that of the patch whose slot it is."""
         band = _BANDS[self._arrivals.staging.planes[number].name]
-        epsg, ulx, uly = self._arrivals.slots.places[self._slot]
+        epsg, ulx, uly = self._arrivals.slots.places[self._slot].tolist()
 
         def where() -> str:
-            return f"{self._patch}: band {band.name} ({self._index.locate(path)})"
+            return f"{self._arrivals.slots.name(self._slot)}: band {band.name} ({self._index.locate(path)})"
 
         return read_pixels(data, band=band, epsg=epsg, ulx=ulx, uly=uly, where=where)

@@ -128,6 +128,7 @@ def read_contents(source: PixelSource, request: Request, lists: Lists | None, pr
         pairs={} if lists is None else lists.pairs(),
         found=found,
     )
+    del found  # of a whole release 200 MB
     if lists is not None and lists.release != archive.release:
         raise MetadataError(
             f"{lists.place}: lists of {lists.release}, but {request.name} is an archive of {archive.release}; give the "

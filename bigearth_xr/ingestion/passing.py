@@ -65,6 +65,7 @@ def pass_by(containers: Sequence[str], arrivals: Arrivals | None, progress: Prog
         if arrivals is not None:
             arrivals.staging.close()
             arrivals.staging.checkpoint()
+            arrivals.slots.forget_numbers()
     names = name_containers(map(Path, containers))
     return JoinedSource(tuple(sorted(zip(names, indexes, strict=True), key=lambda part: part[0])))
 

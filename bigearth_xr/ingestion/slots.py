@@ -22,13 +22,18 @@ class Slots:
     --------
     >>> import bigearth_xr as bex
     >>> archive = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=3)
-    >>> slots = Slots(bex.table.from_lists(archive))
+    >>> slots = Slots.of_table(bex.table.from_lists(archive))
     >>> len(slots), len(slots.numbers)
     (3, 6)
     """
 
     table: pa.Table
-    """Rows in the order of the slots, with at least ``patch``, ``s1_name``, ``epsg``, ``ulx`` and ``uly``."""
+    """Rows in the order of the slots: ``patch``, ``s1_name``, ``epsg``, ``ulx`` and ``uly``."""
+
+    @classmethod
+    def of_table(cls, table: pa.Table) -> "Slots":
+        """Give every row of a table a slot."""
+        return cls(table.select(_COLUMNS))
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -40,14 +45,22 @@ class Slots:
         return numbers | {name: slot for slot, name in enumerate(self.table["patch"].to_pylist())}
 
     @cached_property
-    def places(self) -> list[tuple[int, int, int]]:
-        """EPSG code, easting and northing in metres of the upper left corner, by slot."""
-        return list(zip(*(self.table[name].to_pylist() for name in _COLUMNS[2:]), strict=True))
+    def places(self) -> NDArray[np.int64]:
+        """EPSG code, easting and northing in metres of the upper left corner, shape ``(slot, 3)``."""
+        return np.stack([self.table[name].to_numpy().astype(np.int64) for name in _COLUMNS[2:]], axis=1)
 
     @cached_property
     def identity(self) -> str:
         """Digest of which patch has which slot."""
         return hashlib.sha256("\n".join(self.table["patch"].to_pylist()).encode()).hexdigest()
+
+    def name(self, slot: int) -> str:
+        """Find the patch id of a slot."""
+        return str(self.table["patch"][slot].as_py())
+
+    def forget_numbers(self) -> None:
+        """Free `numbers`, 400 bytes a patch, until somebody asks again."""
+        self.__dict__.pop("numbers", None)
 
     def of(self, patches: pa.ChunkedArray) -> NDArray[np.intp]:
         """Find the slots of patches, shape ``(patch,)``; -1 where one has none."""
@@ -58,4 +71,4 @@ class Slots:
     def and_more(self, table: pa.Table) -> "Slots":
         """Add slots for the patches of a table that have none yet."""
         new = table.filter(pa.array(self.of(table["patch"]) < 0))
-        return Slots(pa.concat_tables([one.select(_COLUMNS) for one in (self.table, new)]).combine_chunks())
+        return Slots(pa.concat_tables([self.table, new.select(_COLUMNS)]).combine_chunks())

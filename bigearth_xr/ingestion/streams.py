@@ -72,7 +72,7 @@ def _take_unlisted(containers: Sequence[str], request: Request, progress: Progre
     """Take in patches of which nothing is known before all of them have passed by once."""
     contents = read_contents(pass_by(containers, None, progress), request, None, progress)
     open_or_create(request, contents)
-    arrivals = _expect(Slots(contents.table), request.store, contents.arrays)
+    arrivals = _expect(Slots.of_table(contents.table), request.store, contents.arrays)
     pass_by(containers, arrivals, progress)
     return contents, arrivals
 
@@ -83,8 +83,10 @@ def _take_listed(
     """Take in the patches that lists name, and in a second pass those that they do not."""
     check_target(request, lists.release)
     arrays = request.pixel_arrays(reference_map=lists.release == "v2")
-    slots = Slots(assemble(lists.release, lists.columns))
-    is_new = _lay_out(request, slots.table, arrays)
+    table = assemble(lists.release, lists.columns)
+    is_new = _lay_out(request, table, arrays)
+    slots = Slots.of_table(table)
+    del table  # of a whole release 200 MB, and another one will be made of what passes by
     arrivals = _expect(slots, request.store, arrays)
     passed = pass_by(containers, arrivals, progress)
     try:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from bigearth_xr.errors import StoreError, StoreNotFoundError
 from bigearth_xr.ingestion.contents import Contents
@@ -141,7 +142,7 @@ def _keeps_all(store: Store, table: pa.Table, arrays: Sequence[PixelArray]) -> b
     if has_maps and REFERENCE_MAP not in {array.name for array in arrays}:
         return False
     stored = read_column(store, "patch")[read_state(store) == STORED]
-    return set(stored) <= set(table["patch"].to_pylist())
+    return not pc.any(pc.invert(pc.is_in(pa.array(stored, pa.string()), table["patch"]))).as_py()
 
 
 def _difference(store: Store, table: pa.Table, arrays: Sequence[PixelArray]) -> str:

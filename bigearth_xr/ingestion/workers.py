@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from itertools import islice
 from typing import Any, Protocol
 
@@ -23,8 +23,8 @@ _CALL_AGAIN = "what was finished is stored, so call ingest again to continue"
 class Client(Protocol):
     """What is asked of a `distributed.Client`."""
 
-    def submit(self, function: Callable[[Job], ShardResult], job: Job, *, pure: bool) -> "Future[ShardResult]":
-        """Have a function called by a worker."""
+    def submit(self, func: Callable[[Job], ShardResult], *args: Job, pure: bool) -> object:
+        """Have a function called by a worker; what comes back is for `distributed.as_completed`."""
         ...
 
     def nthreads(self) -> dict[str, int]:

@@ -69,7 +69,12 @@ def encode_patch(pixels: NDArray[Any], array: PixelArray, profile: Profile) -> b
         # lays out blocks in the order in which threads finish, and bytes must not depend on that.
         data = bytes(
             imagecodecs.blosc_encode(
-                values, level=5, compressor="lz4", shuffle="bitshuffle", typesize=array.itemsize, numthreads=1
+                values,  # type: ignore[arg-type]  # its types know of bytes alone
+                level=5,
+                compressor="lz4",
+                shuffle="bitshuffle",
+                typesize=array.itemsize,
+                numthreads=1,
             )
         )
     return data + crc32c(data)

@@ -2,9 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -12,17 +9,51 @@ import pyarrow as pa
 
 from bigearth_xr.errors import StoreAccessError
 from bigearth_xr.store.layout import consolidate, lay_out
+from bigearth_xr.store.marker import MARKER_KEY
 from bigearth_xr.store.place import LocalPlace, Place
 from bigearth_xr.store.read import Store
 from bigearth_xr.verification.report import Finding
+from bigearth_xr.verification.scratch import Scratch
 
-__all__ = ["check_layout", "mend_layout"]
+__all__ = ["Blank", "check_layout", "mend_layout"]
 
 RECORDS = ("state", "has_reference_map")
 """Arrays whose values an ingest fills in: a layout tells what they are, not what they say."""
 
 
-def check_layout(store: Store, rows: pa.Table) -> tuple[Finding, ...]:
+class Blank:
+    """The store without pixels, laid out anew from its table: once, for as long as it is the same table.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.create import read_table
+    >>> from bigearth_xr.store.read import open_store
+    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
+    >>> blank = Blank()
+    >>> blank.of(store, read_table(store.place)) is blank.of(store, read_table(store.place))
+    True
+    """
+
+    def __init__(self) -> None:
+        self._scratch: Scratch | None = None
+        self._rows: pa.Table | None = None
+        self._format: object = None
+        self._place: Place | None = None
+
+    def of(self, store: Store, rows: pa.Table) -> Place:
+        """Give it, in a folder that goes away with this."""
+        sensors = json.loads(store.place.read("zarr.json"))["attributes"]["bigearth"]["sensors"]
+        wanted = (store.profile, store.arrays, sensors)
+        if self._place is None or wanted != self._format or not rows.equals(self._rows):
+            self._scratch = Scratch()
+            lay_out(self._scratch.path / "fresh.zarr", rows, store.profile, store.arrays, sensors)
+            self._rows, self._format = rows, wanted
+            self._place = LocalPlace(self._scratch.path / "fresh.zarr")
+        return self._place
+
+
+def check_layout(store: Store, rows: pa.Table, blank: Blank) -> tuple[Finding, ...]:
     """Compare columns, axes and metadata of a store with what they are by its table.
 
     Bytes may differ where another version of zarr-python wrote them; values and their description may not.
@@ -33,14 +64,13 @@ def check_layout(store: Store, rows: pa.Table) -> tuple[Finding, ...]:
     >>> from bigearth_xr.store.create import read_table
     >>> from bigearth_xr.store.read import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
-    >>> check_layout(store, read_table(store.place))
+    >>> check_layout(store, read_table(store.place), Blank())
     ()
     """
-    with _laid_out(store, rows) as fresh:
-        return tuple(_check(store, fresh))
+    return tuple(_check(store, blank.of(store, rows)))
 
 
-def mend_layout(store: Store, rows: pa.Table, names: frozenset[str]) -> tuple[str, ...]:
+def mend_layout(store: Store, rows: pa.Table, names: frozenset[str], blank: Blank) -> tuple[str, ...]:
     """Write arrays anew as the table says that they are, and the root's metadata after them.
 
     Parameters
@@ -51,6 +81,8 @@ def mend_layout(store: Store, rows: pa.Table, names: frozenset[str]) -> tuple[st
         Its table.
     names
         Arrays to mend, ``"zarr.json"`` for the root alone. Pixels and records keep their values.
+    blank
+        The same store without pixels.
 
     Returns
     -------
@@ -63,33 +95,24 @@ def mend_layout(store: Store, rows: pa.Table, names: frozenset[str]) -> tuple[st
     >>> from bigearth_xr.store.create import read_table
     >>> from bigearth_xr.store.read import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
-    >>> mend_layout(store, read_table(store.place), frozenset({"split"}))
+    >>> mend_layout(store, read_table(store.place), frozenset({"split"}), Blank())
     ('split/c/0', 'split/zarr.json', 'zarr.json')
     """
     written: list[str] = []
-    with _laid_out(store, rows) as fresh:
-        kept = {array.name for array in store.arrays}.union(RECORDS)
-        for name in sorted(names - {"zarr.json"}):
-            keys = [f"{name}/zarr.json"] if name in kept else list(fresh.keys(name))
-            for stale in set() if name in kept else set(store.place.keys(name)) - set(keys):
-                store.place.delete(stale)
-            for key in keys:
-                _put(store.place, key, fresh.read(key))
-            written += keys
-        _put(store.place, "zarr.json", fresh.read("zarr.json"))
-        # Else what was added since, such as embeddings, would be missing in the root.
-        if set(_members(fresh)) != {key.removesuffix("/zarr.json") for key in _documents(store.place)}:
-            consolidate(store.place)
+    fresh = blank.of(store, rows)
+    kept = {array.name for array in store.arrays}.union(RECORDS)
+    for name in sorted(names - {"zarr.json"}):
+        keys = [f"{name}/zarr.json"] if name in kept else list(fresh.keys(name))
+        for stale in set() if name in kept else set(store.place.keys(name)) - set(keys):
+            store.place.delete(stale)
+        for key in keys:
+            _put(store.place, key, fresh.read(key))
+        written += keys
+    _put(store.place, "zarr.json", fresh.read("zarr.json"))
+    # Else what was added since, such as embeddings, would be missing in the root.
+    if set(_members(fresh)) != {key.removesuffix("/zarr.json") for key in _documents(store.place)}:
+        consolidate(store.place)
     return (*written, "zarr.json")
-
-
-@contextmanager
-def _laid_out(store: Store, rows: pa.Table) -> Iterator[Place]:
-    """The same store, without pixels, in a folder that goes away again."""
-    sensors = json.loads(store.place.read("zarr.json"))["attributes"]["bigearth"]["sensors"]
-    with TemporaryDirectory() as folder:
-        lay_out(Path(folder) / "fresh.zarr", rows, store.profile, store.arrays, sensors)
-        yield LocalPlace(Path(folder) / "fresh.zarr")
 
 
 def _put(place: Place, key: str, data: bytes) -> None:
@@ -158,7 +181,7 @@ def _root_difference(place: Place, fresh: Place) -> str | None:
 def _documents(place: Place) -> Iterator[str]:
     """Metadata of every group and array, without going through the shards."""
     for name in place.children():
-        below = [] if name == "zarr.json" else place.children(name)
+        below = [] if name in ("zarr.json", MARKER_KEY) else place.children(name)
         if "zarr.json" not in below:
             continue
         yield f"{name}/zarr.json"

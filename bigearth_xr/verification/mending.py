@@ -89,7 +89,7 @@ def _mend_table(found: Examination, archive: Archive, done: Mending) -> None:
         store.place.parent.adopt(name, file)
         done.written.append(name)
     if files - {name}:
-        done.written += mend_layout(store, rows, frozenset(files - {name}))
+        done.written += mend_layout(store, rows, frozenset(files - {name}), found.subject.scope.blank)
 
 
 def _mend_shards(found: Examination, archive: Archive, progress: Progress, done: Mending) -> None:

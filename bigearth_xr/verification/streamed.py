@@ -1,11 +1,8 @@
 """An archive of compressed tars, to compare a store with: one pass for its names, one more for the patches wanted."""
 
-import shutil
-import weakref
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import ClassVar
 
 from bigearth_xr.archive.joined import JoinedSource
@@ -16,6 +13,7 @@ from bigearth_xr.archive.tiff import read_pixels
 from bigearth_xr.ingestion.arrivals import take_in
 from bigearth_xr.ingestion.members import open_members
 from bigearth_xr.progress import Progress
+from bigearth_xr.verification.scratch import Scratch
 
 __all__ = ["StreamedSource", "open_streams"]
 
@@ -45,14 +43,6 @@ def open_streams(containers: Sequence[str]) -> "StreamedSource":
             with open_members(index.name, progress.say) as passage:
                 take_in(passage.members, index, None, advance)
     return StreamedSource(indexes=indexes)
-
-
-class _Scratch:
-    """A temporary folder that goes with its owner."""
-
-    def __init__(self) -> None:
-        self.path = Path(mkdtemp(prefix="bigearth-"))
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +94,7 @@ class StreamedSource:
     indexes: tuple[StreamIndex, ...]
     """What passed by in each container."""
 
-    scratch: _Scratch = field(default_factory=_Scratch)
+    scratch: Scratch = field(default_factory=Scratch)
     """Where the collected folders lie, for as long as this lives."""
 
     collected: set[str] = field(default_factory=set)

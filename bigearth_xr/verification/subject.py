@@ -1,7 +1,7 @@
 """What is known of a store before its shards are looked into: which row is which patch, and what should be there."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from bigearth_xr.store.read import Store, read_column
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
 from bigearth_xr.store.shard import HOLE
 from bigearth_xr.verification.inspection import Inspection
-from bigearth_xr.verification.layout import check_layout
+from bigearth_xr.verification.layout import Blank, check_layout
 from bigearth_xr.verification.record import Record, read_record
 from bigearth_xr.verification.report import Finding
 from bigearth_xr.verification.salvage import locate_patches
@@ -46,6 +46,9 @@ class Scope:
 
     workers: int
     """Processes at most."""
+
+    blank: Blank = field(default_factory=Blank)
+    """The store without pixels, to hold it against."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -135,7 +138,7 @@ def recognize(scope: Scope) -> tuple[Subject, tuple[Finding, ...]]:
     rows, wrong = find_table(store, archive, scope.listed)
     findings = [] if wrong is None else [wrong]
     if rows is not None:
-        findings += check_layout(store, rows)
+        findings += check_layout(store, rows, scope.blank)
     record = read_record(store)
     # What cannot be read because its metadata are damaged is told once.
     findings += [finding for finding in record.findings if finding.file not in {told.file for told in findings}]
