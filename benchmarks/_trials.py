@@ -53,7 +53,7 @@ class Fault:
     """What the user reads."""
 
     def note(self, text: str) -> None:
-        """Count something that was found."""
+        """Count something that was found; what should not be begins in capitals."""
         self.notes[text] = self.notes.get(text, 0) + 1
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -33,7 +34,7 @@ _TRIALS: tuple[Callable[[Archives, Path], Iterator[Fault]], ...] = (
 )
 
 
-def main() -> dict[str, object]:
+def main() -> dict[str, Any]:
     """Try all faults, print the table, and give its lines."""
     faults: list[Fault] = []
     with TemporaryDirectory() as folder:

@@ -23,7 +23,7 @@ _INGEST = (
 )
 
 
-def main() -> dict[str, object]:
+def main() -> dict[str, Any]:
     """Measure each container at both sizes, and how the peak grows between them."""
     figures: dict[str, Any] = {"workers": WORKERS}
     for container in CONTAINERS:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from unittest.mock import patch as replaced
 
 from benchmarks._names import PARTS, Names, Part
@@ -39,7 +40,7 @@ from bigearth_xr.store.address import place_of
 ROUNDS = 3
 
 
-def main() -> dict[str, object]:
+def main() -> dict[str, Any]:
     """Plan from each kind of container; of three rounds the shortest time and the highest peak."""
     figures: dict[str, object] = {"rounds": ROUNDS}
     for kind in ("tar", "stream"):

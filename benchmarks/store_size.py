@@ -8,6 +8,7 @@ zstd at level 1; the published ones are packed harder. The LMDB is that of rico-
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import bigearth_xr as bex
 from benchmarks._containers import write_lmdb
@@ -17,7 +18,7 @@ from bigearth_xr.testing.container import Container
 PAIRS = 500
 
 
-def main() -> dict[str, object]:
+def main() -> dict[str, Any]:
     """Give kB a pair of each, and how many times larger than ours the others are."""
     with TemporaryDirectory() as folder:
         places = _write(Path(folder))

@@ -10,6 +10,7 @@ __all__ = [
     "BandError",
     "BigEarthError",
     "ChecksumError",
+    "DamagedError",
     "DependencyError",
     "DeviceError",
     "DownloadError",
@@ -47,6 +48,10 @@ class ArchiveError(BigEarthError, ValueError):
 
 class ArchiveNotFoundError(ArchiveError, FileNotFoundError):
     """There is no archive at this place."""
+
+
+class DamagedError(ArchiveError):
+    """Compressed data do not decompress, or have another checksum: what came out before may be wrong too."""
 
 
 class PatchError(ArchiveError):

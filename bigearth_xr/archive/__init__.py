@@ -5,7 +5,6 @@ from bigearth_xr.archive.layout import parse_s1, parse_s2
 from bigearth_xr.archive.metadata import PatchMetadata, read_metadata
 from bigearth_xr.archive.patches import Archive, PatchFiles, Problem
 from bigearth_xr.archive.pixels import PatchPixels, read_patch, read_pixels
-from bigearth_xr.archive.scan import scan
 from bigearth_xr.archive.source import PixelSource
 
 __all__ = [
@@ -22,7 +21,6 @@ __all__ = [
     "read_metadata",
     "read_patch",
     "read_pixels",
-    "scan",
     "survey_archive",
     "tell_release",
 ]

@@ -13,7 +13,7 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Literal, Protocol, TypeAlias
 
-from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError
+from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError, DamagedError
 
 __all__ = ["MAGIC_BYTES", "ByteSource", "ByteStream", "Compression", "ReadAhead", "compression_of", "open_bytes"]
 
@@ -169,7 +169,7 @@ class ByteStream(AbstractContextManager["ByteStream"]):
             return decompressor.decompress(more, size)
         # Each library has errors of its own.
         except Exception as error:
-            raise ArchiveError(
+            raise DamagedError(
                 f"{self.name} is damaged: its {self.compression} data do not decompress, or have another checksum, in "
                 f"the {_COMPRESSED_BLOCK:,} bytes before byte {self.position:,} ({error}); download or copy it again"
             ) from error

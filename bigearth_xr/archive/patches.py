@@ -12,9 +12,10 @@ from bigearth_xr.releases import Release
 
 __all__ = ["Archive", "PatchFiles", "Problem", "ProblemKind"]
 
-ProblemKind = Literal["unpaired", "duplicate", "stray", "unplaced", "refused", "truncated"]
+ProblemKind = Literal["unpaired", "duplicate", "stray", "unplaced", "refused", "truncated", "damaged"]
 """Partner missing; found twice; a name that is none of the archive's; no way to know its tile; a member of a tar that
-no archive has, such as a link; a tar that ends early."""
+no archive has, such as a link; a tar that ends early; one whose compressed data are damaged, so that what came before
+is not certain either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

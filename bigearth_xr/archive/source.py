@@ -43,8 +43,9 @@ class Refusal:
     member: str
     """Its name, or that of the container."""
 
-    kind: Literal["refused", "truncated"]
-    """A member that no archive has, such as a link or a path that leads outside; or a container that ends early."""
+    kind: Literal["refused", "truncated", "damaged"]
+    """A member that no archive has, such as a link or a path that leads outside; a container that ends early; one whose
+    compressed data are damaged, so that what came before is not certain either."""
 
     message: str
     """What is wrong, where, and what to do."""

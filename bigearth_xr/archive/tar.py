@@ -139,7 +139,7 @@ class _Walk:
         """Say where the tar ends before its end, and how many files came before."""
         fault = f" ({self._tape.fault})" if self._tape.fault else ""
         ends = f"ends at byte {self._tape.end:,}, {why}, after {self.whole:,} whole files{fault}"
-        return self._refuse("truncated", f"{self._where} {ends}; {_AGAIN}")
+        return self._refuse(self._kind(), f"{self._where} {ends}; {_AGAIN}")
 
     def _enter(self, header: Header) -> Entry | Refusal | None:
         """Understand the header of a member, and go behind its data."""
@@ -218,7 +218,7 @@ class _Walk:
                 return self._refuse("refused", lost), header
         fault = f" ({self._tape.fault})" if self._tape.fault else ""
         lost = f"{what}: everything behind it is lost, after {self.whole:,} whole files{fault}; {_AGAIN}"
-        return self._refuse("truncated", lost), None
+        return self._refuse(self._kind(), lost), None
 
     def _finish(self, remaining: int) -> Iterator[Refusal]:
         """Read to the end of the file, where there has to be nothing more: a compressed one has its checksum there."""
@@ -237,7 +237,11 @@ class _Walk:
         if self._tape.fault:
             yield self.cut_short("behind its last file")
 
-    def _refuse(self, kind: Literal["refused", "truncated"], message: str, *, member: str = "") -> Refusal:
+    def _kind(self) -> Literal["truncated", "damaged"]:
+        """How a tar ended that did not come to its end."""
+        return "damaged" if self._tape.is_damaged else "truncated"
+
+    def _refuse(self, kind: Literal["refused", "truncated", "damaged"], message: str, *, member: str = "") -> Refusal:
         return Refusal(member=member or self._where, kind=kind, message=message)
 
 

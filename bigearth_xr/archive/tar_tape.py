@@ -6,7 +6,7 @@ from typing import Protocol
 
 from bigearth_xr.archive.tar_header import BLOCK
 from bigearth_xr.archive.template import Data
-from bigearth_xr.errors import ArchiveError
+from bigearth_xr.errors import ArchiveError, DamagedError
 
 __all__ = ["FileTape", "StreamTape", "Tape", "TapeStream"]
 
@@ -37,6 +37,11 @@ class Tape(Protocol):
         """Why it ended early, where that is known."""
         ...
 
+    @property
+    def is_damaged(self) -> bool:
+        """Whether what came before its end is not certain either."""
+        ...
+
     def read(self, at: int, size: int) -> Data:
         """Give `size` bytes from byte `at` on, fewer only at the end."""
         ...
@@ -48,6 +53,7 @@ class FileTape:
     def __init__(self, descriptor: int) -> None:
         self.end = os.fstat(descriptor).st_size
         self.fault = None
+        self.is_damaged = False
         self._descriptor = descriptor
         self._start = 0
         self._window = b""
@@ -67,6 +73,7 @@ class StreamTape:
     def __init__(self, stream: TapeStream) -> None:
         self.end = sys.maxsize
         self.fault: str | None = None
+        self.is_damaged = False
         self._stream = stream
         self._start = 0
         self._block = memoryview(b"")
@@ -93,8 +100,8 @@ class StreamTape:
         try:
             self._block = memoryview(self._stream.read(_STREAM_BLOCK) or b"")
         except ArchiveError as error:
-            # The members before the damage are good.
             self._block, self.fault = memoryview(b""), str(error)
+            self.is_damaged = isinstance(error, DamagedError)
         if not self._block:
             self.end = self._start
         return self.end == sys.maxsize

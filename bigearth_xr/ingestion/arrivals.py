@@ -77,6 +77,8 @@ def take_in(
         advance()
     if intake is not None:
         intake.flush()
+        if any(refusal.kind == "damaged" for refusal in index.refusals()):
+            intake.forget()
 
 
 class _Intake:
@@ -87,6 +89,7 @@ class _Intake:
         self._numbers = {f"{plane.name}.tif": plane.number for plane in arrivals.staging.planes}
         self._folder, self._patch, self._slot = "", "", -1
         self._pixels: dict[int, NDArray[Any]] = {}
+        self._passed: NDArray[np.bool_] = np.zeros_like(arrivals.staging.arrived)
 
     def take(self, path: str, data: Data) -> None:
         """Decode a plane that is still to come; let all else pass."""
@@ -95,7 +98,10 @@ class _Intake:
             self._turn_to(folder)
         number = self._numbers.get(file[len(self._patch) + 1 :], -1)
         arrivals, slot = self._arrivals, self._slot
-        if slot < 0 or number < 0 or arrivals.is_done[slot] or arrivals.staging.arrived[slot, number]:
+        if slot < 0 or number < 0:
+            return
+        self._passed[slot, number] = True
+        if arrivals.is_done[slot] or arrivals.staging.arrived[slot, number]:
             return
         try:
             self._pixels[number] = self._decode(number, path, data)
@@ -107,6 +113,10 @@ class _Intake:
         if self._pixels:
             self._arrivals.staging.put(self._slot, self._pixels)
             self._pixels = {}
+
+    def forget(self) -> None:
+        """Expect anew all that passed by: in a damaged stream nobody knows from where on pixels are wrong."""
+        self._arrivals.staging.arrived[self._passed] = False
 
     def _turn_to(self, folder: str) -> None:
         self.flush()

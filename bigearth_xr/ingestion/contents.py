@@ -7,7 +7,8 @@ from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 
-from bigearth_xr.archive import Archive, PixelSource, scan, survey_archive, tell_release
+from bigearth_xr.archive import Archive, PixelSource, survey_archive, tell_release
+from bigearth_xr.archive.scan import scan
 from bigearth_xr.errors import MetadataError
 from bigearth_xr.ingestion.members import is_address
 from bigearth_xr.ingestion.request import Request
@@ -143,7 +144,7 @@ def read_contents(source: PixelSource, request: Request, lists: Lists | None, pr
 
 
 def _is_cut_short(archive: Archive) -> bool:
-    return any(problem.kind == "truncated" for problem in archive.problems)
+    return any(problem.kind in ("truncated", "damaged") for problem in archive.problems)
 
 
 def _lists_inside(source: PixelSource, release: Release, files: Sequence[str]) -> Lists | None:

@@ -10,6 +10,7 @@ from bigearth_xr.archive import PixelSource
 from bigearth_xr.archive.containers import name_containers
 from bigearth_xr.archive.joined import JoinedSource
 from bigearth_xr.archive.stream_index import StreamIndex
+from bigearth_xr.errors import DamagedError
 from bigearth_xr.ingestion.arrivals import Arrivals, take_in
 from bigearth_xr.ingestion.members import open_members
 from bigearth_xr.progress import Progress
@@ -40,6 +41,8 @@ def pass_by(containers: Sequence[str], arrivals: Arrivals | None, progress: Prog
         If the disk is full.
     DownloadError
         If a server gives up.
+    DamagedError
+        If compressed data are damaged.
 
     Examples
     --------
@@ -66,8 +69,18 @@ def pass_by(containers: Sequence[str], arrivals: Arrivals | None, progress: Prog
             arrivals.staging.close()
             arrivals.staging.checkpoint()
             arrivals.slots.forget_numbers()
+    _refuse_damaged(indexes)
     names = name_containers(map(Path, containers))
     return JoinedSource(tuple(sorted(zip(names, indexes, strict=True), key=lambda part: part[0])))
+
+
+def _refuse_damaged(indexes: Sequence[StreamIndex]) -> None:
+    """Refuse containers whose compressed data are damaged; what came from others is kept."""
+    damaged = [refusal.message for index in indexes for refusal in index.refusals() if refusal.kind == "damaged"]
+    if damaged:
+        raise DamagedError(
+            "\n".join((*damaged, "nothing of it is stored, as its pixels may be wrong from any place on"))
+        )
 
 
 def _pass_one(index: StreamIndex, arrivals: Arrivals | None, progress: Progress, is_over: Event) -> None:

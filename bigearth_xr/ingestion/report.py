@@ -73,7 +73,7 @@ class IngestReport:
     @property
     def is_cut_short(self) -> bool:
         """Whether a container of the archive ended early, so that there may be more patches than were found."""
-        return any(problem.kind == "truncated" for problem in self.problems)
+        return any(problem.kind in ("truncated", "damaged") for problem in self.problems)
 
     @property
     def complete(self) -> bool:

@@ -8,7 +8,7 @@ from bigearth_xr.ingestion.report import IngestReport
 
 __all__ = ["left_out_lines"]
 
-_COLORS = {"quarantined": "red", "truncated": "red", "refused": "red"}
+_COLORS = {"quarantined": "red", "truncated": "red", "damaged": "red", "refused": "red"}
 
 
 def left_out_lines(report: IngestReport, most: int = 20) -> Iterator[str]:

@@ -114,7 +114,7 @@ def open_or_create(request: Request, contents: Contents) -> Store:
 
 
 def _reason(contents: Contents) -> str:
-    cut = (problem.message for problem in contents.archive.problems if problem.kind == "truncated")
+    cut = (problem.message for problem in contents.archive.problems if problem.kind in ("truncated", "damaged"))
     return next(cut, BEGUN)
 
 

@@ -6,6 +6,7 @@ member, but takes ten times as long over a header.
 
 import io
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import accumulate
@@ -129,10 +130,14 @@ def _compressor(raw: BinaryIO, container: Container) -> BinaryIO:
 
         gzip = igzip.IGzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0)  # type: ignore[no-untyped-call]  # isal's lack
         return cast("BinaryIO", io.BufferedWriter(gzip, _BUFFER))
-    import pyarrow as pa
+    if sys.version_info >= (3, 14):
+        from compression.zstd import CompressionParameter, ZstdFile
+    else:
+        from backports.zstd import CompressionParameter, ZstdFile
 
-    # Arrow's level is 1, the fastest.
-    return cast("BinaryIO", pa.CompressedOutputStream(raw, "zstd"))
+    # The checksum is zstd's own default on the command line, though not the library's.
+    options: dict[int, int] = {CompressionParameter.compression_level: 1, CompressionParameter.checksum_flag: 1}
+    return cast("BinaryIO", io.BufferedWriter(ZstdFile(raw, "wb", options=options), _BUFFER))
 
 
 def _new_folders(folder: str, around: str) -> Iterator[bytes]:

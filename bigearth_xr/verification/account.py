@@ -48,7 +48,7 @@ def _comparison(found: Examination) -> Comparison | None:
     stored = set(subject.names[subject.record.stored])
     held = {patch.patch for patch in archive.patches}
     return Comparison(
-        archive=str(archive.root),
+        archive=archive.name,
         compared=sum(shard.compared for shard in found.shards),
         sampled=len(found.chosen) < len(subject.stored_in_both),
         seed=subject.scope.seed,

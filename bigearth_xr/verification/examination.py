@@ -62,7 +62,7 @@ def examine(scope: Scope, progress: Progress) -> Examination:
         subject=subject,
         chosen=chosen,
         shards=_inspect(subject, shards, chosen, progress),
-        general=(*general, *_compare_tables(subject, chosen)),
+        general=(*general, *_cut_short(scope), *_compare_tables(subject, chosen)),
     )
 
 
@@ -96,6 +96,14 @@ def _inspect(
         found[held.shard] = held
         advance()
     return tuple(found[shard] for shard in sorted(found))
+
+
+def _cut_short(scope: Scope) -> Iterator[Finding]:
+    """Say where the archive ends early: else what follows there would pass for what it never had."""
+    for problem in scope.archive.problems if scope.archive is not None else ():
+        if problem.kind in ("truncated", "damaged"):
+            message = f"{problem.message}; patches that follow could not be compared"
+            yield Finding(kind="unreadable", file="", patches=(), message=message)
 
 
 def _compare_tables(subject: Subject, chosen: NDArray[np.intp]) -> Iterator[Finding]:

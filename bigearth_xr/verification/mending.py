@@ -62,7 +62,7 @@ def _refuse_another(found: Examination, archive: Archive) -> None:
     wholly = sum(int(_differs_wholly(held, store).sum()) for held in sound)
     if wholly > compared / 2:
         raise StoreError(
-            f"{archive.root}: {wholly:,} of the {compared:,} patches compared differ from {store.place} "
+            f"{archive.name}: {wholly:,} of the {compared:,} patches compared differ from {store.place} "
             "in every array: this is another archive, and nothing was repaired; give the one that the store was made of"
         )
 
@@ -79,7 +79,7 @@ def _mend_table(found: Examination, archive: Archive, done: Mending) -> None:
     name = table_key(store.place)
     if rows is None:
         done.failures[name] = (
-            f"{store.place.parent / name}: cannot be made again from {archive.root}; give the metadata that the store "
+            f"{store.place.parent / name}: cannot be made again from {archive.name}; give the metadata that the store "
             "was ingested with"
         )
         return

@@ -120,7 +120,7 @@ def _read(job: RepairJob, place: int, done: ShardRepair) -> Pixels | None:
     name, patch = job.inspection.names[place], job.patches.get(place)
     is_recorded = bool(job.inspection.stored[place])
     if patch is None:
-        done.failures[name] = f"{name}: cannot be repaired, as {job.archive.root} does not have it; it stays as it is"
+        done.failures[name] = f"{name}: cannot be repaired, as {job.archive.name} does not have it; it stays as it is"
         return None
     try:
         if not is_recorded:
@@ -137,7 +137,7 @@ def _note_lost_map(job: RepairJob, place: int, done: ShardRepair) -> None:
     if is_there or (job.inspection.mapped[place] and not job.archive.has_reference_maps):
         name = job.inspection.names[place]
         done.failures[name] = (
-            f"{name}: cannot be repaired, as {job.archive.root} does not have its reference map; it stays as it is"
+            f"{name}: cannot be repaired, as {job.archive.name} does not have its reference map; it stays as it is"
         )
 
 

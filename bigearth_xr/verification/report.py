@@ -18,7 +18,7 @@ FindingKind = Literal[
 ]  # fmt: skip
 """Table beside the store; small array; zarr.json; record of what is stored; index of a shard; places of patches in it;
 patches that should be there; patches that should not; damaged bytes; other values than the archive's; a patch of the
-archive that cannot be read, and so not be compared."""
+archive, or its end, that cannot be read, and so not be compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

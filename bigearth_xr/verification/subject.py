@@ -146,10 +146,9 @@ def recognize(scope: Scope) -> tuple[Subject, tuple[Finding, ...]]:
     row_of = {name: row for row, name in enumerate(names.tolist())}
     patches = {row_of[patch.patch]: patch for patch in (archive.patches if archive else ()) if patch.patch in row_of}
     if archive is not None and not patches:
-        raise StoreError(
-            f"{archive.root}: has none of the {store.rows:,} patches of {store.place}; give the archive that the store "
-            "was made of"
-        )
+        cut = (problem.message for problem in archive.problems if problem.kind in ("truncated", "damaged"))
+        remedy = next(cut, "give the archive that the store was made of")
+        raise StoreError(f"{archive.name}: has none of the {store.rows:,} patches of {store.place}; {remedy}")
     subject = Subject(scope=scope, rows=rows, names=names, record=_settled(store, record), patches=patches)
     return subject, tuple(findings)
 
