@@ -75,7 +75,7 @@ ANY_RELEASE: list[tuple[str, Damage, str]] = [
     (
         "missing band",
         lambda root, pair: file_of(root, pair, "B03.tif").unlink(),
-        r"{patch}: band B03 \(.*_B03\.tif\) is missing; unpack or download the archive again, or ask for other bands with bands=",
+        r"{patch}: band B03 \(.*_B03\.tif\) is missing; unpack or download the archive again, or ask for other",
     ),
     (
         "missing polarization",

@@ -111,6 +111,7 @@ def damaged(data: bytes, damage: list[tuple[str, int, int]]) -> bytes:
 @given(damage=damages())
 @example(damage=[("cut", 1, 0)])
 @example(damage=[("add", 1, 0)])
+@example(damage=[("set", 202, 1)])
 def test_a_damaged_file_gives_what_a_first_look_gives(encoding: Encoding, damage: list[tuple[str, int, int]]) -> None:
     read(encode(0, encoding))
     data = damaged(encode(1, encoding), damage)
@@ -130,7 +131,9 @@ def test_a_damaged_file_gives_what_a_first_look_gives(encoding: Encoding, damage
     assert (fast is None) == (slow is None)
     if fast is not None and slow is not None:
         assert np.array_equal(fast, slow)
-        assert np.array_equal(fast, tifffile.imread(io.BytesIO(data)))
+        # Of the first image: where the damage points to more of them, imread gives up.
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            assert np.array_equal(fast, file.pages.first.asarray())
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS, ids=str)

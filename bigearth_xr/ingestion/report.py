@@ -93,7 +93,8 @@ class IngestReport:
     @property
     def failures(self) -> tuple[str, ...]:
         """One line for each thing that was wrong."""
-        return tuple(reason if name in reason else f"{name}: {reason}" for _, name, reason in self.left_out)
+        maps = (f"{name}: {why}" for what, name, why in self.left_out if what == "no map")
+        return (*self.quarantined.values(), *(problem.message for problem in self.problems), *maps)
 
     def __str__(self) -> str:
         return self.summary()
