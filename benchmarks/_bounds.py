@@ -4,8 +4,8 @@ Of files, work is in shards that any number of processes take, but for planning,
 
     wall_s = pairs × (plan + (all - plan) / cores)
 
-`plan` is measured as an ingest into a store that is finished. What a run takes once, however long it is, counts as taken
-by each few thousand pairs: the bounds are on the safe side.
+`plan` is measured as an ingest into a store that is finished. What a run takes once, however long it is, counts as
+taken by each few thousand pairs: the bounds are on the safe side.
 
 Of streams, the threads of one process take in what arrives. It is no faster than the slowest of:
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-__all__ = ["call_apart", "cpu_s", "peak_mb", "peak_of_tree", "timed"]
+__all__ = ["call_apart", "children_cpu_s", "cpu_s", "peak_mb", "peak_of_tree", "timed"]
 
 _ROOT = Path(__file__).parents[1]
 _CALL = "import json, sys; from {module} import {function} as call; print(json.dumps(call(*json.loads(sys.argv[1]))))"
@@ -20,6 +20,12 @@ def cpu_s() -> float:
     """CPU time so far, system calls included, of this process and of all children that have ended, seconds."""
     usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def children_cpu_s() -> float:
+    """CPU time so far of all children that have ended, seconds."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def timed(action: Callable[[], object]) -> tuple[float, float]:

@@ -22,7 +22,7 @@ from bigearth_xr.releases import Release
 from bigearth_xr.store.account import describe
 from bigearth_xr.store.read import open_store
 from bigearth_xr.store.schema import Profile
-from bigearth_xr.testing import write_archive
+from bigearth_xr.testing import write_archive, write_store
 from bigearth_xr.testing.container import Container, write_tar
 from bigearth_xr.verification import verify
 
@@ -76,6 +76,14 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 
 # What it lies in.
+
+
+@pytest.fixture
+def store(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of the session's kind, to which no other test has added embeddings."""
+    kind = open_store(store)
+    path = tmp_path_factory.mktemp("fresh") / "ben.zarr"
+    return write_store(path, pairs=PAIRS, version=kind.release, profile=kind.profile)
 
 
 @pytest.mark.parametrize("container", ["tar", "tar.gz", "tar.zst"])
