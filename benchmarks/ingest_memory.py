@@ -1,8 +1,9 @@
 """Peak memory of an ingest by two workers, of 2,000 and of 20,000 pairs: the whole tree of processes, sampled.
 
 Memory is the proportional set size of parent and workers together, every 50 ms. Pixels are formulas: how much memory
-they take does not depend on what they are. What grows is names and table, a few kB a pair, of which the pixels have 300. CPU time is that of all processes, the start of interpreters included. What
-planning takes at full scale is another benchmark, ``ingest_plan``.
+they take does not depend on what they are. What grows is names and table, a few kB a pair; the pixels have 300 kB. CPU
+time is that of all processes, the start of interpreters included. What planning takes at full scale is another
+benchmark, ``ingest_plan``.
 """
 
 import shutil
