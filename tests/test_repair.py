@@ -25,6 +25,7 @@ from damages import (
     garble_table,
     kinds,
     patch_of,
+    swap_patches,
 )
 from holdings import copy_store, holdings
 
@@ -61,6 +62,15 @@ def test_damage_of_many_kinds_is_named_and_repaired(archive: Path, own: Path) ->
     expected = everything_at_once(own)
     assert kinds(verify(own, archive)) == expected
     assert verify(own, archive, repair=True).sound
+    assert holdings(own) == before
+
+
+@both
+def test_one_repair_mends_what_differs_beside_what_is_damaged(archive: Path, own: Path) -> None:
+    before = holdings(own)
+    expected = swap_patches(own) | flip_pixels("s1")(own)
+    assert kinds(verify(own, archive, sample="all")) == expected
+    assert verify(own, archive, sample="all", repair=True).sound
     assert holdings(own) == before
 
 

@@ -1,6 +1,6 @@
 """Compare a store with an archive: which patches, which pixels of them, and what the tables say."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -35,20 +35,27 @@ def draw_sample(rows: NDArray[np.intp], number: int, seed: int) -> NDArray[np.in
 
 
 def compare_patch(
-    store: Store, row: int, archive: Archive, patch: PatchFiles, stored: Mapping[str, NDArray[np.generic]]
+    store: Store,
+    row: int,
+    archive: Archive,
+    patch: PatchFiles,
+    stored: Mapping[str, NDArray[np.generic]],
+    lost: Collection[str] = (),
 ) -> Iterator[Finding]:
     """Compare every bit of a stored patch with the archive's.
 
     Parameters
     ----------
     store
-        The store, which holds the patch whole.
+        The store, which holds the patch.
     row
         Row of the patch.
     archive, patch
         Where the archive has it.
     stored
         What the store has of it, by array, shape ``(band, y, x)``; of the reference map ``(y, x)``, if it has one.
+    lost
+        Arrays that should hold the patch and cannot give it: they are not compared.
 
     Yields
     ------
@@ -73,7 +80,7 @@ def compare_patch(
         message = f"{error}; so {patch.patch} of {store.place} could not be compared"
         yield Finding(kind="unreadable", file="", patches=(patch.patch,), message=message)
         return
-    for array in store.arrays:
+    for array in (array for array in store.arrays if array.name not in lost):
         is_here, is_there = array.name in stored, bool(array.bands) or REFERENCE_MAP in expected
         if is_here and is_there:
             planes = stored[array.name] if array.bands else stored[array.name][np.newaxis]

@@ -1,6 +1,6 @@
 """Inspect one shard of every array: its index, its checksums and, bit for bit, its pixels against an archive."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -93,12 +93,14 @@ def inspect_shard(job: Inspection) -> ShardHoldings:
     there = {name: index[:, 0] != HOLE for name, index in indexes.items()}
     differs = {name: np.zeros_like(places) for name, places in there.items()}
     compared = 0
+    damaged = {array.name: job.due(array) & ~good[array.name] for array in job.store.arrays}
     for place, patch in job.compared.items():
-        # What is damaged or missing is told already.
-        if not all(good[array.name][place] or not job.due(array)[place] for array in job.store.arrays):
+        # What is damaged or missing is told already; what lies beside it is compared, so that one repair mends both.
+        lost = {name for name, places in damaged.items() if places[place]}
+        if len(lost) == sum(job.due(array)[place] for array in job.store.arrays):
             continue
-        differences = list(_compare(job, place, patch, indexes))
-        compared += not any(finding.kind == "unreadable" for finding in differences)
+        differences = list(_compare(job, place, patch, indexes, lost))
+        compared += not lost and not any(finding.kind == "unreadable" for finding in differences)
         for finding in differences:
             if finding.array is not None:
                 differs[finding.array][place], good[finding.array][place] = True, False
@@ -115,17 +117,17 @@ def inspect_shard(job: Inspection) -> ShardHoldings:
 
 
 def _compare(
-    job: Inspection, place: int, patch: PatchFiles, indexes: Mapping[str, NDArray[np.uint64]]
+    job: Inspection, place: int, patch: PatchFiles, indexes: Mapping[str, NDArray[np.uint64]], lost: Collection[str]
 ) -> Iterator[Finding]:
-    """Compare a patch that is whole; it may have been found without an index."""
+    """Compare those arrays of a patch that are not lost; it may have been found without an index."""
     assert job.archive is not None
     stored = {}
     for array in job.store.arrays:
-        if job.due(array)[place]:
+        if job.due(array)[place] and array.name not in lost:
             key = shard_key(array, job.shard)
             (chunk,) = job.store.place.read_ranges(key, indexes[array.name][place : place + 1])
             stored[array.name] = decode_patch(chunk, array, job.store.profile, where=key)
-    yield from compare_patch(job.store, job.shard * SHARD_PATCHES + place, job.archive, patch, stored)
+    yield from compare_patch(job.store, job.shard * SHARD_PATCHES + place, job.archive, patch, stored, lost)
 
 
 def _inspect_array(job: Inspection, array: PixelArray) -> tuple[NDArray[np.uint64], NDArray[np.bool_], list[Finding]]:
