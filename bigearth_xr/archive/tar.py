@@ -20,6 +20,9 @@ __all__ = ["read_members", "walk"]
 _ZEROS = bytes(BLOCK)
 _CHUNK = 2**16
 _EXTENSION_BYTES = 2**16
+_LONG_NAMES = 64
+"""Headers of long names that are kept: one for each length that there is."""
+
 _LONG_NAME, _LONG_LINK, _RECORDS_OF_ALL = b"L", b"K", b"g"
 _EXTENSIONS = (_LONG_NAME, _LONG_LINK, b"x", b"X", _RECORDS_OF_ALL)
 _WITHOUT_DATA = (b"1", b"2", b"3", b"4", b"5", b"6")
@@ -123,6 +126,7 @@ class _Walk:
         self._where = where
         self._at = 0
         self._told = self._told_of_all = _NOTHING
+        self._long_names: dict[bytes, Header] = {}
 
     def __iter__(self) -> Iterator[Entry | Refusal]:
         for header in self._headers():
@@ -192,7 +196,7 @@ class _Walk:
         """Give the headers, ``self._at`` behind each; what is wrong between them and at the end are refusals."""
         while True:
             block = bytes(self._tape.read(self._at, BLOCK))
-            header = parse_header(block)
+            header = self._long_names.get(block) or self._parse(block)
             if header is None and len(block) == BLOCK and block != _ZEROS:
                 refusal, header = self._resume()
                 yield refusal
@@ -202,6 +206,13 @@ class _Walk:
                 return
             self._at += BLOCK
             yield header
+
+    def _parse(self, block: bytes) -> Header | None:
+        """Read a header, and keep that of a long name: v2 has one before every file, all of one length the same."""
+        header = parse_header(block)
+        if header is not None and header[2] == _LONG_NAME and len(self._long_names) < _LONG_NAMES:
+            self._long_names[block] = header
+        return header
 
     def _resume(self) -> tuple[Refusal, Header | None]:
         """Look behind a damaged header for the next one, as tar does: it says no more how long its member is."""
