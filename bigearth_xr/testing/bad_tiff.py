@@ -82,8 +82,10 @@ def _inflate(data: bytes) -> bytes:
         _STRIP_OFFSETS: (strips, offsets),
         _STRIP_SIZES: (strips, offsets + 4 * strips),
     }
+    # All are found before the first is changed: tifffile logs what it thinks of a header that is half changed.
+    entries = {code: _tag(bytes(bomb), code)[0] for code in tags}
     for code, (count, value) in tags.items():
-        struct.pack_into("<HHII", bomb, _tag(bytes(bomb), code)[0], code, 4, count, value)
+        struct.pack_into("<HHII", bomb, entries[code], code, 4, count, value)
     bomb += strip + struct.pack(f"<{2 * strips}I", *[start] * strips, *[len(strip)] * strips)
     return bytes(bomb)
 
