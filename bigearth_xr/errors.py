@@ -8,6 +8,7 @@ __all__ = [
     "ArchiveNotFoundError",
     "AugmentationError",
     "BandError",
+    "BatchError",
     "BigEarthError",
     "ChecksumError",
     "DamagedError",
@@ -17,6 +18,7 @@ __all__ = [
     "EmbeddingError",
     "FormatError",
     "LabelError",
+    "LoaderError",
     "MetadataError",
     "NormalizationError",
     "NotStoredError",
@@ -27,6 +29,7 @@ __all__ = [
     "StoreError",
     "StoreNotFoundError",
     "TensorError",
+    "TransformError",
 ]
 
 
@@ -86,6 +89,10 @@ class DownloadError(BigEarthError, OSError):
     """A file cannot be fetched, or is not the one that was published."""
 
 
+class BatchError(BigEarthError, ValueError):
+    """A batch cannot be asked for so, or not read into this memory."""
+
+
 class NotStoredError(BigEarthError, LookupError):
     """A row was asked for whose pixels are absent or quarantined."""
 
@@ -120,3 +127,11 @@ class AugmentationError(BigEarthError, ValueError):
 
 class DeviceError(BigEarthError, RuntimeError):
     """There is no GPU, or nothing installed to use it with."""
+
+
+class TransformError(BigEarthError, ValueError):
+    """A batch cannot be transformed so, or not from or into this memory."""
+
+
+class LoaderError(BigEarthError, ValueError):
+    """Batches cannot be loaded so, or not from these patches or this state."""

@@ -12,7 +12,8 @@ import pytest
 import zarr
 
 from bigearth_xr.store.create import write_states
-from bigearth_xr.store.read import open_store, read_column, read_encoded, read_state
+from bigearth_xr.store.patches import read_encoded
+from bigearth_xr.store.read import open_store, read_column, read_state
 from bigearth_xr.store.shard import INDEX_BYTES, shard_path
 from bigearth_xr.store.write import ShardWriter
 from bigearth_xr.verification import VerifyReport

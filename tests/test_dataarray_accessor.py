@@ -200,7 +200,7 @@ def test_limits_are_mapped_to_0_and_1(ds: xr.Dataset) -> None:
 def test_reflectance_is_digital_numbers_by_10_000(ds: xr.Dataset) -> None:
     scaled = ds.s2.ben.normalize("reflectance")
     assert scaled.dtype == np.float32
-    np.testing.assert_array_equal(scaled, ds.s2.values.astype(np.float32) / np.float32(10_000))
+    np.testing.assert_array_equal(scaled, ds.s2.values.astype(np.float32) * (1 / np.float32(10_000)))
 
 
 def test_given_numbers_are_used_for_the_bands_they_name(image: xr.DataArray) -> None:

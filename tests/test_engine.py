@@ -22,7 +22,8 @@ from bigearth_xr.errors import FormatError, LabelError, NotStoredError, Selectio
 from bigearth_xr.labels import label_names
 from bigearth_xr.ops.resample import Resampling
 from bigearth_xr.releases import Release
-from bigearth_xr.store.read import Store, read_patches
+from bigearth_xr.store.patches import read_patches
+from bigearth_xr.store.read import Store
 from bigearth_xr.store.schema import PixelArray
 from bigearth_xr.testing import count_reads, formula_pixels, formula_reference_map
 

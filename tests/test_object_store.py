@@ -1,5 +1,6 @@
 """Stores on object storage, against a server that speaks S3: the same bytes, the same pixels, and errors in words."""
 
+import ctypes
 import json
 import os
 import pickle
@@ -36,9 +37,11 @@ from bigearth_xr.errors import (
 )
 from bigearth_xr.store import objects
 from bigearth_xr.store.address import place_of
+from bigearth_xr.store.batch import BatchReader
 from bigearth_xr.store.create import read_table, write_states
+from bigearth_xr.store.patches import read_patches
 from bigearth_xr.store.place import LocalPlace
-from bigearth_xr.store.read import Store, open_store, read_patches
+from bigearth_xr.store.read import Store, open_store, read_column
 from bigearth_xr.store.schema import PROFILES, Profile
 from bigearth_xr.store.shard import read_index, shard_key
 from bigearth_xr.verification import verify
@@ -346,6 +349,68 @@ def test_embeddings_are_kept_there(own: str, local: Path, options: dict[str, str
     tree = xr.open_datatree(own, engine="bigearth", storage_options=options)
     assert tree["embeddings/mine"].computed.all()
     assert verify(own, storage_options=options).sound
+
+
+# Batches.
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_batches_are_those_of_the_folder(remote: str, local: Path, options: dict[str, str], threads: int) -> None:
+    here = BatchReader(open_store(local), reference_map=True)
+    there = BatchReader(open_store(remote, options), reference_map=True, threads=threads)
+    rows = [7, 0, 7, 11, 3]
+    expected = here.read(rows)
+    for reader in (there, pickle.loads(pickle.dumps(there))):
+        found = reader.read(rows)
+        assert {name: pixels.tobytes() for name, pixels in found.items()} == {
+            name: pixels.tobytes() for name, pixels in expected.items()
+        }
+    with there.locate(rows) as located:
+        for array, addresses in zip(there.sources, located.addresses.tolist(), strict=True):
+            for address, patch in zip(addresses, expected[array.name], strict=True):
+                assert ctypes.string_at(address, array.patch_bytes) == patch.tobytes()
+    there.prefetch(rows)
+
+
+def test_a_batch_asks_once_for_each_array(
+    remote: str, options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = BatchReader(open_store(remote, options), ["B02", "VV"])
+    reader.read([0])
+    asked: list[int] = []
+    get_ranges = obstore.get_ranges
+
+    def counted(*args: Any, starts: list[int], **options: Any) -> Any:
+        asked.append(len(starts))
+        return get_ranges(*args, starts=starts, **options)
+
+    monkeypatch.setattr(obstore, "get_ranges", counted)
+    reader.read([11, 0, 5, 0, 6])
+    assert asked == [4, 4]
+
+
+def test_a_batch_that_is_damaged_there_names_its_patches(own: str, options: dict[str, str]) -> None:
+    store = open_store(own, options)
+    reader = BatchReader(store)
+    reader.read(range(PAIRS))
+    patch = read_column(store, "patch")[4]
+    key = shard_key(store.array("s2_20m"), 0)
+    index = read_index(store.place, key)
+    assert index is not None
+    ends = [int(index[row].sum()) - 2 for row in (4, 9)]
+    change(options, key_of(own, key), lambda data: [data.__setitem__(end, data[end] ^ 1) for end in ends])
+    message = rf"row 4 \({patch}\): {own}/{key}: checksum is .*; and so for 1 more, row 9$"
+    for _ in range(2):
+        with pytest.raises(ChecksumError, match=message):
+            reader.read([0, 4, 9])
+    store.place.delete(shard_key(store.array("s1"), 0))
+    with pytest.raises(
+        NotStoredError, match=rf"row 4 \({patch}\) is stored: s1 holds no pixels of it; s1/c/0/0/0/0 was"
+    ):
+        reader.locate([4])
+    change(options, key_of(own, key), lambda data: data.__setitem__(-9, data[-9] ^ 1))
+    with pytest.raises(ChecksumError, match=rf"row 4 \({patch}\): {own}/{key}: index: checksum is"):
+        reader.read([4])
 
 
 # What is wrong there.

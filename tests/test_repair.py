@@ -34,7 +34,8 @@ from bigearth_xr.errors import SelectionError, StoreError
 from bigearth_xr.ingestion.locking import alone
 from bigearth_xr.releases import Release
 from bigearth_xr.store.address import place_of
-from bigearth_xr.store.read import open_store, read_encoded
+from bigearth_xr.store.patches import read_encoded
+from bigearth_xr.store.read import open_store
 from bigearth_xr.store.schema import pixel_arrays
 from bigearth_xr.testing import encode_tiff, formula_pixels, synthetic_pair, write_archive
 from bigearth_xr.verification import verify

@@ -21,7 +21,8 @@ from numcodecs import Blosc, blosc  # type: ignore[import-untyped]  # ships no t
 
 import bigearth_xr as bex
 from bigearth_xr.store.codec import CRC_BYTES, encode_patch
-from bigearth_xr.store.read import Store, open_store, read_patches, read_state
+from bigearth_xr.store.patches import read_patches
+from bigearth_xr.store.read import Store, open_store, read_state
 from bigearth_xr.store.schema import PROFILES, PixelArray, Profile, pixel_arrays
 from bigearth_xr.store.shard import shard_path
 from bigearth_xr.testing import (

@@ -18,8 +18,9 @@ from bigearth_xr.errors import (
     StoreNotFoundError,
 )
 from bigearth_xr.releases import Release
+from bigearth_xr.store.patches import read_encoded
 from bigearth_xr.store.presence import shard_count
-from bigearth_xr.store.read import open_store, read_encoded
+from bigearth_xr.store.read import open_store
 from bigearth_xr.store.schema import PROFILES
 from bigearth_xr.store.write import ShardWriter
 from bigearth_xr.testing import encode_tiff, formula_pixels, synthetic_pair, write_archive

@@ -12,7 +12,8 @@ from xarray.core import indexing
 
 from bigearth_xr.bands import PATCH_SIDE_M, group_of
 from bigearth_xr.ops.resample import Resampling, upsample
-from bigearth_xr.store.read import Store, read_patches
+from bigearth_xr.store.patches import read_patches
+from bigearth_xr.store.read import Store
 from bigearth_xr.store.schema import PixelArray
 
 __all__ = ["CHUNK_PATCHES", "Rows", "StoredPixels", "row_numbers"]

@@ -16,8 +16,9 @@ from bigearth_xr.errors import StoreError
 from bigearth_xr.ingestion.exchange import exchange_folders
 from bigearth_xr.store.create import create_store, table_path, write_states
 from bigearth_xr.store.marker import Marker
+from bigearth_xr.store.patches import read_encoded
 from bigearth_xr.store.presence import read_held
-from bigearth_xr.store.read import Store, open_store, read_column, read_encoded, read_state
+from bigearth_xr.store.read import Store, open_store, read_column, read_state
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
 from bigearth_xr.store.write import ShardWriter
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from bigearth_xr.archive import Archive, PatchFiles, read_pixels
 from bigearth_xr.errors import ArchiveError, PatchError
-from bigearth_xr.store.read import Store, read_encoded
+from bigearth_xr.store.patches import read_encoded
+from bigearth_xr.store.read import Store
 from bigearth_xr.store.schema import QUARANTINED, REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
 from bigearth_xr.store.shard import HOLE, read_index, shard_key
 from bigearth_xr.store.write import ShardWriter

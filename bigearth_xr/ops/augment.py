@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from bigearth_xr.errors import AugmentationError
 from bigearth_xr.ops.namespace import ArrayT, array_namespace
-from bigearth_xr.ops.parameters import OF_NOISE, AugmentParameters, band_words
+from bigearth_xr.ops.parameters import AugmentParameters
 from bigearth_xr.ops.random import normal
 
-__all__ = ["augment", "orient"]
+__all__ = ["augment", "draw_noise", "orient"]
 
 
 def augment(pixels: ArrayT, parameters: AugmentParameters) -> ArrayT:
@@ -32,7 +32,7 @@ def augment(pixels: ArrayT, parameters: AugmentParameters) -> ArrayT:
     Raises
     ------
     AugmentationError
-        If patches are to be flipped and are not square.
+        If patches are to be flipped and are not square, or to be cropped or mixed.
 
     Examples
     --------
@@ -42,6 +42,11 @@ def augment(pixels: ArrayT, parameters: AugmentParameters) -> ArrayT:
     array([[6., 8.],
            [2., 4.]], dtype=float32)
     """
+    if parameters.augmentation.crops or parameters.augmentation.mixes:
+        raise AugmentationError(
+            "these parameters crop or mix patches, which is done to pixels as they are stored and to whole batches; "
+            "draw them without crop, mixup and cutmix, or let a PatchLoader apply them"
+        )
     xp = array_namespace(pixels)
     varied: Any = orient(pixels, parameters.d4)
     if parameters.augmentation.changes_values:
@@ -52,7 +57,9 @@ def augment(pixels: ArrayT, parameters: AugmentParameters) -> ArrayT:
     if parameters.augmentation.noise_std:
         # Patch by patch, which stays in the processor's cache.
         for patch, row in enumerate(parameters.rows):
-            varied[patch] += np.float32(parameters.augmentation.noise_std) * _noise(xp, parameters, row, varied.shape)
+            varied[patch] += np.float32(parameters.augmentation.noise_std) * draw_noise(
+                xp, parameters, row, varied.shape
+            )
     if parameters.dropped.any():
         varied[xp.asarray(parameters.dropped)] = 0  # not × 0: NaN × 0 is NaN
     augmented: ArrayT = varied
@@ -102,13 +109,21 @@ def orient(pixels: ArrayT, d4: NDArray[np.uint8]) -> ArrayT:
     return done
 
 
-def _noise(xp: ModuleType, parameters: AugmentParameters, row: np.int64, shape: tuple[int, ...]) -> Any:
-    """Draw standard normal noise for a patch, shape ``(band, y, x)``: four pixels along x from each counter."""
+def draw_noise(xp: ModuleType, parameters: AugmentParameters, row: np.int64, shape: tuple[int, ...]) -> Any:
+    """Draw standard normal noise for a patch, shape ``(band, y, x)``: four pixels along x from each counter.
+
+    Examples
+    --------
+    >>> from bigearth_xr.ops.parameters import Augmentation, draw_parameters
+    >>> drawn = draw_parameters(np.array([7]), Augmentation(noise_std=1), bands=["B04"], seed=0)
+    >>> draw_noise(np, drawn, drawn.rows[0], (1, 2, 3)).shape
+    (1, 2, 3)
+    """
     height, width = shape[-2:]
     quads = -(-width // 4)
     y = xp.arange(height, dtype=xp.uint64)[:, None] << np.uint64(16)
     place = y | xp.arange(quads, dtype=xp.uint64)
-    band = xp.asarray(OF_NOISE | band_words(parameters.bands))[:, None, None]
+    band = xp.asarray(parameters.noise_words)[:, None, None]
     four = normal([place, band, np.uint64(row), np.uint64(parameters.epoch)], seed=parameters.seed)
     return xp.stack(four, axis=-1).reshape(-1, height, 4 * quads)[..., :width]
 

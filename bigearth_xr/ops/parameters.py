@@ -1,7 +1,8 @@
-"""How patches vary at random: which ways are allowed, and what was drawn of them.
+"""How patches vary at random: what was drawn of the ways that are allowed.
 
-A draw depends on seed, epoch and row alone. Where a patch stands in a batch, and what else is in it, never matters:
-each number comes from a counter ``(place, purpose and band, row, epoch)`` of its own, with the seed as the key.
+A draw depends on seed, epoch, view and row alone. Where a patch stands in a batch, and what else is in it, never
+matters but for its partner in mixing, which has to be of the batch: each number comes from a counter ``(place; view,
+purpose and band; row; epoch)`` of its own, with the seed as the key.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,60 +14,19 @@ from numpy.typing import NDArray
 
 from bigearth_xr.bands import BANDS, bands
 from bigearth_xr.errors import AugmentationError
+from bigearth_xr.ops.augmentation import Augmentation, draw_crops
+from bigearth_xr.ops.mixing import draw_mixing
 from bigearth_xr.ops.random import MAX_WORD, uniform
 
-__all__ = ["OF_NOISE", "AugmentParameters", "Augmentation", "band_words", "draw_parameters"]
+__all__ = ["AugmentParameters", "Augmentation", "band_words", "draw_parameters"]
 
 _SYMMETRIES = 8
 _MAX_SEED = 2**64 - 1
 _NOWHERE = np.uint64(0)
-# What a random number is for: the upper half of the counter's second word; the band is the lower half.
-_OF_PATCH, _OF_DROP, OF_NOISE = (np.uint64(purpose << 16) for purpose in range(3))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Augmentation:
-    """In which ways patches may vary; by default they are only flipped and turned.
-
-    Raises
-    ------
-    AugmentationError
-        If a range is upside down, or a probability or a deviation is none.
-
-    Examples
-    --------
-    >>> Augmentation(gain=(0.9, 1.1)).changes_values
-    True
-    """
-
-    flips: bool = True
-    """Whether a patch takes one of the 8 symmetries of the square, each as likely."""
-
-    gain: tuple[float, float] = (1.0, 1.0)
-    """Range of the factor of a patch."""
-
-    bias: tuple[float, float] = (0.0, 0.0)
-    """Range of what is added to a patch, in the unit of its pixels."""
-
-    noise_std: float = 0.0
-    """Standard deviation of the noise added to each pixel, in the unit of the pixels."""
-
-    drop: float = 0.0
-    """Probability that a band of a patch becomes 0; each is dropped independently of the others."""
-
-    def __post_init__(self) -> None:
-        for name, (low, high) in (("gain", self.gain), ("bias", self.bias)):
-            if not -np.inf < low <= high < np.inf:
-                raise AugmentationError(f"{name} is {(low, high)}, expected (low, high) with low <= high, both finite")
-        if not 0 <= self.noise_std < np.inf:
-            raise AugmentationError(f"noise_std is {self.noise_std}, expected a finite number of at least 0")
-        if not 0 <= self.drop <= 1:
-            raise AugmentationError(f"drop is {self.drop}, expected a probability, 0 to 1")
-
-    @property
-    def changes_values(self) -> bool:
-        """Whether pixels get values that they did not have, so that integers have to become float32."""
-        return self.gain != (1.0, 1.0) or self.bias != (0.0, 0.0) or self.noise_std > 0
+_MAX_VIEW = 2**8 - 1
+# What a random number is for: 8 bits of the counter's second word, below the view and above the band's 16.
+_OF_PATCH, _OF_DROP, _OF_NOISE, _OF_CROP, _OF_MIXING = (np.uint64(purpose << 16) for purpose in range(5))
+_OF_VIEW = np.uint64(24)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,6 +41,9 @@ class AugmentParameters:
 
     epoch: int
     """Part of their counter."""
+
+    view: int
+    """Part of their counter: which of several variations of the same patch this is."""
 
     bands: tuple[str, ...]
     """Name of each band."""
@@ -99,6 +62,25 @@ class AugmentParameters:
 
     dropped: NDArray[np.bool_]
     """Whether a band becomes 0, shape ``(patch, band)``."""
+
+    crop: NDArray[np.float32]
+    """Box to cut out, shape ``(patch, 4)``: top, left, height, width, in pixels of 10 m of the patch as it is stored,
+    before it is turned; ``(0, 0, 120, 120)`` is all of it."""
+
+    partner: NDArray[np.intp]
+    """Place in the batch of the patch to mix with, shape ``(patch,)``; its own where there is none."""
+
+    weight: NDArray[np.float32]
+    """Weight of the patch itself in the blend with its partner, shape ``(patch,)``; 1 is no blend."""
+
+    box: NDArray[np.int32]
+    """Where the partner's pixels replace its own, shape ``(patch, 4)``: top, left, height, width, in 120ths of the
+    side of the result; ``(0, 0, 0, 0)`` is nowhere."""
+
+    @property
+    def noise_words(self) -> NDArray[np.uint64]:
+        """Second word of the counter of the noise of each band, shape ``(band,)``."""
+        return _word(_OF_NOISE, self.view) | band_words(self.bands)
 
     def take(self, rows: NDArray[np.integer], bands: Sequence[str]) -> "AugmentParameters":
         """Pick the parameters of some of the patches and bands, in another order.
@@ -124,11 +106,33 @@ class AugmentParameters:
             gain=self.gain[at],
             bias=self.bias[at],
             dropped=self.dropped[at][:, band_at],
+            crop=self.crop[at],
+            partner=self._partners(at),
+            weight=self.weight[at],
+            box=self.box[at],
         )
+
+    def _partners(self, at: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Places of the partners of some of the patches, among these."""
+        if not self.augmentation.mixes:
+            return np.arange(at.size)
+        place, missing = _find(self.partner[at], at)
+        if missing.size:
+            raise AugmentationError(
+                f"row {self.rows[missing[0]]} is mixed into another patch and is not among those taken; take whole "
+                "batches, or draw anew without mixup and cutmix"
+            )
+        return place
 
 
 def draw_parameters(
-    rows: NDArray[np.integer], augmentation: Augmentation, *, bands: Iterable[str], seed: int, epoch: int = 0
+    rows: NDArray[np.integer],
+    augmentation: Augmentation,
+    *,
+    bands: Iterable[str],
+    seed: int,
+    epoch: int = 0,
+    view: int = 0,
 ) -> AugmentParameters:
     """Draw how each patch varies.
 
@@ -142,16 +146,18 @@ def draw_parameters(
         Names of their bands; which are dropped depends on the name, not on the place.
     seed, epoch
         Another seed, in [0, 2⁶⁴), or another epoch, in [0, 2³²), gives other parameters.
+    view
+        So does another view, 0 to 255: two views of the same patches are pairs for self-supervised learning.
 
     Returns
     -------
     AugmentParameters
-        On the host, whatever the pixels are on.
+        On the host, whatever the pixels are on. Partners in mixing depend on all rows given, but not on their order.
 
     Raises
     ------
     AugmentationError
-        If rows, seed or epoch are out of range.
+        If rows, seed, epoch or view are out of range.
     BandError
         If a band is unknown.
 
@@ -164,21 +170,30 @@ def draw_parameters(
     array([7, 6], dtype=uint8)
     """
     names = tuple(bands)
-    _check_key(rows, seed, epoch)
-    seed, epoch = int(seed), int(epoch)  # NumPy's have no room for 64 bits of seed
+    _check_key(rows, seed, epoch, view)
+    seed, epoch, view = int(seed), int(epoch), int(view)  # NumPy's have no room for 64 bits of seed
     row, now = rows.astype(np.uint64), np.uint64(epoch)
-    of_patch: list[Any] = uniform([_NOWHERE, _OF_PATCH, row, now], seed=seed)
-    of_band: list[Any] = uniform([_NOWHERE, _OF_DROP | band_words(names), row[:, None], now], seed=seed)
+    of_patch: list[Any] = uniform([_NOWHERE, _word(_OF_PATCH, view), row, now], seed=seed)
+    of_band: list[Any] = uniform([_NOWHERE, _word(_OF_DROP, view) | band_words(names), row[:, None], now], seed=seed)
+    of_crop: list[Any] = uniform([_NOWHERE, _word(_OF_CROP, view), row, now], seed=seed)
+    partner, weight, box = draw_mixing(
+        [_NOWHERE, _word(_OF_MIXING, view), row, now], seed=seed, mixup=augmentation.mixup, cutmix=augmentation.cutmix
+    )
     return AugmentParameters(
         augmentation=augmentation,
         seed=seed,
         epoch=epoch,
+        view=view,
         bands=names,
         rows=rows.astype(np.int64),
         d4=(_SYMMETRIES * augmentation.flips * of_patch[0]).astype(np.uint8),
         gain=_in_range(of_patch[1], augmentation.gain),
         bias=_in_range(of_patch[2], augmentation.bias),
         dropped=of_band[0] < augmentation.drop,
+        crop=draw_crops(of_crop, augmentation),
+        partner=partner,
+        weight=weight,
+        box=box,
     )
 
 
@@ -199,6 +214,11 @@ def _in_range(chance: Any, limits: tuple[float, float]) -> NDArray[np.float32]:
     return drawn
 
 
+def _word(purpose: np.uint64, view: int) -> np.uint64:
+    """Second word of a counter, less the band."""
+    return purpose | np.uint64(view) << _OF_VIEW
+
+
 def _find(wanted: NDArray[Any], among: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[Any]]:
     """Where each of some values is, and those that are nowhere."""
     if not among.size:
@@ -208,9 +228,9 @@ def _find(wanted: NDArray[Any], among: NDArray[Any]) -> tuple[NDArray[np.intp], 
     return at, wanted[among[at] != wanted]
 
 
-def _check_key(rows: NDArray[np.integer], seed: int, epoch: int) -> None:
+def _check_key(rows: NDArray[np.integer], seed: int, epoch: int, view: int) -> None:
     """Refuse what does not fit the random numbers' counter and key."""
-    for name, given, greatest in (("seed", seed, _MAX_SEED), ("epoch", epoch, MAX_WORD)):
+    for name, given, greatest in (("seed", seed, _MAX_SEED), ("epoch", epoch, MAX_WORD), ("view", view, _MAX_VIEW)):
         if not isinstance(given, int | np.integer) or not 0 <= given <= greatest:
             raise AugmentationError(f"{name} is {given!r}, expected an integer from 0 to {greatest}")
     if rows.size and not 0 <= rows.min() <= rows.max() <= MAX_WORD:

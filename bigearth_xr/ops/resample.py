@@ -1,28 +1,16 @@
-"""Bring bands of 20 m and 60 m to the pixels of the 10 m bands.
-
-The convention is that of ``torch.nn.functional.interpolate`` with
-``align_corners=False``: pixels are areas, not points, so that a patch keeps its
-footprint. Bicubic uses a = −0.75, and beyond the border the nearest pixel is repeated.
-"""
+"""Bring bands of 20 m and 60 m to the pixels of the 10 m bands, by the convention of `bigearth_xr.ops.taps`."""
 
 import operator
-from dataclasses import dataclass
 from functools import lru_cache, reduce
-from typing import Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bigearth_xr.errors import SelectionError
 from bigearth_xr.ops.namespace import ArrayT, array_namespace
+from bigearth_xr.ops.taps import Resampling, Taps, place_taps
 
-__all__ = ["Resampling", "check_resampling", "upsample"]
-
-Resampling = Literal["nearest", "bilinear", "bicubic"]
-"""How a coarse pixel spreads over finer ones."""
-
-_CUBIC_A = -0.75
-"""Slope of the cubic kernel, as in torch and OpenCV."""
+__all__ = ["Resampling", "check_resampling", "spread", "upsample"]
 
 
 def upsample(pixels: ArrayT, factor: int, method: Resampling = "nearest") -> ArrayT:
@@ -65,19 +53,8 @@ def upsample(pixels: ArrayT, factor: int, method: Resampling = "nearest") -> Arr
     fine: ArrayT = pixels.astype(xp.float32)
     # y first: it gathers whole rows, while the array is still small.
     for axis in (-2, -1):
-        fine = _spread(fine, _taps(fine.shape[axis], factor, method), axis)
+        fine = spread(fine, _taps(fine.shape[axis], factor, method), axis)
     return fine
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Taps:
-    """Which pixels a finer pixel is made of, along one dimension."""
-
-    index: NDArray[np.intp]
-    """Pixels, shape ``(tap, fine)``."""
-
-    weight: NDArray[np.float32]
-    """Their weights, shape ``(tap, fine)``; they add up to 1 over the taps."""
 
 
 def check_resampling(method: str) -> None:
@@ -99,40 +76,47 @@ def check_resampling(method: str) -> None:
         raise SelectionError(f"unknown resampling {method!r}; expected one of {', '.join(get_args(Resampling))}")
 
 
-def _spread(pixels: ArrayT, taps: _Taps, axis: int) -> ArrayT:
+def spread(pixels: ArrayT, taps: Taps, axis: int) -> ArrayT:
     """Weigh neighbours along one dimension.
 
-    A product with the weights as a matrix would be shorter, but would let one NaN
-    flood its whole row and column: 0 × NaN is NaN.
+    A product with the weights as a matrix would be shorter, but would let one NaN flood its whole row and column:
+    0 × NaN is NaN.
+
+    Parameters
+    ----------
+    pixels
+        Shape ``(..., y, x)``, float32.
+    taps
+        Those of one patch, shape ``(tap, pixel)``.
+    axis
+        −2 for y, −1 for x.
+
+    Returns
+    -------
+    ArrayT
+        As long as the taps say along that dimension; same data type and device.
+
+    Examples
+    --------
+    >>> taps = place_taps(np.array([0.5, 1.0]), 2, "bilinear")
+    >>> spread(np.float32([[10, 20]]), taps, -1)
+    array([[10., 15.]], dtype=float32)
     """
     xp = array_namespace(pixels)
     shape = (-1, 1) if axis == -2 else (-1,)
-    terms = (
-        xp.take(pixels, xp.asarray(index), axis=axis) * xp.asarray(weight).reshape(shape)
-        for index, weight in zip(taps.index, taps.weight, strict=True)
-    )
-    spread: ArrayT = reduce(operator.add, terms)
-    return spread
+    index, weight = xp.asarray(taps.index), xp.asarray(taps.weight)
+    terms: list[Any] = [
+        xp.take(pixels, index[tap].astype(xp.intp), axis=axis) * weight[tap].reshape(shape)
+        for tap in range(taps.index.shape[0])
+    ]
+    weighed: ArrayT = reduce(operator.add, terms)
+    return weighed
 
 
 @lru_cache(maxsize=64)
-def _taps(size: int, factor: int, method: Resampling) -> _Taps:
+def _taps(size: int, factor: int, method: Resampling) -> Taps:
     """Place the finer pixels between the pixels of one dimension."""
-    # Centre of each finer pixel, in pixels from the centre of pixel 0.
-    centre = (np.arange(size * factor) + 0.5) / factor - 0.5
-    offsets = np.array([0, 1]) if method == "bilinear" else np.array([-1, 0, 1, 2])
-    index = np.floor(centre) + offsets[:, None]
-    distance = np.abs(centre - index)
-    weight = 1 - distance if method == "bilinear" else _cubic(distance)
-    return _Taps(index=index.clip(0, size - 1).astype(np.intp), weight=weight.astype(np.float32))
-
-
-def _cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weigh pixels by distance, 0 to 2, with the cubic convolution kernel of Keys."""
-    a, d = _CUBIC_A, distance
-    near = ((a + 2) * d - (a + 3)) * d * d + 1
-    far = a * (((d - 5) * d + 8) * d - 4)
-    return np.where(d <= 1, near, far)
+    return place_taps((np.arange(size * factor) + 0.5) / factor, size, method)
 
 
 def _check(factor: int, method: str) -> None:

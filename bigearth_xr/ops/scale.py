@@ -1,4 +1,8 @@
-"""Bring the pixels of all bands to one scale."""
+"""Bring the pixels of all bands to one scale: one subtraction and one product of float32 a pixel.
+
+The product is with the reciprocal of the spread, rounded once: several times faster than a division, which it differs
+from in the last bit, and the same on every engine.
+"""
 
 from typing import Any
 
@@ -8,7 +12,7 @@ __all__ = ["minmax", "standardize"]
 
 
 def standardize(pixels: ArrayT, mean: Array, std: Array, *, axis: int = -3) -> ArrayT:
-    """Centre every band and divide it by its spread: ``(pixels - mean) / std``.
+    """Centre every band and divide it by its spread: ``(pixels - mean) * (1 / std)``.
 
     Parameters
     ----------
@@ -37,7 +41,7 @@ def standardize(pixels: ArrayT, mean: Array, std: Array, *, axis: int = -3) -> A
     # The copy is ours, so that what follows may work in place: one pass fewer over memory.
     scaled: Any = pixels.astype(xp.float32)
     scaled -= xp.asarray(mean, dtype=xp.float32).reshape(along_bands)
-    scaled /= xp.asarray(std, dtype=xp.float32).reshape(along_bands)
+    scaled *= (xp.float32(1) / xp.asarray(std, dtype=xp.float32)).reshape(along_bands)
     standardized: ArrayT = scaled
     return standardized
 

@@ -11,7 +11,7 @@ from bigearth_xr.store.codec import CRC_BYTES, checked, crc32c
 from bigearth_xr.store.place import Found, Place
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
 
-__all__ = ["HOLE", "INDEX_BYTES", "encode_index", "read_index", "shard_key", "shard_path"]
+__all__ = ["HOLE", "INDEX_BYTES", "decode_index", "encode_index", "read_index", "shard_key", "shard_path"]
 
 HOLE = np.iinfo(np.uint64).max
 """Offset and length in the index of a patch that is absent, as Zarr defines it."""
@@ -90,18 +90,51 @@ def read_index(place: Place, key: str) -> NDArray[np.uint64] | None:
 # A shard's index is 16 KiB: a whole v1 store has 2,308 of them, 37 MiB, and stays cached.
 @lru_cache(maxsize=4096)
 def _read_index(place: Place, key: str, found: Found) -> NDArray[np.uint64]:
-    where = place / key
-    if found.size < INDEX_BYTES:
+    there = np.array([[found.size - INDEX_BYTES, INDEX_BYTES]])
+    tail = b"".join(place.read_ranges(key, there)) if found.size >= INDEX_BYTES else b""
+    return decode_index(tail, found.size, where=str(place / key))
+
+
+def decode_index(tail: bytes, size: int, *, where: str) -> NDArray[np.uint64]:
+    """Decode and check the index of a shard.
+
+    Parameters
+    ----------
+    tail
+        The last `INDEX_BYTES` of the shard; anything of one that is shorter.
+    size
+        Bytes of the whole shard.
+    where
+        What to call it.
+
+    Returns
+    -------
+    numpy.ndarray
+        As `read_index` has it.
+
+    Raises
+    ------
+    ChecksumError
+        If the index is damaged.
+    StoreError
+        If the shard is shorter than its index, or than the index says.
+
+    Examples
+    --------
+    >>> tail = encode_index(np.full((1024, 2), HOLE))
+    >>> decode_index(tail, len(tail), where="a shard").shape
+    (1024, 2)
+    """
+    if size < INDEX_BYTES:
         raise StoreError(
-            f"{where}: {found.size} bytes, too short for a shard index of {INDEX_BYTES}; the file was cut: delete it "
+            f"{where}: {size} bytes, too short for a shard index of {INDEX_BYTES}; the file was cut: delete it "
             "and ingest the archive again into the same store"
         )
-    (tail,) = place.read_ranges(key, np.array([[found.size - INDEX_BYTES, INDEX_BYTES]]))
     index = np.frombuffer(checked(tail, where=f"{where}: index"), dtype="<u8").reshape(SHARD_PATCHES, 2)
     last = int(index[index[:, 0] != HOLE].sum(axis=1).max(initial=0))
-    if last > found.size:
+    if last > size:
         raise StoreError(
-            f"{where}: {found.size} bytes, its index speaks of {last}; the file was cut: delete it and ingest the "
+            f"{where}: {size} bytes, its index speaks of {last}; the file was cut: delete it and ingest the "
             "archive again into the same store"
         )
     return index

@@ -66,7 +66,8 @@ def compare_patch(
     --------
     >>> import bigearth_xr as bex
     >>> from bigearth_xr.archive import open_archive
-    >>> from bigearth_xr.store.read import open_store, read_patches
+    >>> from bigearth_xr.store.patches import read_patches
+    >>> from bigearth_xr.store.read import open_store
     >>> path = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=1)
     >>> report = bex.ingest(path, getfixture("tmp_path") / "ben.zarr")
     >>> store, archive = open_store(getfixture("tmp_path") / "ben.zarr"), open_archive(path)

@@ -1,0 +1,164 @@
+"""Compile the CPU's transform once for a machine, say so, and keep it on disk wherever there is room to write."""
+
+import hashlib
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+__all__ = ["cache_folder", "compile_kernel"]
+
+_KERNELS = Path(__file__).with_name("kernels")
+_CONSTANTS = tuple(_KERNELS.parents[1] / "ops" / name for name in ("taps.py", "transform.py"))
+"""Where the kernels take numbers from, which are compiled in."""
+
+_OURS = "bigearth-xr"
+_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+def compile_kernel(kernel: Any, arguments: tuple[Any, ...]) -> Any:
+    """Load the machine code of a kernel, or compile it and say so.
+
+    Parameters
+    ----------
+    kernel
+        Made by `bigearth_xr.device.kernels.memory.kernel`.
+    arguments
+        Of the types that it will be called with; it takes no others afterwards.
+
+    Returns
+    -------
+    Callable
+        The kernel.
+
+    Examples
+    --------
+    >>> from bigearth_xr.device.kernels.memory import kernel
+    >>> double = kernel(lambda number: 2 * number)
+    >>> compile_kernel(double, (1.0,))(3.0)
+    6.0
+    """
+    import numba
+    from numba.core.event import install_listener
+
+    folder = cache_folder()
+    fate = f"kept in {folder}" if _keep_in(kernel, folder) else "kept nowhere: there is no folder to write to"
+    announcement = _announcement(kernel)
+    with install_listener("numba:compile", announcement):
+        try:
+            kernel.compile(tuple(map(numba.typeof, arguments)))
+        except OSError as error:  # from writing what is compiled already
+            if not kernel.signatures:
+                raise
+            fate = f"kept nowhere: {error}"
+        announcement.finish(fate)
+    kernel.disable_compile()
+    return kernel
+
+
+@lru_cache(maxsize=1)
+def cache_folder() -> Path | None:
+    """Find where machine code can be kept: numba's own folder if it is set, or the package's, the user's, a temporary.
+
+    Returns
+    -------
+    Path or None
+        Its name ends with a digest of the kernels' source: what was compiled from another is never loaded. None if
+        there is nowhere to write.
+
+    Examples
+    --------
+    >>> folder = cache_folder()
+    >>> folder is None or folder.is_dir()
+    True
+    """
+    digest = hashlib.sha256()
+    for source in sorted([*_KERNELS.glob("*.py"), *_CONSTANTS]):
+        digest.update(source.read_bytes())
+    name = f"{_OURS}-{digest.hexdigest()[:16]}"
+    return next((parent / name for parent in _parents() if _is_writable(parent / name)), None)
+
+
+def _parents() -> Iterator[Path]:
+    """Folders to try, in this order."""
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        yield Path(os.environ["NUMBA_CACHE_DIR"])
+    yield _KERNELS / "__pycache__"
+    if os.environ.get("XDG_CACHE_HOME"):
+        yield Path(os.environ["XDG_CACHE_HOME"])
+    with suppress(RuntimeError):  # nobody's home is known
+        yield Path.home() / ".cache"
+    with suppress(OSError):
+        yield _own_temporary()
+
+
+def _own_temporary() -> Path:
+    """A folder that nobody else may write to: machine code is loaded from it."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    folder = Path(tempfile.gettempdir()) / f"{_OURS}-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    mine = stat.S_ISDIR(found.st_mode) and (found.st_uid == user or not hasattr(os, "getuid"))
+    if not mine or found.st_mode & _OTHERS_MAY_WRITE:
+        return Path(tempfile.mkdtemp(prefix=_OURS))
+    return folder
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return False
+    return True
+
+
+def _keep_in(kernel: Any, folder: Path | None) -> bool:
+    """Give a kernel a place on disk, and leave numba's setting, which others share, as it was."""
+    from numba.core import config
+
+    if folder is None:
+        return False
+    before = config.CACHE_DIR  # type: ignore[attr-defined]  # settings are made when it is imported
+    config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+    try:
+        kernel.enable_caching()
+    except RuntimeError:  # its source is no file, as in a zip
+        return False
+    finally:
+        config.CACHE_DIR = before  # type: ignore[attr-defined]
+    return True
+
+
+def _announcement(kernel: Any) -> Any:
+    """What tells the user that a kernel is compiled; numba knows whether that is needed."""
+    from numba.core.event import Event, Listener
+
+    class Announcement(Listener):
+        def __init__(self) -> None:
+            self._console = Console(stderr=True)
+            self._began: float | None = None
+
+        def on_start(self, event: Event) -> None:
+            if event.data["dispatcher"] is kernel:
+                self._began = time.perf_counter()
+                self._say("compiling the transform for this processor, once …")
+
+        def on_end(self, event: Event) -> None:
+            pass  # whether it was compiled, and where it is kept, is known later
+
+        def finish(self, fate: str) -> None:
+            if self._began is not None:
+                self._say(f"compiled in {time.perf_counter() - self._began:.0f} s, {fate}")
+
+        def _say(self, text: str) -> None:
+            self._console.print(f"bigearth-xr: {text}", markup=False, highlight=False, soft_wrap=True)
+
+    return Announcement()

@@ -1,0 +1,208 @@
+"""Transform batches on the host: `ops.transform` compiled, without a line of Python a patch, and without the lock.
+
+Threads may call it at once, each for a batch of its own.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigearth_xr.device.compiling import compile_kernel
+from bigearth_xr.errors import TransformError
+from bigearth_xr.ops.mixing import pixel_boxes
+from bigearth_xr.ops.parameters import AugmentParameters
+from bigearth_xr.ops.taps import SIDE, TAPS
+from bigearth_xr.ops.transform import Plane, Precision, Transform, check_parameters
+
+if TYPE_CHECKING:
+    from bigearth_xr.device.kernels.batch import Drawn, Layout
+
+__all__ = ["addresses_of", "apply"]
+
+_BITS: dict[Precision, int] = {"float32": 32, "float16": 16, "bfloat16": 8}
+_TYPES = ("uint16", "float32")
+
+
+def apply(
+    transform: Transform,
+    addresses: NDArray[np.uint64],
+    parameters: AugmentParameters | None = None,
+    *,
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """Transform the stored pixels at some addresses into a batch.
+
+    The first call of all on a machine compiles for some seconds, and says so.
+
+    Parameters
+    ----------
+    transform
+        What becomes of the pixels.
+    addresses
+        Where in memory the first stored pixel of each patch is in each of the transform's sources, shape
+        ``(source, patch)``; the caller keeps that memory until this returns.
+    parameters
+        How each patch varies; None for not at all.
+    out
+        Memory to write the batch to, C-contiguous, not the memory that is read. A new batch costs a third more.
+
+    Returns
+    -------
+    NDArray
+        Shape ``(patch, band, y, x)``, in the transform's data type; bits as uint16 for bfloat16. It is ``out``, if
+        given.
+
+    Raises
+    ------
+    TransformError
+        If addresses, parameters or ``out`` do not fit the transform.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace as Stored
+    >>> from bigearth_xr.ops.transform import transform_of
+    >>> stored = Stored(name="s2_60m", bands=("B01", "B09"), size=20, dtype="uint16")
+    >>> transform = transform_of([stored], ["B09"], {"B09": (100, 50)})
+    >>> pixels = np.full((1, 2, 20, 20), 300, np.uint16)
+    >>> apply(transform, addresses_of({"s2_60m": pixels}))[0, 0, :2, :2]
+    array([[4., 4.],
+           [4., 4.]], dtype=float32)
+    """
+    check_parameters(transform, addresses, parameters)
+    if not addresses.all():
+        raise TransformError("an address is 0, where no pixel is; take addresses from addresses_of or from a reader")
+    patches = addresses.shape[1]
+    if out is None:
+        out = np.empty(transform.out_shape(patches), transform.out_dtype)
+    _check_out(out, transform, patches)
+    layout = _layout(transform, cropped=parameters is not None and parameters.augmentation.crops)
+    drawn = _drawn(parameters, patches, transform)
+    transform_patches()(layout, drawn, _plain(addresses, np.uint64), np.uint64(out.ctypes.data))
+    return out
+
+
+def addresses_of(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:
+    """Tell where in memory each patch of some arrays begins.
+
+    Parameters
+    ----------
+    arrays
+        By name, in the order of a transform's sources: stored pixels, shape ``(patch, ..., y, x)``, uint16 or float32.
+        Each patch is contiguous; patches may be apart. Keep them as long as the addresses are used: an address does
+        not keep its array alive.
+
+    Returns
+    -------
+    NDArray
+        Shape ``(source, patch)``, uint64.
+
+    Raises
+    ------
+    TransformError
+        If an array is of another type, its patches are not contiguous, or there are more of them in one than in
+        another.
+
+    Examples
+    --------
+    >>> pixels = np.zeros((3, 2, 20, 20), np.uint16)
+    >>> np.diff(addresses_of({"s2_60m": pixels}))
+    array([[1600, 1600]], dtype=uint64)
+    """
+    counts = {name: len(array) for name, array in arrays.items()}
+    if len({*counts.values()}) > 1:
+        raise TransformError(f"the arrays hold {counts} patches; give the same patches of each")
+    for name, array in arrays.items():
+        if array.dtype.name not in _TYPES or not array.dtype.isnative:
+            raise TransformError(f"{name} is {array.dtype}, expected {' or '.join(_TYPES)} as stored")
+        if not array[:1].flags.c_contiguous:
+            raise TransformError(f"the patches of {name} are not contiguous; take np.ascontiguousarray of it")
+    steps = [array.ctypes.data + array.strides[0] * np.arange(len(array)) for array in arrays.values()]
+    return np.array(steps, np.uint64).reshape(len(arrays), -1)
+
+
+@lru_cache(maxsize=1)
+def transform_patches() -> Any:
+    """Give the compiled kernel, which is compiled now if it is nowhere on disk.
+
+    Examples
+    --------
+    >>> transform_patches().signatures[0][-1]
+    uint64
+    """
+    from bigearth_xr.device.kernels import batch
+
+    sample = Transform(bands=(), sources=(), planes=(), subtract=(), factor=())
+    arguments = (_layout(sample, cropped=False), _drawn(None, 0, sample), np.zeros((0, 0), np.uint64), np.uint64(0))
+    return compile_kernel(batch.transform_patches, arguments)
+
+
+def _layout(transform: Transform, *, cropped: bool) -> "Layout":
+    from bigearth_xr.device.kernels.batch import COPIED, Layout
+
+    sides = list(dict.fromkeys(plane.size for plane in transform.planes))
+
+    def table(plane: Plane) -> int:
+        repeated = transform.taps_of(plane, cropped=cropped) == "nearest" and transform.size % plane.size == 0
+        return COPIED if repeated and not cropped else sides.index(plane.size)
+
+    planes = [(p.source, p.offset, p.size, p.dtype == "float32", table(p)) for p in transform.planes]
+    return Layout(
+        planes=_plain(planes, np.int64).reshape(-1, 5),
+        scale=_plain([*zip(transform.subtract, transform.factor, strict=True)], np.float32).reshape(-1, 2),
+        sides=_plain(sides, np.int64),
+        taps=TAPS[transform.resampling],
+        size=transform.size,
+        bits=_BITS[transform.dtype],
+    )
+
+
+def _drawn(parameters: AugmentParameters | None, patches: int, transform: Transform) -> "Drawn":
+    from bigearth_xr.device.kernels.batch import Drawn
+
+    bands, p = len(transform.bands), parameters
+    cropped = p is not None and p.augmentation.crops
+    boxes = pixel_boxes(p.box, transform.size) if p is not None else np.zeros((patches, 4))
+    return Drawn(
+        symmetry=_plain(p.d4 if p is not None else np.zeros(patches), np.uint8),
+        varies=p is not None and p.augmentation.changes_values,
+        gain=_plain(p.gain if p is not None else np.ones(patches), np.float32),
+        bias=_plain(p.bias if p is not None else np.zeros(patches), np.float32),
+        dropped=_plain(p.dropped if p is not None else np.zeros((patches, bands)), np.bool_),
+        noise_std=np.float32(p.augmentation.noise_std if p is not None else 0),
+        rows=_plain(p.rows if p is not None else np.zeros(patches), np.uint64),
+        noise_words=_plain(p.noise_words if p is not None else np.zeros(bands), np.uint64),
+        epoch=np.uint64(p.epoch if p is not None else 0),
+        seed=np.uint64(p.seed if p is not None else 0),
+        crop=_plain(p.crop if p is not None and cropped else [(0, 0, SIDE, SIDE)], np.float64),
+        partner=_plain(p.partner if p is not None else np.arange(patches), np.int64),
+        weight=_plain(p.weight if p is not None else np.ones(patches), np.float32),
+        box=_plain(boxes, np.int64),
+    )
+
+
+def _plain(values: Any, dtype: type[np.generic]) -> NDArray[Any]:
+    """A contiguous array that may be written to: those that may not are of another type for the kernel."""
+    return np.array(values, dtype, order="C")
+
+
+def _check_out(out: Any, transform: Transform, patches: int) -> None:
+    """Refuse memory that a batch does not fit into."""
+    if not isinstance(out, np.ndarray):
+        raise TransformError(
+            f"out is a {type(out).__module__}.{type(out).__qualname__}, expected a NumPy array; of a CPU tensor pass "
+            "tensor.numpy(), and what is on a GPU is written by bigearth_xr.device.cuda.apply"
+        )
+    shape, dtype = transform.out_shape(patches), transform.out_dtype
+    if out.shape != shape or out.dtype != dtype:
+        held = " (bits of bfloat16)" if transform.dtype == "bfloat16" else ""
+        raise TransformError(
+            f"out is {out.dtype} of shape {out.shape}, expected {dtype}{held} of shape {shape}; allocate it as "
+            "np.empty(transform.out_shape(patches), transform.out_dtype)"
+        )
+    if not out.flags.c_contiguous or not out.flags.aligned:
+        raise TransformError("out is not contiguous; give memory that is whole, not a view with steps")
+    if not out.flags.writeable:
+        raise TransformError("out is read-only; give memory that may be written to")

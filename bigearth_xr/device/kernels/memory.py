@@ -1,0 +1,182 @@
+"""Read and write memory by its address, as C does: no bounds, no negative index, nothing that keeps a loop scalar.
+
+An index of a NumPy array may be negative, and the test for it keeps LLVM from using vectors: that is a factor of 4.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+__all__ = [
+    "advance",
+    "bits_of",
+    "float_of",
+    "floats_at",
+    "get",
+    "kernel",
+    "longs_at",
+    "put",
+    "transpose_square",
+    "words_at",
+]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def kernel(function: Function) -> Function:
+    """Compile a function when it is first called; no fused multiply-add, no fast math, no lock of the interpreter.
+
+    Examples
+    --------
+    >>> kernel(lambda number: number + 1)(2)
+    3
+    """
+    compiled: Function = numba.njit(function, nogil=True, error_model="numpy")
+    return compiled
+
+
+def _instruction(function: Callable[..., Any]) -> Any:
+    """Make an intrinsic of it: called in a kernel without the first argument, which holds numba's types."""
+    return intrinsic(function)
+
+
+def _pointer_to(kind: types.Type) -> Any:
+    """An intrinsic that takes an address, uint64, for a pointer to numbers of a kind."""
+
+    def pointer(typing: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+        target: Any = types.CPointer(kind)  # type: ignore[no-untyped-call]  # numba types it in part
+        return target(types.uint64), generate
+
+    return _instruction(pointer)
+
+
+floats_at = _pointer_to(types.float32)
+"""Pointer to the float32 at an address."""
+
+longs_at = _pointer_to(types.uint32)
+"""Pointer to the uint32 at an address."""
+
+words_at = _pointer_to(types.uint16)
+"""Pointer to the uint16 at an address."""
+
+
+@_instruction
+def get(typing: Any, pointer: Any, index: Any) -> Any:
+    """Read the number at an index.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> numbers = np.float32([1, 2])
+    >>> kernel(lambda address: get(floats_at(address), 1))(np.uint64(numbers.ctypes.data))
+    2.0
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(builder.gep(arguments[0], [arguments[1]], inbounds=True))
+
+    return pointer.dtype(pointer, types.intp), generate
+
+
+@_instruction
+def put(typing: Any, pointer: Any, index: Any, value: Any) -> Any:
+    """Write a number at an index.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> numbers = np.float32([1, 2])
+    >>> kernel(lambda address: put(floats_at(address), 1, 5))(np.uint64(numbers.ctypes.data))
+    >>> numbers
+    array([1., 5.], dtype=float32)
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.store(arguments[2], builder.gep(arguments[0], [arguments[1]], inbounds=True))
+        return context.get_dummy_value()
+
+    return types.void(pointer, types.intp, pointer.dtype), generate
+
+
+@_instruction
+def advance(typing: Any, pointer: Any, steps: Any) -> Any:
+    """Point to the number so many further.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> numbers = np.float32([1, 2])
+    >>> kernel(lambda address: get(advance(floats_at(address), 1), 0))(np.uint64(numbers.ctypes.data))
+    2.0
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.gep(arguments[0], [arguments[1]], inbounds=True)
+
+    return pointer(pointer, types.intp), generate
+
+
+@_instruction
+def transpose_square(typing: Any, source: Any, source_step: Any, target: Any, target_step: Any) -> Any:
+    """Turn four lines of four float32 into four columns; a step is from one line to the next.
+
+    LLVM makes no such shuffles of a loop, and moves number by number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bigearth_xr.device.kernels.memory import floats_at
+    >>> @kernel
+    ... def transpose(source, target):
+    ...     transpose_square(floats_at(source), 4, floats_at(target), 4)
+    >>> source, target = np.arange(16, dtype=np.float32).reshape(4, 4), np.zeros((4, 4), np.float32)
+    >>> transpose(np.uint64(source.ctypes.data), np.uint64(target.ctypes.data))
+    >>> bool((target == source.T).all())
+    True
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, source_step, target, target_step = arguments
+
+        def line(pointer: Any, step: Any, number: int) -> Any:
+            place = builder.gep(pointer, [builder.mul(step, ir.Constant(step.type, number))])
+            return builder.bitcast(place, ir.VectorType(ir.FloatType(), 4).as_pointer())
+
+        def shuffle(a: Any, b: Any, *places: int) -> Any:
+            return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), 4), list(places)))
+
+        a, b, c, d = (builder.load(line(source, source_step, number), align=4) for number in range(4))
+        left = shuffle(a, b, 0, 4, 1, 5), shuffle(c, d, 0, 4, 1, 5)
+        right = shuffle(a, b, 2, 6, 3, 7), shuffle(c, d, 2, 6, 3, 7)
+        columns = (shuffle(*half, *places) for half in (left, right) for places in ((0, 1, 4, 5), (2, 3, 6, 7)))
+        for number, column in enumerate(columns):
+            builder.store(column, line(target, target_step, number), align=4)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, target, types.intp), generate
+
+
+def _reinterpret(kind: types.Type, given: types.Type) -> Any:
+    """An intrinsic that takes the bits of a number for another."""
+
+    def reinterpreted(typing: Any, number: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.bitcast(arguments[0], context.get_value_type(kind))
+
+        return kind(given), generate
+
+    return _instruction(reinterpreted)
+
+
+bits_of = _reinterpret(types.uint32, types.float32)
+"""Bits of a float32, uint32."""
+
+float_of = _reinterpret(types.float32, types.uint32)
+"""The float32 of some bits."""

@@ -1,0 +1,118 @@
+"""The ways in which patches may vary at random."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigearth_xr.errors import AugmentationError
+from bigearth_xr.ops.taps import SIDE
+
+__all__ = ["Augmentation", "draw_crops"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """In which ways patches may vary; by default they are only flipped and turned.
+
+    Raises
+    ------
+    AugmentationError
+        If a range is upside down, or a probability or a deviation is none.
+
+    Examples
+    --------
+    >>> Augmentation(gain=(0.9, 1.1)).changes_values
+    True
+    """
+
+    flips: bool = True
+    """Whether a patch takes one of the 8 symmetries of the square, each as likely."""
+
+    gain: tuple[float, float] = (1.0, 1.0)
+    """Range of the factor of a patch."""
+
+    bias: tuple[float, float] = (0.0, 0.0)
+    """Range of what is added to a patch, in the unit of its pixels."""
+
+    noise_std: float = 0.0
+    """Standard deviation of the noise added to each pixel, in the unit of the pixels."""
+
+    drop: float = 0.0
+    """Probability that a band of a patch becomes 0; each is dropped independently of the others."""
+
+    crop: tuple[float, float] = (1.0, 1.0)
+    """Range of the share of its area that is cut out of a patch; (1, 1) cuts nothing."""
+
+    aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    """Range of width / height of what is cut out, even on a logarithmic scale; a side ends where the patch ends."""
+
+    mixup: float = 0.0
+    """Both parameters of the Beta distribution of a patch's weight in a blend with another; 0 blends none."""
+
+    cutmix: float = 0.0
+    """The same for the share that a patch keeps when a box of another is pasted in; with mixup, one of the two."""
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in (("gain", self.gain), ("bias", self.bias)):
+            if not -np.inf < low <= high < np.inf:
+                raise AugmentationError(f"{name} is {(low, high)}, expected (low, high) with low <= high, both finite")
+        for name in ("noise_std", "mixup", "cutmix"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise AugmentationError(f"{name} is {getattr(self, name)}, expected a finite number of at least 0")
+        if not 0 <= self.drop <= 1:
+            raise AugmentationError(f"drop is {self.drop}, expected a probability, 0 to 1")
+        if not 0 < self.crop[0] <= self.crop[1] <= 1:
+            raise AugmentationError(f"crop is {self.crop}, expected (low, high) with 0 < low <= high <= 1")
+        if not 0 < self.aspect[0] <= self.aspect[1] < np.inf:
+            raise AugmentationError(f"aspect is {self.aspect}, expected (low, high) with 0 < low <= high, both finite")
+
+    @property
+    def changes_values(self) -> bool:
+        """Whether pixels get values that they did not have, so that integers have to become float32."""
+        return self.gain != (1.0, 1.0) or self.bias != (0.0, 0.0) or self.noise_std > 0
+
+    @property
+    def crops(self) -> bool:
+        """Whether patches lose what is outside of a box, so that all their pixels are resampled."""
+        return self.crop != (1.0, 1.0)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether patches get pixels of others of their batch."""
+        return self.mixup > 0 or self.cutmix > 0
+
+
+def draw_crops(chance: Sequence[Any], augmentation: Augmentation) -> NDArray[np.float32]:
+    """Turn chances into boxes of an even share of the area and an even logarithm of the aspect.
+
+    Parameters
+    ----------
+    chance
+        Four even numbers in [0, 1), each of shape ``(patch,)``: of the share, the aspect, and the place along y and x.
+    augmentation
+        The ranges of share and aspect.
+
+    Returns
+    -------
+    NDArray
+        Top, left, height and width in pixels of 10 m, shape ``(patch, 4)``, float32.
+
+    Examples
+    --------
+    >>> draw_crops([np.float32([0.5])] * 4, Augmentation(crop=(0.25, 0.25), aspect=(1, 1)))
+    array([[30., 30., 60., 60.]], dtype=float32)
+    """
+    share, aspect, top, left = (number.astype(np.float64) for number in chance)
+    if not augmentation.crops:
+        return np.tile(np.array([0, 0, SIDE, SIDE], np.float32), (share.size, 1))
+    low, high = augmentation.crop
+    flattest, tallest = np.log(augmentation.aspect)
+    area, ratio = low + (high - low) * share, np.exp(flattest + (tallest - flattest) * aspect)
+    # Rounded to whole 1/256 of a pixel, which a sum of two keeps: no box ends beyond its patch, on any machine.
+    height = np.round(256 * SIDE * np.sqrt(area / ratio).clip(max=1)) / 256
+    width = np.round(256 * SIDE * np.sqrt(area * ratio).clip(max=1)) / 256
+    start = [np.floor(256 * (SIDE - extent) * place) / 256 for extent, place in ((height, top), (width, left))]
+    return np.stack([*start, height, width], axis=-1).astype(np.float32)

@@ -1,0 +1,283 @@
+"""Batches of native pixels, past zarr-python, xarray and Dask: mapped memory, or buffers that are used again."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigearth_xr import bands as band_facts
+from bigearth_xr.errors import BandError, BatchError
+from bigearth_xr.store.buffers import check_buffers, new_buffers
+from bigearth_xr.store.intake import CHECKS, Checks, decode
+from bigearth_xr.store.mapped import MappedPatches
+from bigearth_xr.store.mapping import copy_bytes
+from bigearth_xr.store.opened import Opened
+from bigearth_xr.store.read import Store
+from bigearth_xr.store.rows import Wanted, checked_rows
+from bigearth_xr.store.schema import REFERENCE_MAP, PixelArray
+
+__all__ = ["BatchReader", "Located"]
+
+
+class Located(AbstractContextManager["Located"]):
+    """Where the native pixels of a batch lie in this process's memory, which stays theirs as long as this lives.
+
+    Leaving its context, or `release`, hands decoded pixels' memory to the next batch.
+    """
+
+    def __init__(
+        self, addresses: NDArray[np.uint64], kept: object, give_back: Callable[[], object] | None = None
+    ) -> None:
+        self._addresses, self._kept, self._give_back = addresses, kept, give_back
+
+    @property
+    def addresses(self) -> NDArray[np.uint64]:
+        """Address of each patch's first pixel, shape ``(source, patch)``; to be read, never to be written to."""
+        if self._kept is None:
+            raise BatchError("this batch was released, its memory is another's; read it before, or locate it again")
+        return self._addresses
+
+    def release(self) -> None:
+        """Give the memory up; nothing happens the second time."""
+        give_back, self._give_back, self._kept = self._give_back, None, None
+        if give_back is not None:
+            give_back()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def __del__(self) -> None:
+        self.release()
+
+
+class BatchReader:
+    """Reads batches of whole native patches by row number: any order, repeats allowed.
+
+    It may be used by many threads at once, and travels to other processes by pickling or forking; each of them opens
+    files and starts threads of its own when it first reads.
+
+    Parameters
+    ----------
+    store
+        The opened store, of either profile, in a folder or on object storage.
+    bands
+        Names of bands and polarizations in any order; every pixel array that has one of them is read whole. All by
+        default.
+    reference_map
+        Whether reference maps are read too; 65535 where a stored patch has none.
+    checks
+        When checksums are verified: ``"always"``; ``"first"``, the first time that this process reads a patch; or
+        ``"never"``. Shards' indexes are verified in any case.
+    threads
+        Threads that decode, or copy.
+
+    Raises
+    ------
+    BandError
+        If a band is unknown, or not in the store.
+    BatchError
+        If reference maps are asked for that the store has no room for, or an option has another value.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.read import open_store
+    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> reader = BatchReader(store, ["B8A", "B02"])
+    >>> [array.name for array in reader.sources]
+    ['s2_10m', 's2_20m']
+    >>> reader.read([2, 0])["s2_20m"].shape
+    (2, 6, 60, 60)
+    >>> with reader.locate([2, 0]) as located:
+    ...     located.addresses.shape
+    (2, 2)
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        bands: Sequence[str] | None = None,
+        *,
+        reference_map: bool = False,
+        checks: Checks = "first",
+        threads: int = 1,
+    ) -> None:
+        if checks not in CHECKS:
+            raise BatchError(f"checks={checks!r}, expected one of {', '.join(map(repr, CHECKS))}")
+        if threads < 1:
+            raise BatchError(f"threads={threads}, expected at least 1")
+        self.store = store
+        self.sources = _sources(store, bands, reference_map)
+        """The pixel arrays that are read, each whole: as the store has them, the reference map last."""
+        self._checks, self._threads = checks, threads
+        self._again = partial(BatchReader, store, bands, reference_map=reference_map, checks=checks, threads=threads)
+        self._opened: Opened | None = None
+
+    def __reduce__(self) -> tuple[Callable[[], "BatchReader"], tuple[()]]:
+        return self._again, ()
+
+    def __enter__(self) -> "BatchReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def locate(self, rows: Sequence[int] | NDArray[np.integer]) -> Located:
+        """Find native pixels, or decode them into recycled memory.
+
+        Parameters
+        ----------
+        rows
+            Row numbers of the store, shape ``(patch,)``.
+
+        Returns
+        -------
+        Located
+            Addresses, by `sources` and patch. Each patch's bands lie one after the other, ``(band, y, x)`` in C order,
+            in native resolution and type: in a shard itself if the store is `fast` and in a folder, which is why they
+            are multiples of 4 and of nothing larger.
+
+        Raises
+        ------
+        BatchError
+            If rows are no row numbers.
+        NotStoredError
+            If patches are absent or quarantined.
+        ChecksumError, StoreError
+            If bytes or files are damaged; like every error it names file, row and patch, and how many more there are.
+        """
+        here = self._here()
+        numbers = checked_rows(rows, self.store.rows)
+        if self._is_mapped:
+            mapped = cast("Sequence[MappedPatches]", here.look_up(Wanted.of(numbers)))
+            no_map = np.uint64(here.no_map.ctypes.data)
+            starts = [np.where(patches.there, patches.starts, no_map) for patches in mapped]
+            return Located(np.stack(starts), (mapped, here.no_map))
+        unique, inverse = np.unique(numbers, return_inverse=True)
+        found = here.look_up(Wanted.of(unique))
+        buffers = [here.pool.take(unique.size * array.patch_bytes) for array in self.sources]
+        addresses = np.empty((len(found), numbers.size), np.uint64)
+        for line, array, patches, buffer in zip(addresses, self.sources, found, buffers, strict=True):
+            pixels = buffer[: unique.size * array.patch_bytes].reshape(unique.size, array.patch_bytes)
+            decode(self.store, array, patches, list(pixels), here.crew)
+            line[:] = buffer.ctypes.data + inverse * array.patch_bytes
+        return Located(addresses, buffers, partial(here.give_all, buffers))
+
+    def read(
+        self, rows: Sequence[int] | NDArray[np.integer], out: Mapping[str, NDArray[Any]] | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """Read native pixels.
+
+        Parameters
+        ----------
+        rows
+            Row numbers of the store, shape ``(patch,)``.
+        out
+            Memory to read into, by array name, as `buffers` makes it; pinned memory that NumPy sees is as good. Fresh
+            memory costs a quarter of the time.
+
+        Returns
+        -------
+        dict
+            By array name, on the host, native resolution and dtype: shape ``(patch, band, y, x)``, that of the
+            reference map ``(patch, y, x)``. The arrays of `out` if it is given.
+
+        Raises
+        ------
+        BatchError
+            If rows are no row numbers, or pixels do not fit into `out`.
+        NotStoredError, ChecksumError, StoreError
+            As `locate` raises them; what is in `out` then means nothing.
+        """
+        numbers = checked_rows(rows, self.store.rows)
+        if out is None:
+            out = self.buffers(numbers.size)
+        check_buffers(out, self.sources, numbers.size)
+        pixels = {array.name: out[array.name] for array in self.sources}
+        if self._is_mapped:
+            self._copy(numbers, pixels)
+        else:
+            self._decode(numbers, pixels)
+        return pixels
+
+    def buffers(self, patches: int) -> dict[str, NDArray[Any]]:
+        """Make memory for batches of so many patches, to be read into again and again.
+
+        Returns
+        -------
+        dict
+            As `read` returns it; not filled.
+        """
+        return new_buffers(self.sources, patches)
+
+    def prefetch(self, rows: Sequence[int] | NDArray[np.integer]) -> None:
+        """Have the system read patches from disk that are wanted soon, side by side; returns before it has.
+
+        Nothing is verified. On object storage nothing happens.
+        """
+        if self.store.place.local is not None:
+            wanted = Wanted.of(checked_rows(rows, self.store.rows))
+            for patches in self._here().find(wanted):
+                patches.will_need(np.flatnonzero(patches.there))
+
+    def close(self) -> None:
+        """Give up maps, threads and buffers; what was located stays readable. The next read opens the store again."""
+        opened, self._opened = self._opened, None
+        if opened is not None and opened.process == os.getpid():
+            opened.close()
+
+    @property
+    def _is_mapped(self) -> bool:
+        """Whether pixels lie in files as they lie in memory."""
+        return self.store.profile == "fast" and self.store.place.local is not None
+
+    def _here(self) -> Opened:
+        """What this process has open: locks and threads of the one that it was forked from are of no use."""
+        opened = self._opened
+        if opened is None or opened.process != os.getpid():
+            opened = self._opened = Opened(self.store, self.sources, self._checks, self._threads)
+        return opened
+
+    def _copy(self, rows: NDArray[np.intp], out: Mapping[str, NDArray[Any]]) -> None:
+        """Copy mapped pixels."""
+        crew = self._here().crew
+        with self.locate(rows) as located:
+            for array, sources in zip(self.sources, located.addresses, strict=True):
+                targets = out[array.name].ctypes.data + np.arange(rows.size, dtype=np.uint64) * array.patch_bytes
+                copies = [(targets[share], sources[share], array.patch_bytes) for share in crew.shares(rows.size)]
+                list(crew.map(lambda copy: copy_bytes(*copy), copies))
+
+    def _decode(self, rows: NDArray[np.intp], out: Mapping[str, NDArray[Any]]) -> None:
+        """Decode each row once into its first place; where it is asked for again, copy it."""
+        here = self._here()
+        unique, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
+        source = first[inverse]
+        again = np.flatnonzero(source != np.arange(rows.size)).tolist()
+        for array, patches in zip(self.sources, here.look_up(Wanted.of(unique)), strict=True):
+            pixels = out[array.name].reshape(rows.size, array.patch_bytes // array.itemsize).view(np.uint8)
+            decode(self.store, array, patches, [pixels[place] for place in first.tolist()], here.crew)
+            for place in again:
+                pixels[place] = pixels[source[place]]
+
+
+def _sources(store: Store, bands: Sequence[str] | None, reference_map: bool) -> tuple[PixelArray, ...]:
+    """The stored arrays that hold the bands, and the reference map."""
+    names = store.bands if bands is None else [band.name for band in band_facts.bands(bands)]
+    missing = [name for name in names if name not in store.bands]
+    if missing:
+        raise BandError(
+            f"{', '.join(missing)} not in {store.place}, which holds {', '.join(store.bands)}; ask for these, or "
+            "ingest the archive with the missing bands"
+        )
+    if reference_map and not any(array.name == REFERENCE_MAP for array in store.arrays):
+        raise BatchError(f"{store.place} has no reference maps, which come with v2 alone; leave reference_map out")
+    wanted = [array for array in store.arrays if set(array.bands) & set(names)]
+    if reference_map:
+        wanted.append(store.array(REFERENCE_MAP))
+    if not wanted:
+        raise BandError("no band asked for; give at least one, e.g. bands=['B04', 'B03', 'B02'], or reference_map=True")
+    return tuple(wanted)

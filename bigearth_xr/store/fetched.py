@@ -1,0 +1,122 @@
+"""Patches of one pixel array on object storage, fetched as they are encoded: many parts of a shard by one request."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigearth_xr.errors import StoreAccessError, StoreError
+from bigearth_xr.store.crew import Crew
+from bigearth_xr.store.patches import named
+from bigearth_xr.store.presence import shard_count
+from bigearth_xr.store.read import Store
+from bigearth_xr.store.rows import Wanted
+from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
+from bigearth_xr.store.shard import HOLE, read_index, shard_key
+
+__all__ = ["FetchedPatches", "FetchedShards"]
+
+
+class FetchedShards:
+    """Every shard of one pixel array of a store, wherever it lies.
+
+    Parameters
+    ----------
+    store
+        The store.
+    array
+        One of its arrays.
+    requests
+        Who fetches: one call a shard.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.read import open_store
+    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> patches = FetchedShards(store, store.array("s2_60m"), Crew(2)).look_up(Wanted.of(np.array([0, 2])))
+    >>> [len(chunk) for chunk in patches.chunks(np.array([1]))]
+    [1604]
+    """
+
+    def __init__(self, store: Store, array: PixelArray, requests: Crew) -> None:
+        self.store, self.array, self._requests = store, array, requests
+        self._seen = np.zeros((shard_count(store), SHARD_PATCHES), bool)
+        self._indexes: dict[int, NDArray[np.uint64] | None] = {}
+
+    def look_up(self, wanted: Wanted) -> "FetchedPatches":
+        """Fetch patches.
+
+        Raises
+        ------
+        ChecksumError, StoreError
+            If a shard's index is damaged; names file, row and patch.
+        """
+        encoded: list[NDArray[np.uint8]] = [_NOTHING] * wanted.rows.size
+        nth = wanted.nth_shard()
+        groups = [np.flatnonzero(nth == n) for n in range(wanted.shards.size)]
+        for which, chunks in zip(groups, self._requests.map(lambda g: self._fetch(g, wanted), groups), strict=True):
+            for place, chunk in zip(which.tolist(), chunks, strict=True):
+                encoded[place] = chunk
+        return FetchedPatches(self, wanted, encoded, self._seen[wanted.shard, wanted.place])
+
+    def note_seen(self, wanted: Wanted, which: NDArray[np.intp]) -> None:
+        """Remember that these were read, and are what was written."""
+        self._seen[wanted.shard[which], wanted.place[which]] = True
+
+    def _fetch(self, which: NDArray[np.intp], wanted: Wanted) -> Iterable[NDArray[np.uint8]]:
+        """Fetch those of one shard."""
+        shard, rows = int(wanted.shard[which[0]]), wanted.rows[which]
+        key = shard_key(self.array, shard)
+        try:
+            index = read_index(self.store.place, key)
+        except StoreAccessError:
+            raise
+        except StoreError as error:
+            raise named(error, self.store, rows) from None
+        if self._indexes.get(shard) is not index:
+            # Another object than before: nothing is known of it.
+            self._indexes[shard], self._seen[shard] = index, False
+        if index is None:
+            return [_NOTHING] * rows.size
+        entries = index[wanted.place[which]]
+        there = entries[:, 0] != HOLE
+        parts = self.store.place.read_ranges(key, entries[there])
+        return [np.frombuffer(next(parts), np.uint8) if found else _NOTHING for found in there.tolist()]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FetchedPatches:
+    """Encoded patches of one array, received."""
+
+    shards: FetchedShards
+    """Where they were fetched from."""
+
+    wanted: Wanted
+    """Which."""
+
+    encoded: list[NDArray[np.uint8]]
+    """The bytes of each, checksum included; none where it is absent."""
+
+    seen: NDArray[np.bool_]
+    """Which were read before, by this process and in this version, shape ``(patch,)``."""
+
+    @property
+    def there(self) -> NDArray[np.bool_]:
+        """Which are not absent, shape ``(patch,)``."""
+        return np.fromiter((chunk.size > 0 for chunk in self.encoded), bool, len(self.encoded))
+
+    def chunks(self, which: NDArray[np.intp]) -> list[NDArray[np.uint8]]:
+        """The bytes of some of them, checksum included; no copies."""
+        return [self.encoded[place] for place in which.tolist()]
+
+    def will_need(self, which: NDArray[np.intp]) -> None:
+        """Do nothing: they are here."""
+
+    def note_seen(self, which: NDArray[np.intp]) -> None:
+        """Remember that these were read, and are what was written."""
+        self.shards.note_seen(self.wanted, which)
+
+
+_NOTHING = np.empty(0, np.uint8)

@@ -1,0 +1,288 @@
+"""The transform compiled for the CPU gives what the reference gives, to the last bit but for noise."""
+
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from transforms import ARRAYS, NAMES, SCALE, augmentations, parameters_for, sources_of, transforms
+
+from bigearth_xr.device import compiling
+from bigearth_xr.device.host import addresses_of, apply
+from bigearth_xr.device.kernels.resampling import fill_taps
+from bigearth_xr.errors import TransformError
+from bigearth_xr.ops.parameters import Augmentation, draw_parameters
+from bigearth_xr.ops.reference import transform_batch
+from bigearth_xr.ops.taps import TAPS, Resampling, crop_taps
+from bigearth_xr.ops.transform import Precision, Transform, transform_of
+
+PLAIN = transform_of(ARRAYS, NAMES, SCALE)
+STORED = sources_of(PLAIN, 4, missing=True)
+ROWS = np.array([3, 1, 41, 5])
+
+
+def assert_same_bits(batch: NDArray[Any], expected: NDArray[Any]) -> None:
+    """Equal, and of the same sign where they are 0; any NaN is like another."""
+    assert batch.dtype == expected.dtype
+    assert batch.shape == expected.shape
+    np.testing.assert_array_equal(batch, expected)
+    if batch.dtype.kind == "f":
+        known = ~np.isnan(batch)
+        np.testing.assert_array_equal(np.signbit(batch[known]), np.signbit(expected[known]))
+
+
+@given(
+    transform=transforms(),
+    allowed=augmentations(),
+    places=st.lists(st.integers(0, 3), max_size=5),
+    seed=st.integers(0, 99),
+)
+def test_it_is_the_reference(transform: Transform, allowed: Augmentation, places: list[int], seed: int) -> None:
+    stored = sources_of(transform, 4, seed, missing=True)
+    drawn = parameters_for(transform, np.array(places, np.int64), allowed, seed)
+    chosen = [pixels[places] for pixels in stored.values()]
+    addresses = addresses_of(stored)[:, places]
+    assert_same_bits(apply(transform, addresses, drawn), transform_batch(transform, chosen, drawn))
+    assert_same_bits(apply(transform, addresses), transform_batch(transform, chosen))
+
+
+@pytest.mark.parametrize("code", range(8))
+@pytest.mark.parametrize("size", [120, 240, 360])
+def test_every_symmetry_is_the_reference(code: int, size: int) -> None:
+    transform = replace(PLAIN, size=size)
+    drawn = parameters_for(transform, ROWS, Augmentation(gain=(0.5, 2)))
+    drawn.d4[:] = code
+    assert_same_bits(
+        apply(transform, addresses_of(STORED), drawn), transform_batch(transform, list(STORED.values()), drawn)
+    )
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 5, 7, 18, 19])
+def test_sides_of_any_length_are_turned(side: int) -> None:
+    plane = replace(PLAIN.planes[0], size=side, dtype="float32", source=0, offset=0)
+    transform = replace(transform_of(ARRAYS, ["B04"]), planes=(plane,), size=2 * side, subtract=(1.0,), factor=(0.5,))
+    pixels = np.random.default_rng(side).normal(size=(8, 1, side, side)).astype(np.float32)
+    drawn = parameters_for(transform, np.arange(8), Augmentation())
+    drawn.d4[:] = np.arange(8)
+    for sized in (transform, replace(transform, size=side)):
+        expected = transform_batch(sized, [pixels], drawn)
+        assert_same_bits(apply(sized, addresses_of({"s2_10m": pixels}), drawn), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("size", [120, 37])
+def test_noise_is_the_reference_but_for_the_last_bits(size: int, dtype: Precision) -> None:
+    transform = transform_of(ARRAYS, NAMES[::-1], SCALE, size=size, dtype=dtype)
+    stored = sources_of(transform, 4)
+    drawn = draw_parameters(
+        ROWS, Augmentation(noise_std=0.5, drop=0.2), bands=NAMES[::-1], seed=2**63 + 5, epoch=7, view=3
+    )
+    batch = apply(transform, addresses_of(stored), drawn)
+    expected = transform_batch(transform, list(stored.values()), drawn)
+    if dtype == "float32":
+        np.testing.assert_allclose(batch, expected, rtol=3e-7, atol=3e-6)
+        assert (batch == expected).mean() > 0.9
+    else:
+        assert (batch != expected).mean() < 1e-4  # a tie, decided otherwise
+
+
+@given(
+    start=st.integers(0, 100 * 256),
+    extent=st.integers(1, 20 * 256),
+    size=st.integers(1, 130),
+    side=st.sampled_from([20, 60, 120]),
+    method=st.sampled_from(["nearest", "bilinear", "bicubic"]),
+)
+def test_tables_are_those_of_the_reference(start: int, extent: int, size: int, side: int, method: Resampling) -> None:
+    begin, length = np.array([start / 256]), np.array([extent / 256])
+    taps: Any = crop_taps(begin, length, size=size, side=side, method=method)
+    index, weight = np.zeros((TAPS[method], size), np.int32), np.ones((TAPS[method], size), np.float32)
+    fill_taps(begin[0], length[0], side, TAPS[method], index, weight)
+    np.testing.assert_array_equal(index, taps.index[0])
+    np.testing.assert_array_equal(weight, taps.weight[0])
+
+
+@given(words=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=50))
+def test_values_are_rounded_as_in_the_reference(words: list[int]) -> None:
+    values = np.zeros((1, 1, 120, 120), np.float32)
+    values.view(np.uint32).ravel()[: len(words)] = words
+    addresses = addresses_of({"s1": values})
+    for dtype in ("float16", "bfloat16"):
+        transform = replace(transform_of(ARRAYS, ["VV"]), dtype=dtype)
+        assert_same_bits(apply(transform, addresses), transform_batch(transform, [values]))
+
+
+def test_a_batch_is_written_to_the_memory_given_and_to_no_other() -> None:
+    room = np.full((6, len(NAMES), 120, 120), 7, np.float32)
+    assert apply(PLAIN, addresses_of(STORED), out=room[1:5]).base is room
+    assert_same_bits(room[1:5], apply(PLAIN, addresses_of(STORED)))
+    assert (room[[0, 5]] == 7).all()
+
+
+def test_patches_may_be_apart_and_read_only() -> None:
+    apart = {name: np.repeat(pixels, 2, axis=0)[::2] for name, pixels in STORED.items()}
+    for pixels in apart.values():
+        pixels.flags.writeable = False
+    addresses = addresses_of(apart)
+    addresses.flags.writeable = False
+    assert_same_bits(apply(PLAIN, addresses), apply(PLAIN, addresses_of(STORED)))
+    backwards = addresses_of({name: pixels[::-1] for name, pixels in apart.items()})
+    np.testing.assert_array_equal(backwards, addresses[:, ::-1])
+
+
+def test_threads_may_call_it_at_once() -> None:
+    drawn = [parameters_for(PLAIN, ROWS + epoch, Augmentation(mixup=1)) for epoch in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        batches = list(pool.map(lambda one: apply(PLAIN, addresses_of(STORED), one), drawn))
+    for batch, one in zip(batches, drawn, strict=True):
+        assert_same_bits(batch, apply(PLAIN, addresses_of(STORED), one))
+
+
+def test_transforms_and_parameters_travel_to_other_processes() -> None:
+    drawn = parameters_for(PLAIN, ROWS, Augmentation(mixup=1))
+    transform, parameters = pickle.loads(pickle.dumps((PLAIN, drawn)))
+    assert_same_bits(apply(transform, addresses_of(STORED), parameters), apply(PLAIN, addresses_of(STORED), drawn))
+
+
+def read_only() -> NDArray[np.float32]:
+    room = np.empty(PLAIN.out_shape(4), np.float32)
+    room.flags.writeable = False
+    return room
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        (
+            np.empty((4, 14, 120, 60), np.float32),
+            r"out is float32 of shape \(4, 14, 120, 60\), expected float32 of shape",
+        ),
+        (np.empty(PLAIN.out_shape(3), np.float32), r"expected float32 of shape \(4, 14, 120, 120\); allocate it as"),
+        (np.empty(PLAIN.out_shape(4), np.float64), "out is float64 of shape .* expected float32"),
+        (np.empty(PLAIN.out_shape(4), ">f4"), "out is >f4 of shape .* expected float32"),
+        (np.empty(PLAIN.out_shape(4)[::-1], np.float32).T, "out is not contiguous; give memory that is whole"),
+        (np.empty(PLAIN.out_shape(8), np.float32)[::2], "out is not contiguous"),
+        (read_only(), "out is read-only; give memory that may be written to"),
+        ([[1.0]], r"out is a builtins.list, expected a NumPy array; of a CPU tensor pass tensor.numpy\(\)"),
+    ],
+)
+def test_memory_that_a_batch_does_not_fit_is_refused(out: Any, message: str) -> None:
+    with pytest.raises(TransformError, match=message):
+        apply(PLAIN, addresses_of(STORED), out=out)
+
+
+def test_bits_of_bfloat16_are_asked_for_as_such() -> None:
+    with pytest.raises(TransformError, match=r"expected uint16 \(bits of bfloat16\) of shape"):
+        apply(replace(PLAIN, dtype="bfloat16"), addresses_of(STORED), out=np.empty(PLAIN.out_shape(4), np.float32))
+
+
+def test_addresses_that_cannot_be_are_refused() -> None:
+    addresses = addresses_of(STORED)
+    addresses[1, 2] = 0
+    with pytest.raises(TransformError, match="an address is 0, where no pixel is; take addresses from"):
+        apply(PLAIN, addresses)
+    with pytest.raises(TransformError, match=r"addresses are uint64 of shape \(3, 4\), expected uint64 of shape \(4,"):
+        apply(PLAIN, addresses[:3])
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((4, 2, 20, 20)), "s2_60m is float64, expected uint16 or float32 as stored"),
+        (np.zeros((4, 2, 20, 20), ">u2"), "s2_60m is >u2, expected"),
+        (np.zeros((4, 2, 20, 40), np.uint16)[..., ::2], "the patches of s2_60m are not contiguous"),
+        (np.zeros((5, 2, 20, 20), np.uint16), "the arrays hold .'s1': 4, 's2_60m': 5. patches; give the same"),
+    ],
+)
+def test_arrays_that_are_not_as_stored_are_refused(array: NDArray[Any], message: str) -> None:
+    with pytest.raises(TransformError, match=message):
+        addresses_of({"s1": STORED["s1"], "s2_60m": array})
+
+
+def test_no_patches_are_an_empty_batch() -> None:
+    none = {name: pixels[:0] for name, pixels in STORED.items()}
+    assert apply(PLAIN, addresses_of(none)).shape == (0, 14, 120, 120)
+
+
+TRANSFORM_ONE = """
+import numpy as np
+from bigearth_xr.device.host import transform_patches
+transform_patches()
+import numba
+print("set" if numba.config.CACHE_DIR else "unset")
+"""
+
+
+def test_compiling_is_said_once_and_kept(tmp_path: Path) -> None:
+    environment = os.environ | {"HOME": "/proc/nowhere", "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-W", "error", "-c", TRANSFORM_ONE]
+    first, second = (
+        subprocess.run(command, check=True, env=environment, capture_output=True, text=True) for _ in range(2)
+    )
+    assert "compiling the transform for this processor, once …" in first.stderr
+    assert f"kept in {tmp_path}" in first.stderr
+    assert second.stderr == ""
+    assert first.stdout == second.stdout == "set\n"
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A package and a home that nobody can write to, not even root; what is given is for temporary files."""
+    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/proc/nowhere")
+    monkeypatch.setattr(compiling, "_KERNELS", Path("/proc/nowhere/kernels"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    compiling.cache_folder.cache_clear()
+    yield tmp_path
+    compiling.cache_folder.cache_clear()
+
+
+def test_code_is_kept_among_temporary_files_where_nothing_else_may_be_written(nowhere: Path) -> None:
+    folder = compiling.cache_folder()
+    assert folder is not None
+    assert folder.parent.parent == nowhere
+    assert folder.parent.stat().st_mode & 0o077 == 0
+    compiling.cache_folder.cache_clear()
+    assert compiling.cache_folder() == folder
+
+
+def test_a_temporary_folder_that_others_may_write_to_is_not_used(nowhere: Path) -> None:
+    first = compiling.cache_folder()
+    assert first is not None
+    first.parent.chmod(0o777)
+    compiling.cache_folder.cache_clear()
+    second = compiling.cache_folder()
+    assert second is not None
+    assert second.parent != first.parent
+    assert second.parent.stat().st_mode & 0o077 == 0
+
+
+def test_folders_are_tried_in_order(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, name in enumerate(("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR")):
+        monkeypatch.setenv(name, str(nowhere / str(number)))
+        compiling.cache_folder.cache_clear()
+        folder = compiling.cache_folder()
+        assert folder is not None
+        assert folder.is_relative_to(nowhere / str(number))
+
+
+def test_without_any_folder_nothing_is_kept(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/proc/nowhere")
+    assert compiling.cache_folder() is None
+    from bigearth_xr.device.kernels.memory import kernel
+
+    double = compiling.compile_kernel(kernel(lambda number: 2 * number), (1.0,))
+    assert double(4.0) == 8
+    with pytest.raises(TypeError, match="No matching definition"):
+        double("a")
