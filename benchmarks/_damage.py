@@ -104,13 +104,14 @@ def send_hostile(archives: Archives, folder: Path) -> Iterator[Fault]:
     for kind in ("tar", "tar.gz"):
         trial = Trial(folder=folder, archive=archives.get(kind, VERSION), profile="fast")
         fault = Fault(fault="hostile member", where=f"{kind}, fast, {VERSION}")
-        path = f"BigEarthNet-S2/{pair.patch[:-6]}/{pair.patch}/{pair.patch}_B02.tif"
+        top = "BigEarthNet-S2"
+        path = f"{top}/{pair.patch[:-6]}/{pair.patch}/{pair.patch}_B02.tif"
         assert trial.expected
         for name, member in hostile_members(path).items():
             bad = archives.root / f"bad.{kind}"
             with_members(trial.archive[0], bad, [member], where="end" if name in _LAST else "start")
             trial.begin()
-            around = _around(folder, archives.root)
+            around = _around(folder, archives.root, top)
             done = trial.run([bad], "--report", str(folder / "report.json"))
             fault.times += 1
             _tell(fault, done)
@@ -118,8 +119,9 @@ def send_hostile(archives: Archives, folder: Path) -> Iterator[Fault]:
             (folder / "report.json").unlink()
             kinds = {problem["kind"] for problem in report["problems"]}
             fault.note("reported" if kinds & {"refused", "truncated"} else f"NOT REPORTED: {name}")
-            fault.note("nothing written elsewhere" if _around(folder, archives.root) == around else "WRITTEN ELSEWHERE")
-            fault.is_same &= bool(kinds) and _around(folder, archives.root) == around
+            is_clean = _around(folder, archives.root, top) == around
+            fault.note("nothing written elsewhere" if is_clean else "WRITTEN ELSEWHERE")
+            fault.is_same &= bool(kinds) and is_clean
             if done.returncode:
                 fault.note(f"exit code {done.returncode}: {name}")
                 trial.check_opens(fault)
@@ -162,10 +164,11 @@ def _others_same(store: Path, whole: Path, but: str) -> bool:
     )
 
 
-def _around(folder: Path, archives: Path) -> list[str]:
-    """Names of what lies around a store: beside its folder, beside the archives, and in the working directory."""
-    places = (folder.parent, folder.parent.parent, archives, archives.parent, Path.cwd())
-    return sorted(str(path) for place in places for path in place.iterdir())
+def _around(folder: Path, archives: Path, top: str) -> list[str]:
+    """Name what lies beside a store's folder and the archives, and the archive's top wherever else it may be."""
+    beside = sorted(str(path) for place in (folder.parent, archives) for path in place.iterdir())
+    elsewhere = (folder.parent.parent, Path.cwd(), Path.cwd().parent, Path("/"))
+    return beside + [str(place / top) for place in elsewhere if (place / top).exists()]
 
 
 def _store_bytes(trial: Trial) -> int:
