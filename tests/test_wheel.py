@@ -37,11 +37,11 @@ def scripts(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin"
 
 
-def test_wheel_holds_the_package_and_its_types(wheel: Path) -> None:
+def test_wheel_holds_the_package_its_types_and_its_kernel(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names}
     assert tops == {"bigearth_stac", "bigearth_xr", "bigearth_xr-0.1.0.dist-info"}
-    assert "bigearth_xr/py.typed" in names
+    assert {"bigearth_xr/py.typed", "bigearth_xr/device/fused.cu"} <= {*names}
 
 
 def test_readme_example_runs(scripts: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Threads may call it at once, each for a batch of its own.
 
 from collections.abc import Mapping
 from functools import lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ __all__ = ["addresses_of", "apply"]
 
 _BITS: dict[Precision, int] = {"float32": 32, "float16": 16, "bfloat16": 8}
 _TYPES = ("uint16", "float32")
+_COMPILING = Lock()
 
 
 def apply(
@@ -123,7 +125,6 @@ def addresses_of(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:
     return np.array(steps, np.uint64).reshape(len(arrays), -1)
 
 
-@lru_cache(maxsize=1)
 def transform_patches() -> Any:
     """Give the compiled kernel, which is compiled now if it is nowhere on disk.
 
@@ -132,6 +133,13 @@ def transform_patches() -> Any:
     >>> transform_patches().signatures[0][-1]
     uint64
     """
+    # Of threads that ask together, one compiles and the others wait for it.
+    with _COMPILING:
+        return _compiled()
+
+
+@lru_cache(maxsize=1)
+def _compiled() -> Any:
     from bigearth_xr.device.kernels import batch
 
     sample = Transform(bands=(), sources=(), planes=(), subtract=(), factor=())

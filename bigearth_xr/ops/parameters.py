@@ -27,6 +27,7 @@ _MAX_VIEW = 2**8 - 1
 # What a random number is for: 8 bits of the counter's second word, below the view and above the band's 16.
 _OF_PATCH, _OF_DROP, _OF_NOISE, _OF_CROP, _OF_MIXING = (np.uint64(purpose << 16) for purpose in range(5))
 _OF_VIEW = np.uint64(24)
+_NUMBERS = {band.name: number for number, band in enumerate(BANDS)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -205,7 +206,7 @@ def band_words(names: Sequence[str]) -> NDArray[np.uint64]:
     >>> band_words(["VV", "B01"])
     array([12,  0], dtype=uint64)
     """
-    return np.array([BANDS.index(band) for band in bands(names)], np.uint64)
+    return np.array([_NUMBERS[band.name] for band in bands(names)], np.uint64)
 
 
 def _in_range(chance: Any, limits: tuple[float, float]) -> NDArray[np.float32]:

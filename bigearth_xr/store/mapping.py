@@ -130,9 +130,15 @@ def will_need(starts: NDArray[np.uint64], lengths: NDArray[np.integer]) -> None:
     >>> data, _ = map_file(__file__)
     >>> will_need(np.uint64([data.ctypes.data + 10]), np.array([100]))
     """
-    pages = starts // mmap.PAGESIZE * mmap.PAGESIZE
-    ends = starts + lengths.astype(np.uint64)
-    _exhaust(map(_libc().madvise, pages.tolist(), (ends - pages).tolist(), repeat(mmap.MADV_WILLNEED)))
+    order = np.argsort(starts)
+    pages = (starts // mmap.PAGESIZE * mmap.PAGESIZE)[order]
+    ends = np.maximum.accumulate((starts + lengths.astype(np.uint64))[order])
+    # Neighbours are asked for together: a call is most of what this costs.
+    is_first = np.ones(len(pages), bool)
+    is_first[1:] = pages[1:] > ends[:-1]
+    is_last = np.roll(is_first, -1)
+    sizes = ends[is_last] - pages[is_first]
+    _exhaust(map(_libc().madvise, pages[is_first].tolist(), sizes.tolist(), repeat(mmap.MADV_WILLNEED)))
 
 
 def _exhaust(calls: Iterable[Any]) -> None:

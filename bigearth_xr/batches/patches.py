@@ -1,0 +1,280 @@
+"""The patches of one or more Datasets as something to make batches of: where their pixels are, and their labels."""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bigearth_xr import scaling
+from bigearth_xr.backend.origin import own_pixels
+from bigearth_xr.backend.pixels import StoredPixels, row_numbers
+from bigearth_xr.batches.computed import ComputedReader
+from bigearth_xr.batches.marks import marks_of
+from bigearth_xr.batches.recipe import Recipe
+from bigearth_xr.errors import LabelError, LoaderError
+from bigearth_xr.image import image
+from bigearth_xr.ops.transform import StoredArray, Transform, transform_of
+from bigearth_xr.store.batch import BatchReader, Located
+from bigearth_xr.store.intake import Checks
+from bigearth_xr.store.read import Store
+
+__all__ = ["NativeArray", "Part", "Patches", "Reader", "patches_of"]
+
+
+class NativeArray(StoredArray, Protocol):
+    """A pixel array as it is read."""
+
+    @property
+    def patch_bytes(self) -> int:
+        """Bytes of one patch."""
+        ...
+
+
+class Reader(Protocol):
+    """What batches are read with: from a store, through xarray, or from memory."""
+
+    @property
+    def sources(self) -> Sequence[NativeArray]:
+        """The pixel arrays that are read, in the order of addresses."""
+        ...
+
+    def locate(self, rows: NDArray[np.integer]) -> Located:
+        """Find native pixels in this process's memory."""
+        ...
+
+    def read(self, rows: NDArray[np.integer], out: Mapping[str, NDArray[Any]] | None = None) -> dict[str, NDArray[Any]]:
+        """Copy native pixels, by the name of their array."""
+        ...
+
+    def prefetch(self, rows: NDArray[np.integer]) -> None:
+        """Have patches read from disk that are wanted soon."""
+        ...
+
+    def close(self) -> None:
+        """Give up files and threads."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Part:
+    """Patches that are read and transformed alike: those of one Dataset."""
+
+    reader: Reader
+    """Reads their pixels."""
+
+    transform: Transform
+    """What becomes of these."""
+
+    store: Store | None
+    """Where they lie; None where pixels were computed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Patches:
+    """The patches of all Datasets, one Dataset after the other."""
+
+    parts: tuple[Part, ...]
+    """One of each Dataset."""
+
+    part: NDArray[np.intp]
+    """Which part each patch is of, shape ``(patch,)``."""
+
+    store: NDArray[np.intp]
+    """Number of its store: Datasets of one store share it."""
+
+    row: NDArray[np.int64]
+    """Row in its store."""
+
+    number: NDArray[np.int64]
+    """What its reader knows it by: the row, or the place in a Dataset that was computed."""
+
+    key: NDArray[np.int64]
+    """What random numbers know it by: the row, after the rows of the stores before."""
+
+    keys: int
+    """Rows of all stores together: keys are less."""
+
+    marks: NDArray[np.float32]
+    """Labels, shape ``(patch, label)``; NaN where unknown."""
+
+    labels: tuple[str, ...]
+    """Names of the labels."""
+
+    country: NDArray[Any]
+    """Names of countries, empty where unknown; shape ``(patch,)``."""
+
+    @property
+    def digest(self) -> str:
+        """Identify them and their order: the same in every process."""
+        sha = hashlib.sha256()
+        for part in self.parts:
+            sha.update(part.store.uuid.encode() if part.store else b"computed")
+        for numbers in (self.part, self.row):
+            sha.update(numbers.astype("<i8").tobytes())
+        return sha.hexdigest()[:16]
+
+
+def patches_of(datasets: Sequence[xr.Dataset], recipe: Recipe, *, checks: Checks = "first") -> Patches:
+    """Find where the pixels of Datasets are, and what is to become of them.
+
+    Parameters
+    ----------
+    datasets
+        Each of one store, selected in any way. Pixels that were computed with are read through xarray, with a warning.
+    recipe
+        What batches are to be.
+    checks
+        When checksums are verified, as in `BatchReader`.
+
+    Raises
+    ------
+    LoaderError
+        If there is no patch, or Datasets differ in their labels.
+    BandError, NormalizationError, LabelError, StoreError
+        If a Dataset lacks what is asked for.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> patches_of([ds.isel(patch=[2, 0])], Recipe()).row
+    array([2, 0])
+    """
+    if not datasets or not all(isinstance(ds, xr.Dataset) and ds.sizes.get("patch") for ds in datasets):
+        raise LoaderError(
+            "expected Datasets with at least one patch along 'patch' each, as bex.open gives them; a single patch is "
+            "ds.isel(patch=[0])"
+        )
+    return _joined([_found(ds, recipe, checks) for ds in datasets])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Found:
+    """What is known of the patches of one Dataset."""
+
+    part: Part
+    row: NDArray[np.int64]
+    number: NDArray[np.int64]
+    marks: NDArray[np.float32]
+    labels: tuple[str, ...]
+    country: NDArray[Any]
+
+    @property
+    def home(self) -> str:
+        """The store's identity; a Dataset that was computed has one of its own."""
+        return self.part.store.uuid if self.part.store else str(id(self))
+
+    @property
+    def keys(self) -> int:
+        """Rows of the store, or as many as have to be told apart."""
+        return self.part.store.rows if self.part.store else int(self.row.max()) + 1
+
+
+def _found(ds: xr.Dataset, recipe: Recipe, checks: Checks) -> _Found:
+    every = [str(name) for dim in ("band", "polarization") if dim in ds.dims for name in ds[dim].values]
+    images = image(ds, every if recipe.bands is None else recipe.bands, _resampling(ds, recipe))
+    own = own_pixels(images)
+    part = _computed(ds, images, recipe) if own is None else _stored(images, own, recipe, checks)
+    places = np.arange(ds.sizes["patch"])
+    row = ds["row"].values if "row" in ds.coords else places if own is None else row_numbers(own.rows)
+    number = places if own is None else row_numbers(own.rows)
+    marks, labels = marks_of(ds, recipe.nomenclature, recipe.label_order, part.store, number)
+    country = ds["country"].values if "country" in ds.coords else np.full(places.size, "", object)
+    return _Found(
+        part=part,
+        row=np.asarray(row, np.int64),
+        number=np.asarray(number, np.int64),
+        marks=marks,
+        labels=labels,
+        country=country,
+    )
+
+
+def _resampling(ds: xr.Dataset, recipe: Recipe) -> Any:
+    """What to ask an image for: pixels that were computed with are resampled already, and cannot be again."""
+    own = all(own_pixels(ds[name]) is not None for name in ("s2", "s1") if name in ds)
+    return recipe.resampling if own else None
+
+
+def _stored(images: xr.DataArray, own: StoredPixels, recipe: Recipe, checks: Checks) -> Part:
+    reader = BatchReader(own.store, own.bands, checks=checks)
+    resampling = own.resampling or "nearest"
+    transform = transform_of(
+        reader.sources,
+        own.bands,
+        _scale(images, recipe),
+        resampling=resampling,
+        size=recipe.size,
+        dtype=recipe.dtype,
+    )
+    return Part(reader=reader, transform=transform, store=own.store)
+
+
+def _computed(ds: xr.Dataset, images: xr.DataArray, recipe: Recipe) -> Part:
+    reader = ComputedReader(images)
+    names = [name for name in ("s2", "s1") if name in ds and own_pixels(ds[name]) is None]
+    warnings.warn(
+        f"{' and '.join(names) or 'the image'} of this Dataset is not as a store holds it: computed with, joined, "
+        "loaded or cropped. It is read through xarray, many times as slowly; give the Dataset as bex.open and select "
+        "make it, several as a list, and let the loader compute",
+        stacklevel=5,
+    )
+    transform = transform_of(
+        reader.sources,
+        reader.sources[0].bands,
+        _scale(images, recipe),
+        resampling=recipe.resampling or "nearest",
+        size=recipe.size,
+        dtype=recipe.dtype,
+    )
+    return Part(reader=reader, transform=transform, store=None)
+
+
+def _scale(images: xr.DataArray, recipe: Recipe) -> dict[str, tuple[float, float]] | None:
+    """What `normalize` would do to the images; asked of none of them, it reads no pixel."""
+    if recipe.method is None:
+        return None
+    stats = None if isinstance(recipe.stats, str) else recipe.stats
+    record = scaling.normalize(images.isel(patch=slice(0)), recipe.method, stats).attrs[scaling.NORMALIZED]
+    numbers: dict[str, tuple[float, float]] = json.loads(record)["numbers"]
+    if recipe.method == "standardize":
+        return numbers
+    return {name: (low, high - low) for name, (low, high) in numbers.items()}
+
+
+def _joined(found: Sequence[_Found]) -> Patches:
+    """One Dataset after the other, all labels alike."""
+    first = found[0]
+    for other in found[1:]:
+        if other.labels != first.labels:
+            raise LabelError(
+                f"the Datasets have {len(first.labels)} and {len(other.labels)} labels; ask for those that both have: "
+                "nomenclature=19"
+            )
+        if other.part.transform.bands != first.part.transform.bands:
+            raise LoaderError(
+                f"the Datasets have bands {', '.join(first.part.transform.bands)} and "
+                f"{', '.join(other.part.transform.bands)}; ask for those that both have: bands=[…]"
+            )
+    sizes = {one.home: one.keys for one in found}
+    starts = dict(zip(sizes, np.cumsum([0, *sizes.values()]).tolist(), strict=False))
+    homes = list(sizes)
+    counts = [one.row.size for one in found]
+    return Patches(
+        parts=tuple(one.part for one in found),
+        part=np.repeat(np.arange(len(found)), counts),
+        store=np.repeat([homes.index(one.home) for one in found], counts),
+        row=np.concatenate([one.row for one in found]),
+        number=np.concatenate([one.number for one in found]),
+        key=np.concatenate([one.row + starts[one.home] for one in found]),
+        keys=sum(sizes.values()),
+        marks=np.concatenate([one.marks for one in found]),
+        labels=first.labels,
+        country=np.concatenate([one.country for one in found]),
+    )

@@ -1,0 +1,105 @@
+"""What the batches of a loader are to be."""
+
+from collections.abc import Iterable
+from dataclasses import KW_ONLY, dataclass
+from typing import Literal, TypedDict, get_args
+
+from bigearth_xr.errors import LoaderError
+from bigearth_xr.labels import Nomenclature, Order
+from bigearth_xr.ops.augmentation import Augmentation
+from bigearth_xr.ops.taps import SIDE, Resampling
+from bigearth_xr.ops.transform import Precision
+from bigearth_xr.scaling import Method, Statistics
+from bigearth_xr.spelling import did_you_mean
+
+__all__ = ["Nonfinite", "Recipe", "RecipeOptions"]
+
+Nonfinite = Literal["keep", "count", "zero"]
+"""What becomes of values that are not finite, as the −inf dB of a radar pixel without echo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What batches are made of, whatever the order in which they come.
+
+    Raises
+    ------
+    LoaderError
+        If a choice is none of those that there are.
+
+    Examples
+    --------
+    >>> Recipe(bands=("B04", "VV"), augment=Augmentation(mixup=0.4)).views
+    1
+    """
+
+    _: KW_ONLY
+
+    bands: Iterable[str] | None = None
+    """Bands and polarizations in their order; None for all of the Dataset."""
+
+    resampling: Resampling | None = None
+    """How coarser bands are brought to the batch's pixels; None as the Dataset was opened."""
+
+    method: Method | None = "standardize"
+    """How bands are brought to one scale; None leaves them as stored."""
+
+    stats: Statistics | Literal["auto"] | None = "auto"
+    """Numbers to do so with; ``"auto"`` takes those that were published for such pixels."""
+
+    augment: Augmentation | None = None
+    """In which ways patches vary; None for not at all."""
+
+    views: Literal[1, 2] = 1
+    """How many variations of each patch a batch has."""
+
+    nomenclature: Nomenclature | None = None
+    """Classes of the labels, 19 or 43; None as the Dataset was opened."""
+
+    label_order: Order = "paper"
+    """Order of the classes."""
+
+    dtype: Precision = "float32"
+    """Data type of a batch."""
+
+    size: int = SIDE
+    """Pixels along a side of a batch."""
+
+    seed: int = 0
+    """Key of the random numbers that patches vary with."""
+
+    nonfinite: Nonfinite = "keep"
+    """Whether NaN and ±inf stay as they are, are counted, or counted and replaced by 0: the mean of a standardised
+    band. To look for them costs time."""
+
+    def __post_init__(self) -> None:
+        if self.bands is not None:
+            object.__setattr__(self, "bands", tuple(self.bands))
+        if self.views not in (1, 2):
+            raise LoaderError(f"views is {self.views!r}, expected 1 or 2")
+        if self.views == 2 and self.augment is None:
+            raise LoaderError("two views of a patch are the same without augment; say how they vary")
+        if self.nomenclature not in (None, 19, 43):
+            raise LoaderError(f"nomenclature is {self.nomenclature!r}, expected 19 or 43")
+        if self.nonfinite not in get_args(Nonfinite):
+            choices = ", ".join(get_args(Nonfinite))
+            raise LoaderError(
+                f"nonfinite is {self.nonfinite!r}, expected one of {choices}"
+                f"{did_you_mean(str(self.nonfinite), get_args(Nonfinite))}"
+            )
+
+
+class RecipeOptions(TypedDict, total=False):
+    """The fields of `Recipe` that a loader takes as keywords."""
+
+    bands: Iterable[str] | None
+    resampling: Resampling | None
+    method: Method | None
+    stats: Statistics | Literal["auto"] | None
+    augment: Augmentation | None
+    views: Literal[1, 2]
+    nomenclature: Nomenclature | None
+    label_order: Order
+    dtype: Precision
+    size: int
+    nonfinite: Nonfinite
