@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from bigearth_xr.errors import BigEarthError, DependencyError
+from bigearth_xr.errors import BigEarthError, DependencyError, SelectionError
 
 if TYPE_CHECKING:
     from bigearth_xr.ingestion import IngestReport
@@ -144,7 +144,7 @@ def info(store: StoreFolder) -> None:
 def verify(
     store: StoreFolder,
     against: Annotated[
-        list[str] | None, typer.Option(help="Its archive, to compare with: folder, plain tars or LMDB; repeatable.")
+        list[str] | None, typer.Option(help="Its archive, to compare with: whatever ingest takes; repeatable.")
     ] = None,
     metadata: Annotated[list[Path] | None, typer.Option(help="As for ingest: tells by name what is lacking.")] = None,
     sample: Annotated[int, typer.Option(help="Patches to compare with the archive.")] = 1000,
@@ -194,7 +194,11 @@ def _prepare(report: Path | None) -> None:
     """Make sure that a report can be written: now, not after hours of work."""
     if report is not None:
         report.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not report.exists()
         report.touch()
+        if is_new:
+            # Where there will be nothing to report, no empty file is left.
+            report.unlink()
 
 
 def _tell(done: "IngestReport", report: Path | None) -> None:
@@ -214,7 +218,12 @@ def _connect(scheduler: str) -> "Client":
         from distributed import Client as Cluster
     except ImportError:
         raise DependencyError("--scheduler needs Dask's scheduler; run: pip install 'bigearth-xr[cluster]'") from None
-    return cast("Client", Cluster(scheduler))  # type: ignore[no-untyped-call]  # of a library that is typed in part
+    try:
+        return cast("Client", Cluster(scheduler))  # type: ignore[no-untyped-call]  # of a library that is typed in part
+    except (OSError, ValueError) as error:
+        raise SelectionError(
+            f"--scheduler {scheduler!r}: no Dask scheduler there ({error}); give its address, as tcp://host:8786"
+        ) from None
 
 
 def _names(text: str) -> tuple[str, ...]:

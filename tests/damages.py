@@ -138,6 +138,15 @@ def change_root(store: Path) -> set[tuple[str, str]]:
     return {("metadata", "zarr.json")}
 
 
+def change_profile(store: Path) -> set[tuple[str, str]]:
+    """What says how every pixel is encoded."""
+    document = json.loads((store / "zarr.json").read_text())
+    ours = document["attributes"]["bigearth"]
+    ours["profile"] = "compact" if ours["profile"] == "fast" else "fast"
+    (store / "zarr.json").write_text(json.dumps(document))
+    return {("metadata", "zarr.json")}
+
+
 def delete_table(store: Path) -> set[tuple[str, str]]:
     store.with_suffix(".parquet").unlink()
     return {("table", "ben.parquet")}
@@ -244,6 +253,7 @@ DAMAGES: list[Damage] = [
     change_axis,
     garble_array_metadata,
     change_root,
+    change_profile,
     delete_table,
     garble_table,
     garble_table_and_column,

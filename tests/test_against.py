@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
-from damages import ROW, everything_at_once, kinds, patch_of, swap_patches
+from damages import ROW, delete_table, everything_at_once, flip_pixels, garble_table, kinds, patch_of, swap_patches
 from faulty_server import Site, drops, limited, serving
 from holdings import copy_store, holdings
 from lmdbs import values_of, write_lmdb
@@ -17,7 +17,7 @@ from bigearth_xr.archive import open_archive
 from bigearth_xr.errors import ArchiveError, BigEarthError, StoreError
 from bigearth_xr.releases import Release
 from bigearth_xr.testing import write_archive
-from bigearth_xr.testing.container import Container
+from bigearth_xr.testing.container import Container, write_tar
 from bigearth_xr.testing.faults import truncated, with_corrupt_tiff
 from bigearth_xr.verification import VerifyReport, verify
 from bigearth_xr.verification.streamed import StreamedSource
@@ -110,6 +110,30 @@ def test_a_repair_restores_the_bytes(own: Path, sound: Path, folder: Path, again
     assert report.sound, report.failures
     assert report.repaired
     assert holdings(own) == holdings(sound)
+
+
+@pytest.fixture(params=["tar", "tar.zst"])
+def packed(request: pytest.FixtureRequest, root: Path, release: Release) -> Path:
+    """The archive with its lists in one tar, plain or compressed."""
+    tar = root / f"with-lists-{release}.{request.param}"
+    return tar if tar.exists() else write_archive(tar, pairs=PAIRS, version=release, container=request.param)
+
+
+def test_lists_inside_the_archive_are_enough_for_a_table(own: Path, sound: Path, packed: Path) -> None:
+    for damage in (delete_table, garble_table):
+        damage(own)
+        report = verify(own, packed, repair=True)
+        assert report.sound, report.failures
+        assert report.repaired == ("ben.parquet",)
+        assert holdings(own) == holdings(sound)
+    assert report.completeness.tallies[0].listed == PAIRS
+
+
+def test_an_ingest_of_the_same_archive_writes_a_lost_table_again(own: Path, sound: Path, packed: Path) -> None:
+    for damage in (delete_table, garble_table):
+        damage(own)
+        assert bex.ingest(packed, own).written == 0
+        assert holdings(own) == holdings(sound)
 
 
 def test_a_damaged_file_is_named_with_its_container(
@@ -213,6 +237,23 @@ def test_another_archive_is_refused(own: Path, tmp_path: Path, release: Release)
     other = write_archive(tmp_path / "wrong.tar.zst", pairs=2, version=wrong, container="tar.zst")
     with pytest.raises(BigEarthError, match=f"of {wrong}, but .* holds {release}"):
         verify(own, other)
+
+
+def test_patches_cut_over_two_streams_are_compared_and_repaired_from(folder: Path, own: Path, tmp_path: Path) -> None:
+    files = [
+        (path.relative_to(folder).as_posix(), path.read_bytes()) for path in sorted(folder.rglob("*")) if path.is_file()
+    ]
+    halves = [tmp_path / "one.tar.gz", tmp_path / "two.tar.gz"]
+    for number, half in enumerate(halves):
+        write_tar(half, files[number::2], "tar.gz")
+    before = holdings(own)
+    flip_pixels("s1")(own)
+    assert not verify(own, halves, metadata=lists_in(folder)).sound
+    report = verify(own, halves, metadata=lists_in(folder), repair=True, sample="all")
+    assert report.sound, report.failures
+    assert report.comparison is not None
+    assert report.comparison.compared == PAIRS
+    assert holdings(own) == before
 
 
 # What is read in any order.

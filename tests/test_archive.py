@@ -5,6 +5,7 @@ import pickle
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -300,6 +301,44 @@ def test_a_patch_found_twice_is_not_read_and_both_places_are_named(tmp_path: Pat
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_patch_in_several_folders_is_read_from_all_of_them(tmp_path: Path, version: Release) -> None:
+    root = write_archive(tmp_path / "archive", pairs=2, version=version)
+    whole = open_archive(root)
+    expected = [read_patch(whole, patch) for patch in whole.patches]
+    # Of the first patch all but two files, of the second one half of its radar, lie elsewhere.
+    first, second = whole.patches
+    moved = [file for file in at(root, first.s2_folder).iterdir() if not file.stem.endswith(("_B02", "_B12"))]
+    moved.append(root / second.files["VH"])
+    for file in moved:
+        (root / "rest" / file.parent.name).mkdir(parents=True, exist_ok=True)
+        file.rename(root / "rest" / file.parent.name / file.name)
+    archive = open_archive(root)
+    assert archive.problems == ()
+    for patch, pixels in zip(archive.patches, expected, strict=True):
+        few = replace(archive, patches=(), source=archive.source.only(patch.folders))
+        read = read_patch(pickle.loads(pickle.dumps(few)), patch)
+        assert read.metadata == pixels.metadata
+        assert all(np.array_equal(read.bands[name], pixels.bands[name]) for name in archive.bands)
+    (root / "rest" / s1_of(second) / f"{s1_of(second)}_VH.tif").write_bytes(b"")
+    with pytest.raises(PatchError, match=rf"band VH \(.*/rest/{s1_of(second)}/.*is empty"):
+        read_patch(archive, archive.patches[1])
+    # One file twice, and it is no more certain which is right.
+    (root / "third" / first.patch).mkdir(parents=True)
+    (root / "third" / first.patch / f"{first.patch}_B03.tif").touch()
+    assert (
+        f"/rest/{first.patch} and {root}/third/{first.patch} both hold its B03.tif" in only(open_archive(root)).message
+    )
+
+
+def test_a_folder_with_files_of_another_patch_is_no_patch(v2: Path) -> None:
+    first, second, _ = open_archive(v2).patches
+    shutil.copytree(at(v2, first.s2_folder), v2 / "copy" / second.patch)
+    archive = open_archive(v2)
+    assert len(archive.patches) == 3
+    assert f"{second.patch} bears the name of another patch than 12 of its files, first" in only(archive).message
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
 def test_a_patch_without_its_partner_is_reported(tmp_path: Path, version: Release) -> None:
     root = write_archive(tmp_path / "archive", pairs=3, version=version)
     first, second, third = open_archive(root).patches
@@ -341,6 +380,7 @@ def test_two_radar_patches_that_fit_alike_are_not_guessed_between(v2: Path) -> N
     other = s1_of(patch).replace(str(name.date).replace("-", ""), "20170612")
     assert abs(parse_s1(other).date - parse_s2(patch.patch).date) <= np.timedelta64(6, "D")
     (v2 / "BigEarthNet-S1" / other).mkdir()
+    (v2 / "BigEarthNet-S1" / other / f"{other}_VV.tif").touch()
     archive = open_archive(v2)
     assert len(archive.patches) == 2
     assert {problem.patch for problem in archive.problems} == {patch.patch, s1_of(patch), other}

@@ -98,6 +98,24 @@ def test_what_cannot_be_done_exits_2_in_words(tmp_path: Path) -> None:
     assert "Traceback" not in failed.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["ingest", "archive", "ben.zarr", "--metadata", "some.txt"], "some.txt: no parquet, or a damaged one"),
+        (["ingest", "archive", ""], "'' names no store"),
+        (["ingest", "archive", "ben.zarr", "--scheduler", "nonsense"], "no Dask scheduler there"),
+        (["download", "v2", "--to", "here", "--retries", "-1"], "retries is -1, expected 0 or more"),
+    ],
+)
+def test_what_cannot_be_meant_exits_2_in_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
+    bex.testing.write_archive(tmp_path / "archive", pairs=1)
+    (tmp_path / "some.txt").write_text("no parquet")
+    failed = bigearth(*arguments, cwd=tmp_path)
+    assert failed.returncode == 2
+    assert said in failed.stderr
+    assert len(failed.stderr.splitlines()) == 1
+
+
 def test_a_script_without_a_guard_runs_once(tmp_path: Path) -> None:
     """Workers must not import the caller's script again."""
     bex.testing.write_archive(tmp_path / "archive", pairs=1100)
@@ -150,3 +168,12 @@ def test_the_report_may_go_into_a_new_folder(archive: Path, tmp_path: Path) -> N
     done = bigearth("ingest", archive, "ben.zarr", "--report", "new/report.json", "--bands", "B01", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "new" / "report.json").read_text())["stored"] == 24
+
+
+def test_an_ingest_that_fails_leaves_no_report_and_keeps_an_older_one(tmp_path: Path) -> None:
+    (tmp_path / "old.json").write_text("{}")
+    (tmp_path / "empty").mkdir()
+    for report in ("new.json", "old.json"):
+        assert bigearth("ingest", "empty", "ben.zarr", "--report", report, cwd=tmp_path).returncode == 2
+    assert not (tmp_path / "new.json").exists()
+    assert (tmp_path / "old.json").read_text() == "{}"

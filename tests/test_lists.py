@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -132,6 +133,16 @@ def test_a_missing_column_of_a_parquet_is_named(v2: Path, tmp_path: Path) -> Non
     pq.write_table(rows, tmp_path / V2_RECOMMENDED)
     with pytest.raises(MetadataError, match=r"metadata\.parquet: no column split; it has patch_id, labels"):
         table.from_lists(tmp_path)
+
+
+def test_what_is_no_list_at_all_is_named(v1: Path, tmp_path: Path) -> None:
+    (tmp_path / "some.txt").write_text("no parquet")
+    with pytest.raises(MetadataError, match=r"some\.txt: no parquet, or a damaged one \(.*\); give metadata"):
+        read_lists([tmp_path / "some.txt"])
+    lists = shutil.copytree(v1, tmp_path / "lists")
+    (lists / "s1_s2_name_country_season.csv").write_text("s1_name,s2_name\na,b,c\n")
+    with pytest.raises(MetadataError, match=r"season\.csv: no CSV, or a damaged one \(.*\); take the list"):
+        read_lists([lists])
 
 
 def test_a_name_of_no_release_is_named(v1: Path, tmp_path: Path) -> None:

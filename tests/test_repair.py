@@ -1,5 +1,6 @@
 """A repair leaves the bytes of a fresh ingest, and names what it cannot mend."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from damages import (
     ROW,
     Damage,
     both,
+    change_profile,
     change_root,
     cut_in_half,
     cut_index,
@@ -30,7 +32,7 @@ from damages import (
 from holdings import copy_store, holdings
 
 import bigearth_xr as bex
-from bigearth_xr.errors import SelectionError, StoreError
+from bigearth_xr.errors import FormatError, SelectionError, StoreError
 from bigearth_xr.ingestion.locking import alone
 from bigearth_xr.releases import Release
 from bigearth_xr.store.address import place_of
@@ -117,6 +119,21 @@ def test_embeddings_outlive_a_repair(archive: Path, own: Path) -> None:
     assert verify(own, archive).sound
     for damage in (change_root, delete_column, delete_shard):
         damage(own)
+    assert verify(own, archive, repair=True).sound
+    assert holdings(own) == before
+
+
+@both
+def test_what_is_no_part_of_the_store_is_told_and_left(archive: Path, own: Path) -> None:
+    bex.embed(bex.open(own), "spectral", name="mine", bands=["B04"])
+    (own / ".DS_Store").touch()
+    (own / "notes").mkdir()
+    before = holdings(own)
+    report = verify(own)
+    assert report.sound
+    assert report.strays == (".DS_Store", "notes")
+    assert "2 in the store but no part of it, to be deleted: .DS_Store, notes" in report.summary()
+    change_root(own)
     assert verify(own, archive, repair=True).sound
     assert holdings(own) == before
 
@@ -233,6 +250,18 @@ def test_an_archive_of_other_pixels_is_not_repaired_from(archive: Path, own: Pat
 def _pair_of(store: Path) -> Callable[[int], bex.testing.SyntheticPair]:
     release = open_store(store).release
     return lambda index: synthetic_pair(index, release=release)
+
+
+@both
+def test_a_root_that_nothing_bears_out_is_refused(archive: Path, own: Path) -> None:
+    change_profile(own)
+    document = json.loads((own / "zarr.json").read_text())
+    document["attributes"]["bigearth"]["uuid"] = "00000000-0000-5000-8000-000000000000"
+    (own / "zarr.json").write_text(json.dumps(document))
+    before = holdings(own)
+    with pytest.raises(FormatError, match=r"zarr.json: was edited: its profile .* nor those of s2_10m/zarr.json"):
+        verify(own, archive, repair=True)
+    assert holdings(own) == before
 
 
 @both

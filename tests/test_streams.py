@@ -182,6 +182,29 @@ def test_the_number_of_workers_does_not_matter(
     assert holdings(tmp_path / "1.zarr") == holdings(tmp_path / "2.zarr")
 
 
+def put(files: Files, path: Path) -> Path:
+    """Write files as the name says: into a folder, a tar, or a compressed one."""
+    if "".join(path.suffixes) in (".tar", ".tar.gz"):
+        write_tar(path, files, "tar" if path.suffix == ".tar" else "tar.gz")
+        return path
+    for name, data in files:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("ending", ["", ".tar", ".tar.gz"])
+def test_a_patch_may_be_cut_over_containers(tmp_path: Path, archive: Path, store: Path, ending: str) -> None:
+    files = shuffled(files_of(archive))
+    lists = [file for file in files if file[0].partition("/")[0] in LISTS]
+    others = [file for file in files if file not in lists]
+    places = [put([*lists, *others[::3]], tmp_path / f"a{ending}"), put(others[1::3], tmp_path / f"b{ending}")]
+    places.append(put(others[2::3], tmp_path / "c"))
+    report = bex.ingest(places, tmp_path / "ben.zarr", profile=open_store(store).profile)
+    assert (report.stored, report.failures) == (PAIRS, ())
+    assert holdings(tmp_path / "ben.zarr") == holdings(store)
+
+
 # Lists and archives that do not agree.
 
 
@@ -283,6 +306,49 @@ def test_a_patch_in_two_containers_is_read_from_neither(tmp_path: Path, archive:
     assert verify(tmp_path / "ben.zarr").sound
 
 
+@pytest.mark.parametrize("ending", ["", ".tar", ".tar.gz"])
+def test_what_macos_adds_is_no_copy_of_a_patch(tmp_path: Path, archive: Path, store: Path, ending: str) -> None:
+    files = files_of(archive)
+    forks = [(f"__MACOSX/{path}/._{name}", b"fork") for path, _, name in (file[0].rpartition("/") for file in files)]
+    report = bex.ingest(
+        put([*forks, *files], tmp_path / f"ben{ending}"), tmp_path / "ben.zarr", profile=open_store(store).profile
+    )
+    assert (report.stored, report.failures) == (PAIRS, ())
+    assert holdings(tmp_path / "ben.zarr") == holdings(store)
+
+
+@pytest.mark.parametrize("name_of", [lambda patch: f"{'x' * len(patch)}_B02.tif", lambda _: "B02.tif"])
+def test_files_of_another_patch_are_not_taken_for_those_of_the_folder(
+    tmp_path: Path, archive: Path, name_of: Callable[[str], str]
+) -> None:
+    files = files_of(archive)
+    path, data = next((path, data) for path, data in files if path.endswith("_B03.tif"))
+    patch = Path(path).parent.name
+    # On the same ground, as those of another day are.
+    stray = (f"copy/{patch}/{name_of(patch)}", data)
+    for i, place in enumerate((archive, put([stray, *files], tmp_path / "ben.tar.gz"))):
+        assert bex.ingest(place, tmp_path / f"{i}.zarr").stored == PAIRS
+    assert holdings(tmp_path / "1.zarr") == holdings(tmp_path / "0.zarr")
+
+
+@pytest.mark.parametrize("half", ["S1", "S2"])
+def test_an_empty_folder_is_no_patch_in_any_container(tmp_path: Path, archive: Path, half: str) -> None:
+    own = shutil.copytree(archive, tmp_path / "own")
+    folder = sorted(own.rglob("*_VV.tif" if half == "S1" else "*_B02.tif"))[5].parent
+    for file in folder.iterdir():
+        file.unlink()
+    with tarfile.open(tmp_path / "with_folders.tar", "w") as tar:
+        tar.add(own, ".")
+    places = [own, tmp_path / "with_folders.tar"]
+    places += [put(files_of(own), tmp_path / f"without{ending}") for ending in (".tar", ".tar.gz")]
+    reports = [bex.ingest(place, tmp_path / f"{i}.zarr") for i, place in enumerate(places)]
+    assert [(report.rows, report.stored) for report in reports] == [(PAIRS - 1, PAIRS - 1)] * 4
+    assert [told(report) for report in reports[1:]] == [told(reports[0])] * 3
+    assert {problem.kind for problem in reports[0].problems} == {"unpaired"}
+    for i in range(1, 4):
+        assert holdings(tmp_path / f"{i}.zarr") == holdings(tmp_path / "0.zarr")
+
+
 @pytest.mark.parametrize("with_lists", [True, False])
 def test_an_archive_without_one_whole_pair_leaves_nothing(tmp_path: Path, archive: Path, with_lists: bool) -> None:
     packed = pack(archive, tmp_path / "packed", lambda files: [file for file in files if "S1" not in file[0]])
@@ -296,6 +362,28 @@ def test_a_tar_without_a_patch_leaves_nothing(tmp_path: Path, archive: Path) -> 
     with pytest.raises(ArchiveError, match="no patch folder below"):
         bex.ingest(packed, tmp_path / "ben.zarr", lists_of(packed))
     assert {path.name for path in tmp_path.iterdir()} == {"packed"}
+
+
+@pytest.mark.parametrize("ending", [".tar", ".tar.gz"])
+def test_where_all_is_refused_the_reason_is_told(tmp_path: Path, archive: Path, ending: str) -> None:
+    path = put([(f"/data/{name}", data) for name, data in files_of(archive)], tmp_path / f"ben{ending}")
+    with pytest.raises(ArchiveError, match=r"no patch folder below .*\n\d+ refused, first: .*: /data/.* leads outside"):
+        bex.ingest(path, tmp_path / "ben.zarr")
+
+
+def test_where_all_is_there_twice_that_is_told(tmp_path: Path, archive: Path) -> None:
+    path = put(files_of(archive), tmp_path / "ben.tar")
+    with pytest.raises(ArchiveError, match=r"no complete pair of v\d; .*\n\d+ duplicate, first: .* is there twice: .*"):
+        bex.ingest([path, archive], tmp_path / "ben.zarr")
+
+
+@pytest.mark.parametrize("page", [b"<!DOCTYPE html><p>gone</p>", b"<!DOCTYPE html>" + b"<p>gone</p>" * 1000])
+def test_a_page_in_place_of_a_tar_is_told(tmp_path: Path, page: bytes) -> None:
+    with (
+        serving({"ben.tar": page}) as site,
+        pytest.raises(ArchiveError, match=r"is no tar, .*b'<!DOCTYPE html><p>gone"),
+    ):
+        bex.ingest(site.of("ben.tar"), tmp_path / "ben.zarr")
 
 
 # A finished store.
@@ -316,7 +404,7 @@ def test_the_same_streams_change_nothing(tmp_path: Path, archive: Path, store: P
     [
         ({"profile": "compact"}, "its profile is 'fast', 'compact' was asked for"),
         ({"bands": ["B02", "VV"]}, "it holds B02, .* this would store B02, VV"),
-        ({"workers": 0}, "workers is 0, expected at least 1"),
+        ({"workers": 0}, "workers is 0, expected a whole number, at least 1"),
         ({"sensors": ("s3",)}, r"sensors is \['s3'\]"),
     ],
     ids=str,

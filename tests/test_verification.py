@@ -289,10 +289,34 @@ def test_an_archive_without_any_patch_of_the_store_is_refused(store: Path, tmp_p
 
 
 @both
-@pytest.mark.parametrize(("options", "message"), [({"sample": 0}, "sample is 0"), ({"workers": 0}, "workers is 0")])
-def test_impossible_numbers_are_refused(store: Path, options: dict[str, int], message: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sample": 0}, "sample is 0"),
+        ({"sample": "some"}, "sample is 'some'"),
+        ({"workers": 0}, "workers is 0"),
+        ({"against": 4}, "against is 4, expected a path"),
+        ({"metadata": b"lists"}, "metadata is b'lists', expected a path"),
+    ],
+)
+def test_impossible_options_are_refused(store: Path, options: dict[str, object], message: str) -> None:
     with pytest.raises(SelectionError, match=message):
         verify(store, **options)  # type: ignore[arg-type]
+
+
+def test_a_lost_root_is_told_by_all_alike(own: Path, archive: Path) -> None:
+    (own / "zarr.json").unlink()
+    for use in (lambda: verify(own), lambda: bex.ingest(archive, own), lambda: bex.open(own)):
+        with pytest.raises(
+            FormatError, match=r"zarr.json: is missing, though .*; put it back, or delete .*ben.zarr and"
+        ):
+            use()
+
+
+@both
+def test_a_store_can_be_named_from_inside(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(own)
+    assert verify(".").sound
 
 
 def test_no_store_is_no_report(tmp_path: Path) -> None:

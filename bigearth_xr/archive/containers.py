@@ -149,6 +149,10 @@ def _look_at(place: str | os.PathLike[str]) -> Iterator[tuple[_Kind, str]]:
     path = Path(place)
     if str(place).startswith(_ADDRESSES):
         yield "stream", str(place)
+    elif "://" in str(place):
+        raise ArchiveError(
+            f"{place}: no address that can be read; expected http://… or https://…, or the path of a copy"
+        )
     elif path.is_dir() or is_lmdb(path):
         yield "folder", str(path)
         if path.is_dir() and not is_lmdb(path):

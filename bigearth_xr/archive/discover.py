@@ -9,6 +9,7 @@ from bigearth_xr.archive.pairing import pair_up
 from bigearth_xr.archive.patches import Archive, PatchFiles, Problem
 from bigearth_xr.archive.scan import Scan, scan
 from bigearth_xr.archive.source import PixelSource
+from bigearth_xr.archive.split import SplitSource
 from bigearth_xr.bands import BANDS, Band, Sensor
 from bigearth_xr.bands import bands as find_bands
 from bigearth_xr.errors import ArchiveError, BandError
@@ -101,6 +102,7 @@ def survey_archive(
     chosen = choose_bands(sensors, bands)
     found = found or scan(source)
     release = tell_release(found, name)
+    source = SplitSource(source, found.rest) if found.rest else source
     assembly = Assembly(
         source=source,
         found=found,

@@ -1,6 +1,7 @@
 """What an opened archive is made of: its patches, its problems, and where their files are."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,7 +11,7 @@ from bigearth_xr.archive.source import PixelSource
 from bigearth_xr.bands import Sensor, band
 from bigearth_xr.releases import Release
 
-__all__ = ["Archive", "PatchFiles", "Problem", "ProblemKind"]
+__all__ = ["Archive", "PatchFiles", "Problem", "ProblemKind", "sum_up"]
 
 ProblemKind = Literal["unpaired", "duplicate", "stray", "unplaced", "refused", "truncated", "damaged"]
 """Partner missing; found twice; a name that is none of the archive's; no way to know its tile; a member of a tar that
@@ -30,6 +31,23 @@ class Problem:
 
     message: str
     """What is wrong, where, and what to do."""
+
+
+def sum_up(problems: Iterable[Problem]) -> str:
+    """Count problems by kind, each on a line with the first reason, for the end of a message; ``""`` without any.
+
+    Examples
+    --------
+    >>> print("no patch" + sum_up([Problem(patch="/etc", kind="refused", message="S2.tar: /etc leads outside")]))
+    no patch
+    1 refused: S2.tar: /etc leads outside
+    """
+    problems = list(problems)
+    firsts = {problem.kind: problem.message for problem in reversed(problems)}
+    counts = Counter(problem.kind for problem in problems)
+    return "".join(
+        f"\n{count:,} {kind}{', first' if count > 1 else ''}: {firsts[kind]}" for kind, count in counts.items()
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,19 +2,23 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import lru_cache
 
-from bigearth_xr.archive.layout import JSON_SUFFIX, REFERENCE_MAP, S1Name, recognize
-from bigearth_xr.archive.patches import Problem
+from bigearth_xr.archive.layout import JSON_SUFFIX, REFERENCE_MAP, S1Name, S2Name, recognize
+from bigearth_xr.archive.patches import Problem, sum_up
 from bigearth_xr.archive.source import Folder, PixelSource
-from bigearth_xr.bands import BANDS
+from bigearth_xr.bands import BANDS, S1_BANDS, S2_BANDS
 from bigearth_xr.errors import ArchiveError
 from bigearth_xr.releases import Release
 
 __all__ = ["Scan", "release_of_list", "scan"]
 
 _BAND_FILES = {f"{band.name}.tif": band.name for band in BANDS}
-_S2_FILES = {*_BAND_FILES, JSON_SUFFIX}
 _REFERENCE_FILE = f"{REFERENCE_MAP}.tif"
+_S1_FILES = {JSON_SUFFIX, *(f"{band.name}.tif" for band in S1_BANDS)}
+_S2_FILES = {JSON_SUFFIX, _REFERENCE_FILE, *(f"{band.name}.tif" for band in S2_BANDS)}
+# macOS packs one beside every file, with what only macOS knows of it.
+_APPLE_DOUBLE = "._"
 _METADATA_FILES: dict[str, Release] = {
     "metadata.parquet": "v2",
     "metadata_for_patches_with_snow_cloud_or_shadow.parquet": "v2",
@@ -35,13 +39,16 @@ class Scan:
     """What a pass over a source found; grows while the pass runs."""
 
     s2: dict[str, str] = field(default_factory=dict)
-    """Folder of each Sentinel-2 patch, by its name."""
+    """Folder of each Sentinel-2 patch, by its name; the first, where its files lie in several."""
 
     s1: dict[str, str] = field(default_factory=dict)
-    """Folder of each Sentinel-1 patch, by its name."""
+    """Folder of each Sentinel-1 patch, likewise."""
 
     reference_maps: dict[str, str] = field(default_factory=dict)
     """Folder of each reference map, by the name of its Sentinel-2 patch."""
+
+    rest: dict[str, dict[str, str]] = field(default_factory=dict)
+    """What lies elsewhere of patches that lie in several folders, as `bigearth_xr.archive.split.SplitSource` has it."""
 
     releases: set[Release] = field(default_factory=set)
     """Releases that the names and files are of."""
@@ -50,7 +57,7 @@ class Scan:
     """Bands that at least one patch has a file of."""
 
     twice: set[str] = field(default_factory=set)
-    """Names of patches found in more than one place."""
+    """Names of patches of which a file was found in more than one place."""
 
     problems: list[Problem] = field(default_factory=list)
     """What gives no patch."""
@@ -65,7 +72,7 @@ def scan(source: PixelSource) -> Scan:
     Raises
     ------
     ArchiveError
-        If no folder bears the name of a patch.
+        If no folder bears the name of a patch and holds one of its files.
 
     Examples
     --------
@@ -76,31 +83,33 @@ def scan(source: PixelSource) -> Scan:
     (3, 3, 3, {'v2'})
     """
     found = Scan()
+    # Keyed by the very texts that the places are: a second million of them would be 100 MB.
+    held: dict[str, frozenset[str]] = {}
     for folder in source.folders():
         name = recognize(folder.name)
-        if name is None:
+        files = _own_files(name, folder)
+        if name is None or not files:
             _note_other(found, source, folder)
             continue
-        contents = {file.removeprefix(f"{name.name}_") for file in folder.files}
-        found.bands.update(_BAND_FILES[file] for file in contents & _BAND_FILES.keys())
-        if isinstance(name, S1Name):
+        found.bands.update(_BAND_FILES[file] for file in files & _BAND_FILES.keys())
+        if isinstance(name, S2Name):
+            found.releases.add(name.release)
+        elif JSON_SUFFIX in files:
             # Both releases name these alike, but only v1 has the JSON.
-            found.releases.update(("v1",) if JSON_SUFFIX in contents else ())
-            _note_place(found, source, found.s1, folder)
+            found.releases.add("v1")
+        again = files & held.get(name.name, frozenset())
+        if again:
+            _note_copy(found, source, folder, min(again))
             continue
-        found.releases.add(name.release)
-        if _REFERENCE_FILE in contents:
-            _note_place(found, source, found.reference_maps, folder)
-        if contents & _S2_FILES or _REFERENCE_FILE not in contents:
-            _note_place(found, source, found.s2, folder)
-    for refusal in source.refusals():
-        found.problems.append(Problem(patch=refusal.member, kind=refusal.kind, message=refusal.message))
-    if not (found.s2 or found.s1 or found.reference_maps):
+        held[name.name] = _shared(files | held.get(name.name, frozenset()))
+        _note_place(found, name, folder.path, files)
+    found.problems += [Problem(patch=one.member, kind=one.kind, message=one.message) for one in source.refusals()]
+    if not held:
         raise ArchiveError(
             f"no patch folder below {source.locate('')}; looked for names like "
             "S2A_MSIL2A_20170613T101031_87_48 (v1), "
             "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_26_57 (v2) and "
-            "S1A_IW_GRDH_1SDV_20170613T165043_33UUP_87_48; give a folder above them"
+            f"S1A_IW_GRDH_1SDV_20170613T165043_33UUP_87_48; give a folder above them{sum_up(found.problems)}"
         )
     return found
 
@@ -119,32 +128,62 @@ def release_of_list(file: str) -> Release | None:
     return _METADATA_FILES.get(name) if is_list else None
 
 
-def _note_place(found: Scan, source: PixelSource, places: dict[str, str], folder: Folder) -> None:
-    """Note where a half lies, once."""
+def _own_files(name: S1Name | S2Name | None, folder: Folder) -> frozenset[str]:
+    """Files in a folder that the patch of its name may have, without that name."""
+    if name is None:
+        return frozenset()
+    own, prefix = _S1_FILES if isinstance(name, S1Name) else _S2_FILES, f"{name.name}_"
+    return _shared(frozenset(own.intersection(file[len(prefix) :] for file in folder.files if file.startswith(prefix))))
+
+
+@lru_cache(maxsize=1024)
+def _shared(files: frozenset[str]) -> frozenset[str]:
+    """Give one set for all that are equal: a million patches have the same few."""
+    return files
+
+
+def _note_place(found: Scan, name: S1Name | S2Name, path: str, files: frozenset[str]) -> None:
+    """Note where a half lies, or the rest of it."""
+    if _REFERENCE_FILE in files:
+        found.reference_maps[name.name] = path
+    pixels = files - {_REFERENCE_FILE}
+    if pixels:
+        places = found.s1 if isinstance(name, S1Name) else found.s2
+        first = places.setdefault(name.name, path)
+        if first != path:
+            found.rest.setdefault(first, {}).update(dict.fromkeys(pixels, path))
+
+
+def _note_copy(found: Scan, source: PixelSource, folder: Folder, file: str) -> None:
+    """Note a folder that holds a file of its patch once more."""
     name = folder.name
-    if name not in places:
-        places[name] = folder.path
-        return
+    if file == _REFERENCE_FILE:
+        first = found.reference_maps[name]
+    else:
+        first = found.s1.get(name) or found.s2[name]
+        first = found.rest.get(first, {}).get(file, first)
     found.twice.add(name)
     message = (
-        f"{name} is there twice: {source.locate(places[name])} and {source.locate(folder.path)}; "
+        f"{name} is there twice: {source.locate(first)} and {source.locate(folder.path)} both hold its {file}; "
         "neither is read, remove one of them"
     )
     found.problems.append(Problem(patch=name, kind="duplicate", message=message))
 
 
 def _note_other(found: Scan, source: PixelSource, folder: Folder) -> None:
-    """Note the metadata in a folder that is no patch, and files that should lie in one."""
+    """Note the metadata in a folder that holds no patch, and files that should lie in another one."""
     stray = []
     for file in folder.files:
         release = release_of_list(file)
         if release is not None:
             found.metadata_files[release].append(f"{folder.path}/{file}".lstrip("/"))
-        elif file.endswith((".tif", JSON_SUFFIX)):
+        elif file.endswith((".tif", JSON_SUFFIX)) and not file.startswith(_APPLE_DOUBLE):
             stray.append(file)
     if stray:
+        is_patch = recognize(folder.name) is not None
+        fault = "bears the name of another patch than" if is_patch else "does not bear the name of a patch, but holds"
         message = (
-            f"{source.locate(folder.path)} does not bear the name of a patch, but holds "
-            f"{len(stray)} of its files, first {stray[0]}; rename the folder or move the files"
+            f"{source.locate(folder.path)} {fault} {len(stray)} of its files, first {stray[0]}; "
+            "rename the folder or move the files"
         )
         found.problems.append(Problem(patch=folder.name, kind="stray", message=message))

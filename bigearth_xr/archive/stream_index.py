@@ -5,6 +5,7 @@ and lists, is remembered here.
 """
 
 import zlib
+from array import array
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import ClassVar, NoReturn
 
@@ -22,6 +23,8 @@ __all__ = ["StreamIndex"]
 
 _SUFFIXES = (*(f"{band.name}.tif" for band in BANDS), f"{REFERENCE_MAP}.tif", JSON_SUFFIX)
 _BITS = {suffix: 1 << bit for bit, suffix in enumerate(_SUFFIXES)}
+_JSON_AT = len(_SUFFIXES)
+"""Bits from here on number the JSON of a folder."""
 
 
 class StreamIndex:
@@ -45,12 +48,14 @@ class StreamIndex:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        # A bit for each of the files that a patch has: of eight million names, one a patch is kept.
+        # A bit for each of the files that a patch has, and the number of its JSON: of eight million names, one a patch
+        # is kept.
         self._known: dict[str, int] = {}
         self._others: dict[str, list[str]] = {}
         self._lists: dict[str, bytes] = {}
-        # By folder: at most one each is the patch's own, and no other is asked for.
-        self._jsons: dict[str, bytes] = {}
+        # At most one of a folder is the patch's own, and no other is asked for. One after the other, not as
+        # objects of their own.
+        self._jsons, self._json_ends = bytearray(), array("Q", [0])
         self._first_json = b""
         self._folder = ""
         self._refusals: list[Refusal] = []
@@ -74,7 +79,9 @@ class StreamIndex:
         else:
             self._others.setdefault(folder, []).append(file)
         if bit == _BITS[JSON_SUFFIX]:
-            self._jsons[folder] = self._packed(data)
+            self._known[folder] |= len(self._json_ends) << _JSON_AT
+            self._jsons += self._packed(data)
+            self._json_ends.append(len(self._jsons))
         elif release_of_list(file) is not None:
             self._lists[path] = bytes(data)
         return True
@@ -101,8 +108,10 @@ class StreamIndex:
     def read(self, path: str) -> bytes:
         """Give back a JSON or a list; FileNotFoundError for any other file."""
         folder, _, bit = _split(path)
-        if bit == _BITS[JSON_SUFFIX] and folder in self._jsons:
-            return zlib.decompressobj(wbits=-15, zdict=self._first_json).decompress(self._jsons[folder])
+        number = self._known.get(folder, 0) >> _JSON_AT
+        if bit == _BITS[JSON_SUFFIX] and 0 < number < len(self._json_ends):
+            packed = self._jsons[self._json_ends[number - 1] : self._json_ends[number]]
+            return zlib.decompressobj(wbits=-15, zdict=self._first_json).decompress(packed)
         if path in self._lists:
             return self._lists[path]
         raise FileNotFoundError(f"{self.locate(path)}: no such file, or its pixels were read as they came")
@@ -116,6 +125,10 @@ class StreamIndex:
     ) -> NDArray[generic]:
         """Refuse: pixels were read as they came."""
         raise ArchiveError(f"{where()}: {self.name} has passed by; its pixels were read as they came")
+
+    def forget_jsons(self) -> None:
+        """Let go of all JSONs: of a whole release a quarter of a gigabyte, of which nothing more is asked."""
+        self._jsons, self._json_ends = bytearray(), array("Q", [0])
 
     def locate(self, path: str) -> str:
         """Say which stream, and where in it."""

@@ -197,8 +197,10 @@ class _Walk:
         while True:
             block = bytes(self._tape.read(self._at, BLOCK))
             header = self._long_names.get(block) or self._parse(block)
-            if header is None and len(block) == BLOCK and block != _ZEROS:
-                refusal, header = self._resume()
+            # The page with which a server answers may be shorter than a header.
+            is_whole = len(block) == BLOCK or (self._at == 0 and block)
+            if header is None and is_whole and block != _ZEROS:
+                refusal, header = self._resume(block)
                 yield refusal
             elif header is None:
                 yield from self._finish(len(block))
@@ -214,7 +216,7 @@ class _Walk:
             self._long_names[block] = header
         return header
 
-    def _resume(self) -> tuple[Refusal, Header | None]:
+    def _resume(self, start: bytes) -> tuple[Refusal, Header | None]:
         """Look behind a damaged header for the next one, as tar does: it says no more how long its member is."""
         damaged, self._told = self._at, self._told_of_all
         what = f"{self._where} is damaged at byte {damaged:,}"
@@ -228,6 +230,8 @@ class _Walk:
                 lost = f"{what}: the {self._at - damaged:,} bytes up to the next header are lost; {_AGAIN}"
                 return self._refuse("refused", lost), header
         fault = f" ({self._tape.fault})" if self._tape.fault else ""
+        if not damaged:
+            what = f"{self._where} is no tar, or damaged from its beginning, which is {start[:32]!r}"
         lost = f"{what}: everything behind it is lost, after {self.whole:,} whole files{fault}; {_AGAIN}"
         return self._refuse(self._kind(), lost), None
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from bigearth_xr.errors import SelectionError
+
 __all__ = ["Patience", "asked_wait_s"]
 
 
@@ -26,6 +28,10 @@ class Patience:
 
     timeout_s: float = 60.0
     """A connection that brings nothing for so long, or less than 1 KiB a second, is dropped and made anew."""
+
+    def __post_init__(self) -> None:
+        if self.retries < 0:
+            raise SelectionError(f"retries is {self.retries}, expected 0 or more")
 
     def wait_s(self, failures: int) -> float:
         """Time to wait after so many failures in a row; at random, so that all who were dropped do not return at once.

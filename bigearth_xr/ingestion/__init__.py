@@ -14,12 +14,12 @@ from bigearth_xr.ingestion.leftovers import remove_partials
 from bigearth_xr.ingestion.locking import alone
 from bigearth_xr.ingestion.plan import Plan, plan_files
 from bigearth_xr.ingestion.report import IngestReport
-from bigearth_xr.ingestion.request import Request, check_request
+from bigearth_xr.ingestion.request import Request, check_count, check_request, texts_of
 from bigearth_xr.ingestion.rerow import finish_rerow
 from bigearth_xr.ingestion.run import run_plan
 from bigearth_xr.ingestion.streams import plan_streams
 from bigearth_xr.ingestion.target import check_target
-from bigearth_xr.ingestion.workers import Client
+from bigearth_xr.ingestion.workers import Client, check_client
 from bigearth_xr.progress import Progress
 from bigearth_xr.store.address import Address, StorageOptions, place_of
 from bigearth_xr.store.place import Place as StorePlace
@@ -49,7 +49,7 @@ def ingest(
 
     The same archive gives the same bytes, whatever the number of workers, the kind of container and the order of what
     is in it. Called again on a store that is not complete, as after a kill, a full disk or a tar that was cut short, it
-    reads what is missing; on a complete one it changes nothing.
+    reads what is missing; on a complete one it changes nothing, but a table that was lost or damaged is written again.
 
     Parameters
     ----------
@@ -96,8 +96,10 @@ def ingest(
     ArchiveError
         If it holds no patch, or both releases.
     StoreError
-        If the store exists and is of another archive, or another profile; if the disk is full; or if another ingest
-        is filling the store.
+        If the store exists and is of another archive, or another profile; if it would lie in the archive; if the disk
+        is full; or if another ingest is filling the store.
+    SelectionError
+        If an argument is no path, no number or no client.
     DownloadError
         If a server gives up. What arrived until then is kept for the next call.
     BandError
@@ -114,15 +116,17 @@ def ingest(
     (3, 3, True)
     """
     request = Request(
-        archive=_texts(archive),
+        archive=texts_of(archive, "archive"),
         store=place_of(store, storage_options),
-        metadata=() if metadata is None else tuple(map(Path, _texts(metadata))),
+        metadata=() if metadata is None else tuple(map(Path, texts_of(metadata, "metadata"))),
         sensors=(sensors,) if isinstance(sensors, str) else tuple(sensors),
         bands=tuple(band.name for band in choose_bands(sensors, bands)),
         rows=rows,
         profile=profile,
     )
-    check_request(request, workers=workers)
+    check_request(request)
+    check_count("workers", workers)
+    check_client(client)
     with alone(request.store), Progress() as progress, _telling_of_full_disk(request.store):
         plan = plan_ingest(request, progress)
         report = run_plan(plan, workers=workers, client=client, progress=progress)
@@ -171,8 +175,3 @@ def _refuse_failures(report: IngestReport) -> None:
             f"{len(report.failures)} patches of {report.archive} could not be stored as they should; the others are "
             f"in {report.store}:\n" + "\n".join(report.failures)
         )
-
-
-def _texts(places: Place | Sequence[Place]) -> tuple[str, ...]:
-    """Paths or addresses, one or several."""
-    return (str(places),) if isinstance(places, str | PathLike) else tuple(map(str, places))

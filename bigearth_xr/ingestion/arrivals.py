@@ -87,7 +87,7 @@ class _Intake:
     def __init__(self, index: StreamIndex, arrivals: Arrivals) -> None:
         self._index, self._arrivals = index, arrivals
         self._numbers = {f"{plane.name}.tif": plane.number for plane in arrivals.staging.planes}
-        self._folder, self._patch, self._slot = "", "", -1
+        self._folder, self._prefix, self._slot = "", "_", -1
         self._pixels: dict[int, NDArray[Any]] = {}
         self._passed: NDArray[np.bool_] = np.zeros_like(arrivals.staging.arrived)
 
@@ -96,7 +96,7 @@ class _Intake:
         folder, _, file = path.rpartition("/")
         if folder != self._folder:
             self._turn_to(folder)
-        number = self._numbers.get(file[len(self._patch) + 1 :], -1)
+        number = self._numbers.get(file[len(self._prefix) :], -1) if file.startswith(self._prefix) else -1
         arrivals, slot = self._arrivals, self._slot
         if slot < 0 or number < 0:
             return
@@ -120,8 +120,9 @@ class _Intake:
 
     def _turn_to(self, folder: str) -> None:
         self.flush()
-        self._folder, self._patch = folder, folder.rpartition("/")[2]
-        self._slot = self._arrivals.slots.numbers.get(self._patch, -1)
+        patch = folder.rpartition("/")[2]
+        self._folder, self._prefix = folder, f"{patch}_"
+        self._slot = self._arrivals.slots.numbers.get(patch, -1)
         self._arrivals.staging.checkpoint_if_due()
 
     def _decode(self, number: int, path: str, data: Data) -> NDArray[Any]:

@@ -18,7 +18,7 @@ from bigearth_xr.store.schema import PixelArray, pixel_arrays
 from bigearth_xr.table import FoundLabels, from_archive, read_labels
 from bigearth_xr.table.lists import V1_PAIRS, find_lists, read_lists
 
-__all__ = ["Contents", "Lists", "read_contents", "read_named_lists"]
+__all__ = ["Contents", "Lists", "read_contents", "read_inner_lists", "read_named_lists"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +120,7 @@ def read_contents(source: PixelSource, request: Request, lists: Lists | None, pr
     found = scan(source)
     release = tell_release(found, request.name)
     if lists is None:
-        lists = _lists_inside(source, release, found.metadata_files[release])
+        lists = read_inner_lists(source, release, found.metadata_files[release])
     archive = survey_archive(
         source,
         name=request.name,
@@ -147,8 +147,26 @@ def _is_cut_short(archive: Archive) -> bool:
     return any(problem.kind in ("truncated", "damaged") for problem in archive.problems)
 
 
-def _lists_inside(source: PixelSource, release: Release, files: Sequence[str]) -> Lists | None:
-    """Read the lists that lie anywhere in an archive: the parquets of v2, or the one folder of v1's CSVs."""
+def read_inner_lists(source: PixelSource, release: Release, files: Sequence[str]) -> Lists | None:
+    """Read the lists that lie anywhere in an archive: the parquets of v2, or the one folder of v1's CSVs.
+
+    Parameters
+    ----------
+    source
+        The archive.
+    release
+        The release whose lists are wanted.
+    files
+        Those of its lists that are there, as `scan` found them.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> from bigearth_xr.archive import open_archive
+    >>> archive = open_archive(bex.testing.write_archive(getfixture("tmp_path") / "ben.tar", pairs=3, container="tar"))
+    >>> len(read_inner_lists(archive.source, "v2", archive.metadata_files).pairs())
+    3
+    """
     if release == "v1":
         folders = sorted({file.rpartition("/")[0] for file in files if V1_PAIRS in file})[:1]
         files = [file for file in files if file.rpartition("/")[0] in folders]

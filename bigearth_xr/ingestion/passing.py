@@ -15,7 +15,7 @@ from bigearth_xr.ingestion.arrivals import Arrivals, take_in
 from bigearth_xr.ingestion.members import open_members
 from bigearth_xr.progress import Progress
 
-__all__ = ["pass_by"]
+__all__ = ["forget_jsons", "pass_by"]
 
 
 def pass_by(containers: Sequence[str], arrivals: Arrivals | None, progress: Progress) -> PixelSource:
@@ -72,6 +72,19 @@ def pass_by(containers: Sequence[str], arrivals: Arrivals | None, progress: Prog
     _refuse_damaged(indexes)
     names = name_containers(map(Path, containers))
     return JoinedSource(tuple(sorted(zip(names, indexes, strict=True), key=lambda part: part[0])))
+
+
+def forget_jsons(passed: PixelSource) -> None:
+    """Let go of the JSONs that passed by, once the labels have been read from them.
+
+    Examples
+    --------
+    >>> forget_jsons(JoinedSource((("ben.tar.gz", StreamIndex("ben.tar.gz")),)))
+    """
+    if isinstance(passed, JoinedSource):
+        for _, part in passed.parts:
+            if isinstance(part, StreamIndex):
+                part.forget_jsons()
 
 
 def _refuse_damaged(indexes: Sequence[StreamIndex]) -> None:

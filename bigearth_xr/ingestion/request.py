@@ -1,16 +1,21 @@
 """What a caller asks of an ingest."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from os import PathLike, fspath
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
+
 from bigearth_xr.bands import Sensor
 from bigearth_xr.errors import ArchiveNotFoundError, SelectionError, StoreError
+from bigearth_xr.ingestion.members import is_address
 from bigearth_xr.store.place import Place
 from bigearth_xr.store.schema import PROFILES, PixelArray, Profile, pixel_arrays
 from bigearth_xr.table.found import Rows
 
-__all__ = ["Request", "check_request"]
+__all__ = ["Request", "check_count", "check_request", "texts_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +53,43 @@ class Request:
         return pixel_arrays(self.bands, reference_map=reference_map)
 
 
-def check_request(request: Request, *, workers: int) -> None:
+def texts_of(places: object, name: str) -> tuple[str, ...]:
+    """Take paths or addresses, one or several, as texts.
+
+    Parameters
+    ----------
+    places
+        What a caller gave.
+    name
+        What the caller's argument is called, for the message.
+
+    Examples
+    --------
+    >>> texts_of("ben-v2", "archive"), texts_of([Path("S1.tar"), "S2.tar"], "archive")
+    (('ben-v2',), ('S1.tar', 'S2.tar'))
+    """
+    several = (places,) if isinstance(places, str | bytes | PathLike) or not isinstance(places, Iterable) else places
+    texts: list[str] = []
+    for place in several:
+        text = fspath(place) if isinstance(place, PathLike) else place
+        if not isinstance(text, str) or not text or "\0" in text:
+            raise SelectionError(f"{name} is {place!r}, expected a path or an address, or several of them")
+        texts.append(text)
+    return tuple(texts)
+
+
+def check_count(name: str, number: object) -> None:
+    """Refuse what is no number of things.
+
+    Examples
+    --------
+    >>> check_count("workers", 8)
+    """
+    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
+        raise SelectionError(f"{name} is {number!r}, expected a whole number, at least 1")
+
+
+def check_request(request: Request) -> None:
     """Refuse what no archive can make sense of, before anything is read.
 
     Examples
@@ -62,7 +103,21 @@ def check_request(request: Request, *, workers: int) -> None:
         raise SelectionError(f"unknown rows {request.rows!r}; expected one of {', '.join(get_args(Rows))}")
     if request.profile not in (None, *PROFILES):
         raise StoreError(f"unknown profile {request.profile!r}; expected one of {', '.join(PROFILES)}")
-    if workers < 1:
-        raise SelectionError(f"workers is {workers}, expected at least 1")
     if not request.archive:
         raise ArchiveNotFoundError("no archive was given; give a folder, a tar or an address")
+    if request.store.local is not None:
+        _check_folder(request, request.store.local.resolve())
+
+
+def _check_folder(request: Request, store: Path) -> None:
+    """Refuse a folder that cannot be made, or would make the archive another one."""
+    for folder in store.parents:
+        if folder.is_file():
+            raise StoreError(
+                f"{request.store}: {folder} is a file, so no store can be made below; choose another place"
+            )
+    for one in request.archive:
+        if not is_address(one) and store.is_relative_to(Path(one).resolve()):
+            raise StoreError(
+                f"{request.store}: lies in the archive {one}, which an ingest leaves as it is; choose a place outside"
+            )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bigearth_xr.errors import BigEarthError
 from bigearth_xr.ingestion.arrivals import Arrivals
 from bigearth_xr.ingestion.contents import Contents, Lists, read_contents, read_named_lists
-from bigearth_xr.ingestion.passing import pass_by
+from bigearth_xr.ingestion.passing import forget_jsons, pass_by
 from bigearth_xr.ingestion.plan import plan_rows
 from bigearth_xr.ingestion.request import Request
 from bigearth_xr.ingestion.slots import Slots
@@ -97,6 +97,7 @@ def _take_listed(
             arrivals.staging.discard()
             remove_store(request.store)
         raise
+    forget_jsons(passed)
     slots = slots.and_more(contents.table)
     if len(slots) > len(arrivals.slots):
         arrivals.staging.grow(len(slots))

@@ -10,7 +10,7 @@ from bigearth_xr.ingestion.contents import Contents
 from bigearth_xr.ingestion.request import Request
 from bigearth_xr.ingestion.rerow import rerow_store
 from bigearth_xr.releases import Release
-from bigearth_xr.store.create import check_free, create_store, read_table, update_store
+from bigearth_xr.store.create import check_free, create_store, find_table, restore_table, update_store
 from bigearth_xr.store.layout import store_uuid
 from bigearth_xr.store.marker import Marker, read_marker, write_marker
 from bigearth_xr.store.place import Place
@@ -100,6 +100,7 @@ def open_or_create(request: Request, contents: Contents) -> Store:
     _check_kind(request, store, release_of(table))
     found = read_marker(store.place)
     if store.uuid == store_uuid(table, profile=store.profile, arrays=arrays):
+        restore_table(store.place, table)
         if found not in (None, marker):
             write_marker(store.place, marker)
     elif _says_more(table, store, arrays):
@@ -162,8 +163,5 @@ def _says_more(table: pa.Table, store: Store, arrays: Sequence[PixelArray]) -> b
     """Whether only the table has grown: a JSON was repaired, or lists were found."""
     if store.arrays != tuple(arrays):
         return False
-    try:
-        told = read_table(store.place)
-    except FileNotFoundError:
-        return False
-    return told.num_rows == store.rows and extends(table, told)
+    told = find_table(store.place)
+    return told is not None and told.num_rows == store.rows and extends(table, told)

@@ -8,11 +8,11 @@ from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from itertools import islice
 from typing import Any, Protocol
 
-from bigearth_xr.errors import StoreError
+from bigearth_xr.errors import SelectionError, StoreError
 from bigearth_xr.ingestion.plan import Plan
 from bigearth_xr.ingestion.shards import Job, ShardResult
 
-__all__ = ["Client", "on_cluster", "on_processes"]
+__all__ = ["Client", "check_client", "on_cluster", "on_processes"]
 
 WORTH_PROCESSES = 256
 """Patches below which starting processes takes longer than the work."""
@@ -30,6 +30,17 @@ class Client(Protocol):
     def nthreads(self) -> dict[str, int]:
         """Count the threads of each worker."""
         ...
+
+
+def check_client(client: object) -> None:
+    """Refuse what is neither None nor able to give work to a cluster.
+
+    Examples
+    --------
+    >>> check_client(None)
+    """
+    if client is not None and not all(callable(getattr(client, name, None)) for name in ("submit", "nthreads")):
+        raise SelectionError(f"client is {client!r}, expected a distributed.Client; make one of an address first")
 
 
 def on_processes(plan: Plan, workers: int, advance: Callable[..., None]) -> Iterator[ShardResult]:

@@ -57,9 +57,11 @@ def place_of(address: Address, storage_options: StorageOptions | None = None) ->
     >>> str(place_of("s3://mine/ben.zarr/", {"region": "eu-central-1"}))
     's3://mine/ben.zarr'
     """
-    if not isinstance(address, str | PathLike):
+    if isinstance(address, LocalPlace | ObjectPlace):
         return address
-    text = fspath(address)
+    text = fspath(address) if isinstance(address, str | PathLike) else None
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise StoreError(f"{address!r} names no store; expected a path, as 'ben.zarr', or s3://bucket/ben.zarr")
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", text)
     if scheme is None or scheme[1] == "file":
         return _local(text, scheme is not None, storage_options)
@@ -81,7 +83,12 @@ def place_of(address: Address, storage_options: StorageOptions | None = None) ->
 def _local(text: str, is_url: bool, storage_options: StorageOptions | None) -> LocalPlace:
     if storage_options:
         raise StoreError(f"{text}: a folder takes no storage_options; leave them out, or give an address on s3://")
-    return LocalPlace(Path(unquote(urlsplit(text).path) if is_url else text))
+    path = Path(unquote(urlsplit(text).path) if is_url else text)
+    if path.name in ("", ".."):
+        path = path.resolve()  # its table, which lies beside it, is called after it
+    if not path.name:
+        raise StoreError(f"{text}: names no folder, as its root has none; give the path of one, as ben.zarr")
+    return LocalPlace(path)
 
 
 def _checked(options: StorageOptions) -> tuple[tuple[str, str], ...]:

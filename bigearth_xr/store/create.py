@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bigearth_xr import table
-from bigearth_xr.errors import StoreError
+from bigearth_xr.errors import StoreAccessError, StoreError
 from bigearth_xr.store.address import Address, StorageOptions, place_of
 from bigearth_xr.store.layout import consolidate, lay_out
 from bigearth_xr.store.marker import MARKER_KEY, Marker, encode_marker
@@ -21,8 +21,10 @@ from bigearth_xr.store.schema import PixelArray, Profile
 __all__ = [
     "check_free",
     "create_store",
+    "find_table",
     "read_table",
     "remove_store",
+    "restore_table",
     "table_key",
     "table_path",
     "update_store",
@@ -64,6 +66,22 @@ def read_table(store: Place) -> pa.Table:
     2
     """
     return table.read(table_path(store.local) if store.local else pa.BufferReader(store.parent.read(table_key(store))))
+
+
+def find_table(store: Place) -> pa.Table | None:
+    """Read the table beside a store; None if it is lost, or cannot be read.
+
+    Examples
+    --------
+    >>> find_table(place_of(getfixture("tmp_path") / "ben.zarr")) is None
+    True
+    """
+    try:
+        return read_table(store)
+    except StoreAccessError:
+        raise
+    except (OSError, ValueError, pa.ArrowException):
+        return None
 
 
 def create_store(
@@ -134,6 +152,24 @@ def remove_store(place: Place) -> None:
     """
     place.delete("")
     place.parent.delete(table_key(place))
+
+
+def restore_table(store: Place, rows: pa.Table) -> None:
+    """Write the table beside a store again, if it is lost or says anything else.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
+    >>> rows = table.read(table_path(path))
+    >>> table_path(path).unlink()
+    >>> restore_table(place_of(path), rows)
+    >>> read_table(place_of(path)).equals(rows)
+    True
+    """
+    found = find_table(store)
+    if found is None or table.digest(found) != table.digest(rows):
+        _write_table(store, rows)
 
 
 def update_store(store: Store, rows: pa.Table, *, sensors: Sequence[str]) -> None:
@@ -209,11 +245,9 @@ def check_free(place: Place, *, but: Iterable[str] = ()) -> None:
     --------
     >>> check_free(place_of(getfixture("tmp_path") / "ben.zarr"))
     """
-    try:
-        found = set(place.children())
-    except NotADirectoryError:
-        found = {place.name}
-    if found if place.local else found.difference(but):
+    found = set(place.children())
+    is_taken = found or place.local.is_file() if place.local else found.difference(but)
+    if is_taken:
         raise StoreError(f"{place}: exists and is no store; choose another place")
 
 

@@ -23,7 +23,7 @@ from bigearth_xr.store.schema import Column, PixelArray, Profile
 if TYPE_CHECKING:
     import zarr
 
-__all__ = ["consolidate", "lay_out", "store_uuid"]
+__all__ = ["consolidate", "lay_out", "store_uuid", "uuid_of"]
 
 NAMESPACE = uuid.UUID("6f0b6a0e-3b8e-5d0a-9c39-5d1f2b1f6c11")
 """Namespace of the UUIDv5 that identifies a store's content."""
@@ -43,8 +43,19 @@ def store_uuid(rows: pa.Table, *, profile: Profile, arrays: Sequence[PixelArray]
     >>> store_uuid(rows, profile="fast", arrays=()) == store_uuid(rows, profile="compact", arrays=())
     False
     """
+    return uuid_of(table.digest(rows), profile=profile, arrays=arrays)
+
+
+def uuid_of(digest: str, *, profile: Profile, arrays: Sequence[PixelArray]) -> str:
+    """Identify a store by the digest of its table, as `store_uuid` does by the table.
+
+    Examples
+    --------
+    >>> uuid_of("", profile="fast", arrays=()) == uuid_of("", profile="compact", arrays=())
+    False
+    """
     layout = [[array.name, *array.bands] for array in arrays]
-    content = [schema.FORMAT_VERSION, profile, layout, table.digest(rows)]
+    content = [schema.FORMAT_VERSION, profile, layout, digest]
     return str(uuid.uuid5(NAMESPACE, json.dumps(content)))
 
 
@@ -93,6 +104,8 @@ def consolidate(place: Place) -> None:
     with warnings.catch_warnings(), place.explaining():
         # zarr-python says that consolidated metadata is not in the specification of Zarr v3; known and wanted.
         warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
+        # Nor is what file managers leave behind part of the hierarchy.
+        warnings.filterwarnings("ignore", message="Object at .* is not recognized", category=UserWarning)
         zarr.consolidate_metadata(place.zarr())
 
 

@@ -85,7 +85,7 @@ class Place(Protocol):
         """List all keys below one, sorted."""
 
     def children(self, below: str = "") -> list[str]:
-        """List the names directly below a key, sorted; those of files and of folders."""
+        """List the names directly below a key, sorted; those of files and of folders. None are below a file."""
 
     def used_bytes(self) -> int:
         """Count the bytes that everything here takes."""
@@ -202,7 +202,7 @@ class LocalPlace:
         """List one folder."""
         try:
             return sorted(os.listdir(self.path / below))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def used_bytes(self) -> int:

@@ -102,6 +102,12 @@ def _read_metadata(place: Place) -> dict[str, Any]:
     try:
         document: dict[str, Any] = json.loads(place.read("zarr.json"))
     except (FileNotFoundError, NotADirectoryError):
+        # In a bucket the root is what comes last: an ingest that was killed before goes on.
+        if place.local and place.find("patch/zarr.json"):
+            raise FormatError(
+                f"{place / 'zarr.json'}: is missing, though the arrays of a store are there; put it back, or delete "
+                f"{place} and ingest the archive again"
+            ) from None
         raise StoreNotFoundError(
             f"{place}: no store here; check the path, or make one with: bigearth ingest ARCHIVE {place}"
         ) from None

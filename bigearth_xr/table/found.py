@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bigearth_xr.archive import Archive, PatchFiles, read_metadata
+from bigearth_xr.archive.patches import sum_up
 from bigearth_xr.errors import ArchiveError
 from bigearth_xr.labels import group_labels, label_names
 from bigearth_xr.table.assembly import assemble
@@ -100,8 +101,8 @@ def from_archive(
         own = {name: _joined(array, listed, name, rest) for name, array in own.items()}
     if not len(own["patch"]):
         raise ArchiveError(
-            f"{archive.name}: no complete pair of {archive.release} among {len(archive.problems)} patches; "
-            "check that both halves are there, or ask for one with sensors=('s2',) or ('s1',)"
+            f"{archive.name}: no complete pair of {archive.release}; check that both halves are there, or ask for one "
+            f"with sensors=('s2',) or ('s1',){sum_up(archive.problems)}"
         )
     told = {} if listed is None else _looked_up(listed, own["patch"])
     both = {name: _first_known(own.get(name), told.get(name)) for name in ("labels_19", "labels_43", "s1_name")}

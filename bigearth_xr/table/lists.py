@@ -101,7 +101,10 @@ def _read_v1(folder: Path) -> Columns:
     import pyarrow.csv
 
     source = _required(folder, V1_PAIRS)
-    pairs = pyarrow.csv.read_csv(source)
+    try:
+        pairs = pyarrow.csv.read_csv(source)
+    except pa.ArrowInvalid as error:
+        raise MetadataError(f"{source}: no CSV, or a damaged one ({error}); take the list as published") from None
     _require_columns(pairs, ("s1_name", "s2_name", "country"), source)
     patch = pairs["s2_name"].combine_chunks()
     flags = {column: pc.is_in(patch, _read_names(folder, name)) for column, name in V1_FLAGS.items()}
@@ -143,7 +146,13 @@ def _read_v2(parquets: Sequence[Path]) -> Columns:
 def _read_parquet(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
-    table = pq.read_table(path)
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise MetadataError(
+            f"{path}: no parquet, or a damaged one ({error}); give {V2_RECOMMENDED} as published, or the folder of the "
+            "lists"
+        ) from None
     _require_columns(table, (*V2_COLUMNS, *V2_FLAGS), path)
     snow, cloud = (table[flag].combine_chunks() for flag in V2_FLAGS)
     # A row of metadata.parquet is recommended; the other file holds the rest, by its flags.

@@ -115,7 +115,7 @@ def tar_stream(files: Iterable[File]) -> Iterator[bytes]:
     around = ""
     for path, data in files:
         folder = path.rpartition("/")[0]
-        folders = b"" if folder == around else b"".join(_new_folders(folder, around))
+        folders = b"" if folder in ("", around) else b"".join(_new_folders(folder, around))
         piece = b"".join((folders, _header(path, len(data), _FILE), data, bytes(-len(data) % _BLOCK)))
         around = folder
         length += len(piece)

@@ -9,11 +9,13 @@ from typing import Literal
 
 from bigearth_xr.errors import BigEarthError, FormatError, SelectionError
 from bigearth_xr.ingestion.locking import alone
+from bigearth_xr.ingestion.request import check_count, texts_of
 from bigearth_xr.progress import Progress
 from bigearth_xr.store.address import Address, StorageOptions
 from bigearth_xr.store.read import Store, open_store
 from bigearth_xr.verification.account import report_on
 from bigearth_xr.verification.examination import examine, inspect_more
+from bigearth_xr.verification.identity import identify
 from bigearth_xr.verification.mending import mend
 from bigearth_xr.verification.opening import open_against, read_listed
 from bigearth_xr.verification.report import Finding, VerifyReport
@@ -64,7 +66,8 @@ def verify(
     Returns
     -------
     VerifyReport
-        All that is wrong, the check does not stop at the first; after a repair, what still is.
+        All that is wrong, the check does not stop at the first; after a repair, what still is. Files that are no part
+        of the store are named, and are no damage.
 
     Raises
     ------
@@ -84,16 +87,16 @@ def verify(
     >>> report.sound, report.checked, report.comparison.compared
     (True, 15, 3)
     """
-    if sample != "all" and sample < 1:
-        raise SelectionError(f"sample is {sample}, expected at least 1, or 'all'")
-    if workers < 1:
-        raise SelectionError(f"workers is {workers}, expected at least 1")
-    paths = [str(path) for path in _several(against)]
+    if sample != "all":
+        check_count("sample", sample)
+    check_count("workers", workers)
+    paths = () if against is None else texts_of(against, "against")
+    lists = () if metadata is None else texts_of(metadata, "metadata")
     if repair and not paths:
         raise SelectionError("repair=True needs the archive to read from: give it as against=…, --against ARCHIVE")
     opened = _open(store, storage_options)
-    listed = read_listed(opened, [Path(path) for path in _several(metadata)], paths)
-    archive = open_against(opened, paths, listed) if paths else None
+    listed = read_listed(opened, [Path(path) for path in lists], paths)
+    archive, listed = open_against(opened, paths, listed) if paths else (None, listed)
     scope = Scope(store=opened, archive=archive, listed=listed, sample=sample, seed=seed, workers=workers)
     with alone(opened.place) if repair else nullcontext(), Progress() as progress:
         found = examine(scope, progress)
@@ -107,7 +110,7 @@ def verify(
 def _open(address: Address, storage_options: StorageOptions | None) -> Store:
     """Open a store, or say that what it says of itself is damaged."""
     try:
-        return open_store(address, storage_options)
+        return identify(open_store(address, storage_options))
     except (BigEarthError, OSError):
         raise
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -115,10 +118,3 @@ def _open(address: Address, storage_options: StorageOptions | None) -> Store:
             f"{address}/zarr.json: is damaged ({type(error).__name__}: {error}), so the store cannot be opened, nor "
             "repaired; ingest the archive into another place"
         ) from None
-
-
-def _several(files: File | Sequence[File] | None) -> Sequence[File]:
-    """None, one or several as several."""
-    if files is None:
-        return ()
-    return (files,) if isinstance(files, str | PathLike) else files

@@ -3,6 +3,7 @@
 from bigearth_xr.store.schema import ABSENT, QUARANTINED, STORED
 from bigearth_xr.verification.completeness import Completeness, count_pairs
 from bigearth_xr.verification.examination import Examination
+from bigearth_xr.verification.layout import find_strays
 from bigearth_xr.verification.report import Comparison, VerifyReport
 
 __all__ = ["report_on"]
@@ -37,6 +38,7 @@ def report_on(found: Examination) -> VerifyReport:
         findings=found.findings,
         completeness=completeness,
         comparison=_comparison(found),
+        strays=find_strays(store),
     )
 
 

@@ -15,7 +15,7 @@ from bigearth_xr.store.read import Store
 from bigearth_xr.verification.report import Finding
 from bigearth_xr.verification.scratch import Scratch
 
-__all__ = ["Blank", "check_layout", "mend_layout"]
+__all__ = ["Blank", "check_layout", "find_strays", "mend_layout"]
 
 RECORDS = ("state", "has_reference_map")
 """Arrays whose values an ingest fills in: a layout tells what they are, not what they say."""
@@ -113,6 +113,23 @@ def mend_layout(store: Store, rows: pa.Table, names: frozenset[str], blank: Blan
     if set(_members(fresh)) != {key.removesuffix("/zarr.json") for key in _documents(store.place)}:
         consolidate(store.place)
     return (*written, "zarr.json")
+
+
+def find_strays(store: Store) -> tuple[str, ...]:
+    """Name what lies at the top of a store and is none of it, as file managers leave it behind.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.read import open_store
+    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
+    >>> (path / ".DS_Store").touch()
+    >>> find_strays(open_store(path))
+    ('.DS_Store',)
+    """
+    known = {"zarr.json", MARKER_KEY, *store.columns, *(array.name for array in store.arrays)}
+    unknown = (name for name in store.place.children() if name not in known)
+    return tuple(name for name in unknown if "zarr.json" not in store.place.children(name))
 
 
 def _put(place: Place, key: str, data: bytes) -> None:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from bigearth_xr.archive import Archive, survey_archive
+from bigearth_xr.archive import Archive, PixelSource, survey_archive, tell_release
 from bigearth_xr.archive.containers import find_containers, open_source
+from bigearth_xr.archive.scan import scan
 from bigearth_xr.bands import bands as find_bands
 from bigearth_xr.errors import MetadataError, StoreError
+from bigearth_xr.ingestion.contents import read_inner_lists
 from bigearth_xr.store.read import Store, read_column
 from bigearth_xr.table.lists import find_lists, read_lists
 from bigearth_xr.verification.streamed import open_streams
@@ -52,8 +54,22 @@ def read_listed(store: Store, metadata: Sequence[Path], against: Sequence[str]) 
     return listed
 
 
-def open_against(store: Store, paths: Sequence[str], listed: Columns | None) -> Archive:
+def open_against(store: Store, paths: Sequence[str], listed: Columns | None) -> tuple[Archive, Columns | None]:
     """Open an archive with the bands of a store; one that is compressed or on a server is gone through for its names.
+
+    Parameters
+    ----------
+    store
+        The store.
+    paths
+        The archive.
+    listed
+        What lists say, where some are known already; without, those inside the archive are read.
+
+    Returns
+    -------
+    tuple
+        The archive, and what the lists say; None without any.
 
     Raises
     ------
@@ -66,26 +82,39 @@ def open_against(store: Store, paths: Sequence[str], listed: Columns | None) -> 
     --------
     >>> import bigearth_xr as bex
     >>> from bigearth_xr.store.read import open_store
-    >>> archive = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=3)
-    >>> report = bex.ingest(archive, getfixture("tmp_path") / "ben.zarr", bands=["B02", "VV"])
-    >>> open_against(open_store(getfixture("tmp_path") / "ben.zarr"), [str(archive)], None).bands
-    ('B02', 'VV')
+    >>> path = bex.testing.write_archive(getfixture("tmp_path") / "ben.tar", pairs=3, container="tar")
+    >>> report = bex.ingest(path, getfixture("tmp_path") / "ben.zarr", bands=["B02", "VV"])
+    >>> archive, listed = open_against(open_store(getfixture("tmp_path") / "ben.zarr"), [str(path)], None)
+    >>> archive.bands, len(listed["patch"])
+    (('B02', 'VV'), 3)
     """
-    containers = find_containers(paths)
-    streams = [*map(str, (*containers.folders, *containers.tars)), *containers.streams] if containers.streams else []
+    source, name = _open(paths), ", ".join(paths)
+    found = scan(source)
+    release = tell_release(found, name)
+    if release != store.release:
+        raise StoreError(
+            f"{paths[0]}: an archive of {release}, but {store.place} holds {store.release}; give the archive "
+            "that it was made of"
+        )
+    if listed is None:
+        lists = read_inner_lists(source, release, found.metadata_files[release])
+        listed = None if lists is None else lists.columns
     archive = survey_archive(
-        open_streams(streams) if streams else open_source(paths),
-        name=", ".join(paths),
+        source,
+        name=name,
         sensors={band.sensor for band in find_bands(store.bands)},
         bands=store.bands,
         pairs=_pairs(store, listed),
+        found=found,
     )
-    if archive.release != store.release:
-        raise StoreError(
-            f"{paths[0]}: an archive of {archive.release}, but {store.place} holds {store.release}; give the archive "
-            "that it was made of"
-        )
-    return archive
+    return archive, listed
+
+
+def _open(paths: Sequence[str]) -> PixelSource:
+    """Open what can be read in any order, or go through streams for their names."""
+    containers = find_containers(paths)
+    streams = [*map(str, (*containers.folders, *containers.tars)), *containers.streams] if containers.streams else []
+    return open_streams(streams) if streams else open_source(paths)
 
 
 def _pairs(store: Store, listed: Columns | None) -> dict[str, str]:

@@ -101,6 +101,9 @@ class VerifyReport:
     comparison: Comparison | None = None
     """How the store was compared with an archive, if it was."""
 
+    strays: tuple[str, ...] = ()
+    """Files and folders in the store that are none of it; it is sound all the same."""
+
     repaired: tuple[str, ...] = ()
     """Files that a repair wrote anew."""
 
@@ -136,10 +139,10 @@ class VerifyReport:
             lines.append(_compared(self.comparison))
         if self.repaired:
             lines.append(f"repaired: {len(self.repaired):,} files, first {self.repaired[0]}")
-        for what, patches in self._lacks().items():
-            if patches:
-                shown = ", ".join(patches[:3]) + (", …" if len(patches) > 3 else "")
-                lines.append(f"{len(patches):,} {what}: {shown}")
+        for what, names in self._asides().items():
+            if names:
+                shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+                lines.append(f"{len(names):,} {what}: {shown}")
         return "\n".join(lines)
 
     def as_json(self) -> dict[str, Any]:
@@ -150,18 +153,19 @@ class VerifyReport:
         """Write the whole account as JSON."""
         path.write_text(json.dumps(self.as_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
-    def _lacks(self) -> dict[str, tuple[str, ...]]:
-        """What is not here, or only here, by what to call it."""
-        lacks = {
+    def _asides(self) -> dict[str, tuple[str, ...]]:
+        """What is not here, or only here, or does not belong here, by what to call it."""
+        asides = {
             "absent": self.absent,
             "quarantined": self.quarantined,
             "listed but not in the store": self.completeness.lacking,
             "in the store but not listed": self.completeness.unlisted,
+            "in the store but no part of it, to be deleted": self.strays,
         }
         if self.comparison:
-            lacks["only in the archive"] = self.comparison.only_in_archive
-            lacks["only in the store"] = self.comparison.only_in_store
-        return lacks
+            asides["only in the archive"] = self.comparison.only_in_archive
+            asides["only in the store"] = self.comparison.only_in_store
+        return asides
 
 
 def _compared(comparison: Comparison) -> str:

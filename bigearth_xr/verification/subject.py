@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bigearth_xr.archive import Archive, PatchFiles
+from bigearth_xr.archive.split import SplitSource
 from bigearth_xr.errors import StoreAccessError, StoreError
 from bigearth_xr.store.presence import shard_count
 from bigearth_xr.store.read import Store, read_column
@@ -93,9 +94,12 @@ class Subject:
     def collect(self, rows: Iterable[int]) -> None:
         """Have the archive's pixels of these rows at hand, where they have to be picked from a stream."""
         source = None if self.scope.archive is None else self.scope.archive.source
+        folders = {folder for row in rows if row in self.patches for folder in self.patches[row].folders}
+        if isinstance(source, SplitSource):
+            folders = source.all_of(folders)
+            source = source.source
         if isinstance(source, StreamedSource):
-            patches = (self.patches[row] for row in rows if row in self.patches)
-            source.collect({folder for patch in patches for folder in patch.folders})
+            source.collect(folders)
 
 
 def slim(archive: Archive, patches: Iterable[PatchFiles | None]) -> Archive:
