@@ -67,6 +67,23 @@ def test_every_symmetry_is_the_reference(code: int, size: int) -> None:
     )
 
 
+@pytest.mark.parametrize("shift", [0, 4, 60])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_batch_larger_than_the_cache_is_the_reference(dtype: Precision, shift: int) -> None:
+    # Written past the cache, from 32 MiB on; whole lines of it only where memory allows.
+    transform = replace(PLAIN, dtype=dtype)
+    places = np.arange(90 if dtype == "bfloat16" else 45) % 4
+    drawn = parameters_for(transform, np.arange(len(places)), Augmentation(drop=0.1, mixup=0.5, gain=(0.5, 2)))
+    expected = transform_batch(transform, [pixels[places] for pixels in STORED.values()], drawn)
+    assert expected.nbytes > 2**25
+    memory = np.zeros(expected.nbytes + 128, np.uint8)
+    start = -memory.ctypes.data % 64 + shift
+    out = memory[start:][: expected.nbytes].view(expected.dtype).reshape(expected.shape)
+    assert_same_bits(apply(transform, addresses_of(STORED)[:, places], drawn, out=out), expected)
+    assert not memory[:start].any()
+    assert not memory[start + expected.nbytes :].any()
+
+
 @pytest.mark.parametrize("side", [1, 2, 3, 5, 7, 18, 19])
 def test_sides_of_any_length_are_turned(side: int) -> None:
     plane = replace(PLAIN.planes[0], size=side, dtype="float32", source=0, offset=0)

@@ -25,6 +25,7 @@ __all__ = ["addresses_of", "apply"]
 
 _BITS: dict[Precision, int] = {"float32": 32, "float16": 16, "bfloat16": 8}
 _TYPES = ("uint16", "float32")
+_CACHE_LINE = 64
 _COMPILING = Lock()
 
 
@@ -78,7 +79,7 @@ def apply(
         raise TransformError("an address is 0, where no pixel is; take addresses from addresses_of or from a reader")
     patches = addresses.shape[1]
     if out is None:
-        out = np.empty(transform.out_shape(patches), transform.out_dtype)
+        out = _new_batch(transform, patches)
     _check_out(out, transform, patches)
     layout = _layout(transform, cropped=parameters is not None and parameters.augmentation.crops)
     drawn = _drawn(parameters, patches, transform)
@@ -189,6 +190,15 @@ def _drawn(parameters: AugmentParameters | None, patches: int, transform: Transf
         weight=_plain(p.weight if p is not None else np.ones(patches), np.float32),
         box=_plain(boxes, np.int64),
     )
+
+
+def _new_batch(transform: Transform, patches: int) -> NDArray[Any]:
+    """Memory for a batch that begins with a line of the cache: only whole ones are written past it at full speed."""
+    shape, kind = transform.out_shape(patches), np.dtype(transform.out_dtype)
+    nbytes = int(np.prod(shape)) * kind.itemsize
+    memory = np.empty(nbytes + _CACHE_LINE, np.uint8)
+    first = -memory.ctypes.data % _CACHE_LINE
+    return memory[first : first + nbytes].view(kind).reshape(shape)
 
 
 def _plain(values: Any, dtype: type[np.generic]) -> NDArray[Any]:

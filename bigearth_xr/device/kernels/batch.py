@@ -5,16 +5,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bigearth_xr.device.kernels.laying import Scale, lay
-from bigearth_xr.device.kernels.memory import advance, floats_at, get, kernel, put, words_at
+from bigearth_xr.device.kernels.memory import advance, fence, floats_at, get, kernel, put, words_at
 from bigearth_xr.device.kernels.noise import NOISE_LINES, add_noise
 from bigearth_xr.device.kernels.resampling import fill_taps, resample
 from bigearth_xr.device.kernels.rounding import round_to_bfloat16, round_to_float16
+from bigearth_xr.device.kernels.streaming import Lines, stream
 from bigearth_xr.ops.transform import SYMMETRIES
 
 __all__ = ["COPIED", "Drawn", "Layout", "transform_patches"]
 
 COPIED = -1
 """In place of a table: the stored pixels are repeated, or taken as they are."""
+
+_LARGE = 1 << 25
+"""Bytes of a batch that goes past the cache; what is smaller may still be there for who takes it."""
+
+_ROUNDED = 1024
+"""Values that are rounded at once on their way past the cache."""
 
 _SOURCE, _OFFSET, _SIDE, _IS_FLOAT, _TABLE = range(5)
 _SYMMETRIES = tuple(tuple(int(part) for part in symmetry) for symmetry in SYMMETRIES)
@@ -98,7 +105,7 @@ class Room(NamedTuple):
     """Their weights, float32."""
 
     plane: Any
-    """Values of a band, float32."""
+    """Values of a band, or a strip of them on their way past the cache, float32."""
 
     resampled: Any
     """Its pixels, resampled and not turned yet, float32."""
@@ -137,56 +144,77 @@ def transform_patches(layout: Any, drawn: Any, addresses: Any, out: Any) -> None
     if alike:
         _fill_tables(layout, drawn.crop[0], room)
         _fill_tables(layout, drawn.crop[0], other_room)
+    streamed = addresses.shape[1] * bands * area * bytes_each >= _LARGE
     for patch in range(addresses.shape[1]):
         partner = drawn.partner[patch]
         if not alike:
             _fill_tables(layout, drawn.crop[patch], room)
             _fill_tables(layout, drawn.crop[partner], other_room)
+        # What has come this far is not touched again.
+        at_once = streamed and layout.bits == 32 and partner == patch and not drawn.noise_std
+        in_place = layout.bits == 32 and (at_once or not streamed)
         for band in range(bands):
             target = out + np.uint64((patch * bands + band) * area * bytes_each)
-            plane = floats_at(target) if layout.bits == 32 else _floats(room.plane)
-            _fill_plane(layout, drawn, addresses, patch, band, plane, room)
+            plane = floats_at(target) if in_place else _floats(room.plane)
+            _fill_plane(layout, drawn, addresses, patch, band, Lines(plane, _floats(room.plane), at_once), room)
             if partner != patch:
                 other = _floats(other_room.plane)
-                _fill_plane(layout, drawn, addresses, partner, band, other, other_room)
+                _fill_plane(layout, drawn, addresses, partner, band, Lines(other, other, False), other_room)
                 _mix(plane, other, layout.size, drawn.weight[patch], drawn.box[patch])
-            if layout.bits == 16:
-                round_to_float16(plane, area, words_at(target))
-            elif layout.bits == 8:
-                round_to_bfloat16(plane, area, words_at(target))
+            if not in_place:
+                _hand_over(plane, area, layout.bits, target, streamed, room)
+    fence()
 
 
 @kernel
-def _fill_plane(layout: Any, drawn: Any, addresses: Any, patch: Any, band: Any, plane: Any, room: Any) -> None:
+def _hand_over(plane: Any, area: Any, bits: Any, target: Any, streamed: Any, room: Any) -> None:
+    """Round a plane, if it is to be, and write it to the batch."""
+    if bits == 32:
+        stream(plane, area, floats_at(target), 4)
+    elif bits == 16:
+        # Its rounding takes longer than memory.
+        round_to_float16(plane, area, words_at(target))
+    elif streamed:
+        words = words_at(np.uint64(room.stored.ctypes.data))
+        for at in range(0, area, _ROUNDED):
+            count = min(_ROUNDED, area - at)
+            round_to_bfloat16(advance(plane, at), count, words)
+            stream(words, count, advance(words_at(target), at), 2)
+    else:
+        round_to_bfloat16(plane, area, words_at(target))
+
+
+@kernel
+def _fill_plane(layout: Any, drawn: Any, addresses: Any, patch: Any, band: Any, lines: Any, room: Any) -> None:
     """Write the float32 values of a band of a patch, before it is mixed with others."""
     size = layout.size
     if drawn.dropped[patch, band]:
         for at in range(size * size):
-            put(plane, at, np.float32(0))
+            put(lines.plane, at, np.float32(0))
         return
     spec = layout.planes[band]
     pixels = addresses[spec[_SOURCE], patch] + np.uint64(spec[_OFFSET])
     subtract, factor = layout.scale[band, 0], layout.scale[band, 1]
     scale = Scale(subtract, factor, drawn.varies, drawn.gain[patch], drawn.bias[patch])
     if spec[_IS_FLOAT]:
-        _lay_band(floats_at(pixels), spec, layout, drawn.symmetry[patch], scale, plane, room)
+        _lay_band(floats_at(pixels), spec, layout, drawn.symmetry[patch], scale, lines, room)
     else:
-        _lay_band(words_at(pixels), spec, layout, drawn.symmetry[patch], scale, plane, room)
+        _lay_band(words_at(pixels), spec, layout, drawn.symmetry[patch], scale, lines, room)
     if drawn.noise_std:
         word, row = drawn.noise_words[band], drawn.rows[patch]
-        add_noise(plane, size, drawn.noise_std, word, row, drawn.epoch, drawn.seed, room.words)
+        add_noise(lines.plane, size, drawn.noise_std, word, row, drawn.epoch, drawn.seed, room.words)
 
 
 @kernel
-def _lay_band(stored: Any, spec: Any, layout: Any, symmetry: Any, scale: Any, plane: Any, room: Any) -> None:
+def _lay_band(stored: Any, spec: Any, layout: Any, symmetry: Any, scale: Any, lines: Any, room: Any) -> None:
     side, table, size, spare = spec[_SIDE], spec[_TABLE], layout.size, _floats(room.stored)
     if table == COPIED:
-        lay(stored, side, _SYMMETRIES[symmetry], scale, plane, size, spare)
+        lay(stored, side, _SYMMETRIES[symmetry], scale, lines, size, spare)
         return
     # Resampled as it is stored, and turned afterwards.
     resampled = _floats(room.resampled)
     resample(stored, side, layout.taps, room.index[table], room.weight[table], resampled, size, spare)
-    lay(resampled, size, _SYMMETRIES[symmetry], scale, plane, size, spare)
+    lay(resampled, size, _SYMMETRIES[symmetry], scale, lines, size, spare)
 
 
 @kernel
@@ -221,7 +249,7 @@ def _room(layout: Any) -> Any:
         np.zeros((tables, 2, taps, size), np.float32),
         np.empty(size * size, np.float32),
         np.empty(size * size, np.float32),
-        np.empty(2 * longest * longest, np.float32),
+        np.empty(max(2 * longest * longest, _ROUNDED), np.float32),
         np.zeros((4, NOISE_LINES * ((size + 3) // 4)), np.uint32),
     )
 

@@ -5,8 +5,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bigearth_xr.device.kernels.memory import advance, get, kernel, put, transpose_square
+from bigearth_xr.device.kernels.streaming import Lines, finished, writable
 
 __all__ = ["Scale", "lay"]
+
+_STRIP = 1024
+"""Pixels that are made at once where lines go on without a break: few, as they stay in the fastest cache."""
 
 
 class Scale(NamedTuple):
@@ -29,7 +33,7 @@ class Scale(NamedTuple):
 
 
 @kernel
-def lay(stored: Any, side: Any, symmetry: Any, scale: Any, plane: Any, size: Any, room: Any) -> None:
+def lay(stored: Any, side: Any, symmetry: Any, scale: Any, lines: Any, size: Any, room: Any) -> None:
     """Turn and scale the stored pixels of a band, and repeat each as often as it takes to fill the plane.
 
     Parameters
@@ -40,8 +44,8 @@ def lay(stored: Any, side: Any, symmetry: Any, scale: Any, plane: Any, size: Any
         Whether y, x run backwards, and whether they change places, as in `SYMMETRIES`.
     scale
         A `Scale`.
-    plane
-        Pointer to ``size * size`` float32, to be written; ``size`` is a multiple of ``side``.
+    lines
+        `Lines` of ``size * size`` float32, to be written; ``size`` is a multiple of ``side``.
     room
         Pointer to ``2 * side * side`` float32, to work in.
 
@@ -51,7 +55,8 @@ def lay(stored: Any, side: Any, symmetry: Any, scale: Any, plane: Any, size: Any
     >>> @kernel
     ... def turn(stored, plane, room):
     ...     scale = Scale(np.float32(0), np.float32(0.5), False, np.float32(1), np.float32(0))
-    ...     lay(words_at(stored), 2, (0, 1, 1), scale, floats_at(plane), 2, floats_at(room))
+    ...     lines = Lines(floats_at(plane), floats_at(room), False)
+    ...     lay(words_at(stored), 2, (0, 1, 1), scale, lines, 2, floats_at(room))
     >>> stored, plane, room = np.uint16([[1, 2], [3, 4]]), np.zeros((2, 2), np.float32), np.zeros(8, np.float32)
     >>> turn(*(np.uint64(array.ctypes.data) for array in (stored, plane, room)))
     >>> plane
@@ -63,39 +68,48 @@ def lay(stored: Any, side: Any, symmetry: Any, scale: Any, plane: Any, size: Any
     step_y, step_x = (-side if backward_y else side), (-1 if backward_x else 1)
     times = size // side
     if transposed:
-        turned = plane if times == 1 else advance(room, side * side)
         _scale_line(stored, 1, side * side, scale, room)
-        _transpose(room, side, backward_y, backward_x, turned)
-        for y in range(side if times > 1 else 0):
-            _repeat(advance(turned, y * side), side, times, advance(plane, y * times * size))
+        if times == 1:
+            _transpose(room, side, backward_y, backward_x, lines)
+            return
+        turned = advance(room, side * side)
+        _transpose(room, side, backward_y, backward_x, Lines(turned, turned, False))
+        for y in range(side):
+            _repeat(advance(turned, y * side), side, times, lines, y * times * size)
     elif times == 1 and backward_x == backward_y:
-        _scale_line(advance(stored, first), step_x, side * side, scale, plane)
+        for at in range(0, side * side, _STRIP):
+            count = min(_STRIP, side * side - at)
+            _scale_line(advance(stored, first + at * step_x), step_x, count, scale, writable(lines, at))
+            finished(lines, at, count)
     else:
         for y in range(side):
-            pixels, target = advance(stored, first + y * step_y), advance(plane, y * times * size)
-            _scale_line(pixels, step_x, side, scale, target if times == 1 else room)
-            if times > 1:
-                _repeat(room, side, times, target)
+            pixels, at = advance(stored, first + y * step_y), y * times * size
+            _scale_line(pixels, step_x, side, scale, writable(lines, at) if times == 1 else room)
+            if times == 1:
+                finished(lines, at, side)
+            else:
+                _repeat(room, side, times, lines, at)
 
 
 @kernel
-def _transpose(stored: Any, side: Any, backward_y: Any, backward_x: Any, plane: Any) -> None:
+def _transpose(stored: Any, side: Any, backward_y: Any, backward_x: Any, lines: Any) -> None:
     """Let columns become lines, written in their order: memory is slower with what is written here and there."""
     whole = side // 4 * 4
     step_y, step_x = (-side if backward_y else side), (-1 if backward_x else 1)
     first = advance(stored, (side - 1) * (side * backward_y + backward_x))
     for y in range(0, whole, 4):
         # Four stored columns; from the last on they become the lines from the last on.
-        columns = advance(first, y * step_x - 3 * backward_x)
-        lines = advance(plane, (y + 3 * backward_x) * side)
+        columns, target = advance(first, y * step_x - 3 * backward_x), writable(lines, y * side)
+        four = advance(target, 3 * backward_x * side)
         for x in range(0, whole, 4):
-            transpose_square(advance(columns, x * step_y), step_y, advance(lines, x), side * step_x)
+            transpose_square(advance(columns, x * step_y), step_y, advance(four, x), side * step_x)
         for x in range(whole, side):
             for line in range(4):
-                put(plane, (y + line) * side + x, get(first, x * step_y + (y + line) * step_x))
+                put(target, line * side + x, get(first, x * step_y + (y + line) * step_x))
+        finished(lines, y * side, 4 * side)
     for y in range(whole, side):
         for x in range(side):
-            put(plane, y * side + x, get(first, x * step_y + y * step_x))
+            put(lines.plane, y * side + x, get(first, x * step_y + y * step_x))
 
 
 @kernel
@@ -118,8 +132,9 @@ def _scaled(pixel: Any, scale: Any) -> Any:
 
 
 @kernel
-def _repeat(line: Any, count: Any, times: Any, target: Any) -> None:
-    """Write each number of a line so many times, and the whole so many times."""
+def _repeat(line: Any, count: Any, times: Any, lines: Any, place: Any) -> None:
+    """Write each number of a line so many times, and the whole so many times, from a place on."""
+    target = writable(lines, place)
     if times == 2:
         for x in range(count):
             put(target, 2 * x, get(line, x))
@@ -136,3 +151,4 @@ def _repeat(line: Any, count: Any, times: Any, target: Any) -> None:
     for again in range(1, times):
         for x in range(width):
             put(target, again * width + x, get(target, x))
+    finished(lines, place, times * width)

@@ -12,17 +12,24 @@ from numba import types
 from numba.extending import intrinsic
 
 __all__ = [
+    "PIECE",
+    "address_of",
     "advance",
     "bits_of",
+    "fence",
     "float_of",
     "floats_at",
     "get",
     "kernel",
     "longs_at",
     "put",
+    "put_piece",
     "transpose_square",
     "words_at",
 ]
+
+PIECE = 32
+"""Bytes that `put_piece` writes."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -121,6 +128,62 @@ def advance(typing: Any, pointer: Any, steps: Any) -> Any:
         return builder.gep(arguments[0], [arguments[1]], inbounds=True)
 
     return pointer(pointer, types.intp), generate
+
+
+@_instruction
+def address_of(typing: Any, pointer: Any) -> Any:
+    """Tell where a pointer points to, uint64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> kernel(lambda address: address_of(floats_at(address)))(np.uint64(64))
+    64
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ptrtoint(arguments[0], ir.IntType(64))
+
+    return types.uint64(pointer), generate
+
+
+@_instruction
+def put_piece(typing: Any, source: Any, target: Any) -> Any:
+    """Copy a piece past the cache, to an address that is a multiple of its bytes.
+
+    Examples
+    --------
+    `bigearth_xr.device.kernels.streaming.stream` calls it.
+
+    >>> put_piece.__name__
+    'put_piece'
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        piece = ir.VectorType(ir.IntType(8), PIECE).as_pointer()
+        # Of numbers that were written one by one, the alignment is theirs.
+        bits = builder.load(builder.bitcast(arguments[0], piece), align=source.dtype.bitwidth // 8)
+        store = builder.store(bits, builder.bitcast(arguments[1], piece), align=PIECE)
+        store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+        return context.get_dummy_value()
+
+    return types.void(source, target), generate
+
+
+@_instruction
+def fence(typing: Any) -> Any:
+    """Let everything that was written be seen by all threads, pieces too, before anything that is written later.
+
+    Examples
+    --------
+    >>> kernel(lambda: fence())()
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
 
 
 @_instruction
