@@ -1,4 +1,4 @@
-"""Compile the CPU's transform once for a machine, say so, and keep it on disk wherever there is room to write."""
+"""Compile code for the CPU once for a machine, say so, and keep it on disk wherever there is room to write."""
 
 import hashlib
 import os
@@ -149,7 +149,7 @@ def _announcement(kernel: Any) -> Any:
         def on_start(self, event: Event) -> None:
             if event.data["dispatcher"] is kernel:
                 self._began = time.perf_counter()
-                self._say("compiling the transform for this processor, once …")
+                self._say("compiling code for this processor, once …")
 
         def on_end(self, event: Event) -> None:
             pass  # whether it was compiled, and where it is kept, is known later

@@ -162,9 +162,9 @@ class BatchReader:
         buffers = [here.pool.take(unique.size * array.patch_bytes) for array in self.sources]
         addresses = np.empty((len(found), numbers.size), np.uint64)
         for line, array, patches, buffer in zip(addresses, self.sources, found, buffers, strict=True):
-            pixels = buffer[: unique.size * array.patch_bytes].reshape(unique.size, array.patch_bytes)
-            decode(self.store, array, patches, list(pixels), here.crew)
-            line[:] = buffer.ctypes.data + inverse * array.patch_bytes
+            places = _places(buffer, unique.size, array)
+            decode(self.store, array, patches, places, here.crew)
+            line[:] = places[inverse]
         return Located(addresses, buffers, partial(here.give_all, buffers))
 
     def read(
@@ -247,7 +247,7 @@ class BatchReader:
         crew = self._here().crew
         with self.locate(rows) as located:
             for array, sources in zip(self.sources, located.addresses, strict=True):
-                targets = out[array.name].ctypes.data + np.arange(rows.size, dtype=np.uint64) * array.patch_bytes
+                targets = _places(out[array.name], rows.size, array)
                 copies = [(targets[share], sources[share], array.patch_bytes) for share in crew.shares(rows.size)]
                 list(crew.map(lambda copy: copy_bytes(*copy), copies))
 
@@ -256,12 +256,16 @@ class BatchReader:
         here = self._here()
         unique, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
         source = first[inverse]
-        again = np.flatnonzero(source != np.arange(rows.size)).tolist()
+        again = np.flatnonzero(source != np.arange(rows.size))
         for array, patches in zip(self.sources, here.look_up(Wanted.of(unique)), strict=True):
-            pixels = out[array.name].reshape(rows.size, array.patch_bytes // array.itemsize).view(np.uint8)
-            decode(self.store, array, patches, [pixels[place] for place in first.tolist()], here.crew)
-            for place in again:
-                pixels[place] = pixels[source[place]]
+            targets = _places(out[array.name], rows.size, array)
+            decode(self.store, array, patches, targets[first], here.crew)
+            copy_bytes(targets[again], targets[source[again]], array.patch_bytes)
+
+
+def _places(memory: NDArray[Any], patches: int, array: PixelArray) -> NDArray[np.uint64]:
+    """Addresses of so many patches, one behind the other."""
+    return memory.ctypes.data + np.arange(patches, dtype=np.uint64) * np.uint64(array.patch_bytes)
 
 
 def _sources(store: Store, bands: Sequence[str] | None, reference_map: bool) -> tuple[PixelArray, ...]:

@@ -111,6 +111,12 @@ class FetchedPatches:
         """The bytes of some of them, checksum included; no copies."""
         return [self.encoded[place] for place in which.tolist()]
 
+    def where(self, which: NDArray[np.intp]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        """Addresses of these bytes, and how many each has, shape ``(patch,)`` both."""
+        chunks = self.chunks(which)
+        starts = np.fromiter((chunk.ctypes.data for chunk in chunks), np.uint64, len(chunks))
+        return starts, np.fromiter((chunk.size for chunk in chunks), np.int64, len(chunks))
+
     def will_need(self, which: NDArray[np.intp]) -> None:
         """Do nothing: they are here."""
 

@@ -1,5 +1,6 @@
 """What happens to patches between the store and a batch: absent ones refused, checksums verified, bytes decoded."""
 
+import ctypes
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
@@ -7,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.errors import ChecksumError
-from bigearth_xr.store.codec import CRC_BYTES, are_sound, checked, unpack
+from bigearth_xr.store import codec
+from bigearth_xr.store.codec import CRC_BYTES, are_sound, checked
 from bigearth_xr.store.crew import Crew
+from bigearth_xr.store.mapping import copy_bytes
 from bigearth_xr.store.patches import fill_or_refuse, named, on_read
 from bigearth_xr.store.read import Store
 from bigearth_xr.store.rows import Wanted
@@ -40,6 +43,9 @@ class Patches(Protocol):
 
     def chunks(self, which: NDArray[np.intp]) -> list[NDArray[np.uint8]]:
         """The bytes of some of them, checksum included."""
+
+    def where(self, which: NDArray[np.intp]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        """Addresses of these bytes, and how many each has, shape ``(patch,)`` both."""
 
     def will_need(self, which: NDArray[np.intp]) -> None:
         """Have the system read some of them from disk."""
@@ -141,7 +147,7 @@ def _damaged(
     return failures
 
 
-def decode(store: Store, array: PixelArray, patches: Patches, targets: Sequence[NDArray[np.uint8]], crew: Crew) -> None:
+def decode(store: Store, array: PixelArray, patches: Patches, targets: NDArray[np.uint64], crew: Crew) -> None:
     """Decode patches into memory that is there, a share of them in every thread.
 
     Parameters
@@ -149,7 +155,7 @@ def decode(store: Store, array: PixelArray, patches: Patches, targets: Sequence[
     store, array, patches
         What was looked up.
     targets
-        One for each patch: one-dimensional, its bytes. Missing reference maps are filled in.
+        Address of each patch's first pixel, shape ``(patch,)``. Missing reference maps are filled in.
     crew
         Who decodes.
 
@@ -166,38 +172,59 @@ def decode(store: Store, array: PixelArray, patches: Patches, targets: Sequence[
     >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3, profile="compact")
     >>> store = open_store(path)
     >>> patches = MappedShards(store, store.array("s2_60m")).look_up(Wanted.of(np.array([2, 0])))
-    >>> pixels = np.empty((2, 1600), np.uint8)
-    >>> decode(store, store.array("s2_60m"), patches, list(pixels), Crew(1))
-    >>> bool((pixels.view(np.uint16) > 0).all())
+    >>> pixels = np.zeros((2, 800), np.uint16)
+    >>> decode(store, store.array("s2_60m"), patches, np.uint64([row.ctypes.data for row in pixels]), Crew(1))
+    >>> bool((pixels > 0).all())
     True
     """
     there = patches.there
-    for place in np.flatnonzero(~there).tolist():
+    for target in targets[~there].tolist():
         # All ones: 65535, of a map that a stored patch lacks.
-        targets[place][:] = 0xFF
+        ctypes.memset(target, 0xFF, array.patch_bytes)
     which = np.flatnonzero(there)
-    chunks = patches.chunks(which)
+    decode_share = _unpack if store.profile == "compact" else _copy
 
-    def decode_share(share: slice) -> list[tuple[int, ChecksumError]]:
-        failures = []
-        for place, chunk in zip(which[share].tolist(), chunks[share], strict=True):
-            try:
-                _decode_one(chunk[:-CRC_BYTES], targets[place], store)
-            except ChecksumError as error:
-                where = _file(store, array, patches, place)
-                failures.append((int(patches.wanted.rows[place]), ChecksumError(f"{where}: {error}")))
-        return failures
+    def failures_of(share: slice) -> list[tuple[int, ChecksumError]]:
+        mine = which[share]
+        return [
+            (int(patches.wanted.rows[place]), ChecksumError(f"{_file(store, array, patches, place)}: {reason}"))
+            for place, reason in decode_share(array, patches, mine, targets[mine])
+        ]
 
-    _refuse(store, [failure for share in crew.map(decode_share, crew.shares(which.size)) for failure in share])
+    _refuse(store, [failure for share in crew.map(failures_of, crew.shares(which.size)) for failure in share])
 
 
-def _decode_one(data: NDArray[np.uint8], target: NDArray[np.uint8], store: Store) -> None:
-    if store.profile == "compact":
-        unpack(data, target)
-    elif data.size == target.size:
-        target[:] = data
-    else:
-        raise ChecksumError(f"{data.size} bytes, expected {target.size}")
+def _unpack(
+    array: PixelArray, patches: Patches, which: NDArray[np.intp], targets: NDArray[np.uint64]
+) -> list[tuple[int, str]]:
+    """Decompress some patches; return those that do not decompress, and why."""
+    from bigearth_xr.device.unpacking import unpack
+
+    starts, lengths = patches.where(which)
+    sizes = {"patch_bytes": array.patch_bytes, "itemsize": array.itemsize}
+    failures = []
+    for nth in np.flatnonzero(~unpack(starts, lengths - CRC_BYTES, targets, **sizes)).tolist():
+        # Blosc itself knows what another writer may have made of them, or says what is wrong.
+        (chunk,) = patches.chunks(which[nth : nth + 1])
+        memory = (ctypes.c_uint8 * array.patch_bytes).from_address(int(targets[nth]))
+        try:
+            codec.unpack(chunk[:-CRC_BYTES], np.ctypeslib.as_array(memory))
+        except ChecksumError as error:
+            failures.append((int(which[nth]), str(error)))
+    return failures
+
+
+def _copy(
+    array: PixelArray, patches: Patches, which: NDArray[np.intp], targets: NDArray[np.uint64]
+) -> list[tuple[int, str]]:
+    """Copy some patches that are not packed; return those of another length, and which."""
+    starts, lengths = patches.where(which)
+    found = lengths - CRC_BYTES
+    fits = found == array.patch_bytes
+    copy_bytes(targets[fits], starts[fits], array.patch_bytes)
+    return [
+        (int(which[nth]), f"{found[nth]} bytes, expected {array.patch_bytes}") for nth in np.flatnonzero(~fits).tolist()
+    ]
 
 
 def _refuse(store: Store, failures: Sequence[tuple[int, ChecksumError]]) -> None:

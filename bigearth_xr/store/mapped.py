@@ -186,6 +186,10 @@ class MappedPatches:
             for shard, start, length in zip(shards, starts, lengths, strict=True)
         ]
 
+    def where(self, which: NDArray[np.intp]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        """Addresses of these bytes, and how many each has, shape ``(patch,)`` both."""
+        return self.starts[which], self.lengths[which].astype(np.int64)
+
     def will_need(self, which: NDArray[np.intp]) -> None:
         """Have the system read some of them from disk, all at once; returns before it has."""
         will_need(self.starts[which], self.lengths[which])

@@ -20,8 +20,11 @@ __all__ = [
     "float_of",
     "floats_at",
     "get",
+    "instruction",
+    "integers_at",
     "kernel",
     "longs_at",
+    "pointer_to",
     "put",
     "put_piece",
     "transpose_square",
@@ -46,12 +49,12 @@ def kernel(function: Function) -> Function:
     return compiled
 
 
-def _instruction(function: Callable[..., Any]) -> Any:
+def instruction(function: Callable[..., Any]) -> Any:
     """Make an intrinsic of it: called in a kernel without the first argument, which holds numba's types."""
     return intrinsic(function)
 
 
-def _pointer_to(kind: types.Type) -> Any:
+def pointer_to(kind: types.Type) -> Any:
     """An intrinsic that takes an address, uint64, for a pointer to numbers of a kind."""
 
     def pointer(typing: Any, address: Any) -> Any:
@@ -61,20 +64,23 @@ def _pointer_to(kind: types.Type) -> Any:
         target: Any = types.CPointer(kind)  # type: ignore[no-untyped-call]  # numba types it in part
         return target(types.uint64), generate
 
-    return _instruction(pointer)
+    return instruction(pointer)
 
 
-floats_at = _pointer_to(types.float32)
+floats_at = pointer_to(types.float32)
 """Pointer to the float32 at an address."""
 
-longs_at = _pointer_to(types.uint32)
+integers_at = pointer_to(types.int32)
+"""Pointer to the int32 at an address."""
+
+longs_at = pointer_to(types.uint32)
 """Pointer to the uint32 at an address."""
 
-words_at = _pointer_to(types.uint16)
+words_at = pointer_to(types.uint16)
 """Pointer to the uint16 at an address."""
 
 
-@_instruction
+@instruction
 def get(typing: Any, pointer: Any, index: Any) -> Any:
     """Read the number at an index.
 
@@ -92,7 +98,7 @@ def get(typing: Any, pointer: Any, index: Any) -> Any:
     return pointer.dtype(pointer, types.intp), generate
 
 
-@_instruction
+@instruction
 def put(typing: Any, pointer: Any, index: Any, value: Any) -> Any:
     """Write a number at an index.
 
@@ -112,7 +118,7 @@ def put(typing: Any, pointer: Any, index: Any, value: Any) -> Any:
     return types.void(pointer, types.intp, pointer.dtype), generate
 
 
-@_instruction
+@instruction
 def advance(typing: Any, pointer: Any, steps: Any) -> Any:
     """Point to the number so many further.
 
@@ -130,7 +136,7 @@ def advance(typing: Any, pointer: Any, steps: Any) -> Any:
     return pointer(pointer, types.intp), generate
 
 
-@_instruction
+@instruction
 def address_of(typing: Any, pointer: Any) -> Any:
     """Tell where a pointer points to, uint64.
 
@@ -147,7 +153,7 @@ def address_of(typing: Any, pointer: Any) -> Any:
     return types.uint64(pointer), generate
 
 
-@_instruction
+@instruction
 def put_piece(typing: Any, source: Any, target: Any) -> Any:
     """Copy a piece past the cache, to an address that is a multiple of its bytes.
 
@@ -170,7 +176,7 @@ def put_piece(typing: Any, source: Any, target: Any) -> Any:
     return types.void(source, target), generate
 
 
-@_instruction
+@instruction
 def fence(typing: Any) -> Any:
     """Let everything that was written be seen by all threads, pieces too, before anything that is written later.
 
@@ -186,7 +192,7 @@ def fence(typing: Any) -> Any:
     return types.void(), generate
 
 
-@_instruction
+@instruction
 def transpose_square(typing: Any, source: Any, source_step: Any, target: Any, target_step: Any) -> Any:
     """Turn four lines of four float32 into four columns; a step is from one line to the next.
 
@@ -235,7 +241,7 @@ def _reinterpret(kind: types.Type, given: types.Type) -> Any:
 
         return kind(given), generate
 
-    return _instruction(reinterpreted)
+    return instruction(reinterpreted)
 
 
 bits_of = _reinterpret(types.uint32, types.float32)
