@@ -1,5 +1,6 @@
 """Decode packed patches on the host, many in one call, without a line of Python a patch, and without the lock."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
 from typing import Any
@@ -9,9 +10,26 @@ from numpy.typing import NDArray
 
 from bigearth_xr.device.compiling import compile_kernel
 
-__all__ = ["unpack"]
+__all__ = ["Packed", "unpack"]
 
 _COMPILING = Lock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Packed:
+    """Where packed patches are in memory, by pixel array: `bigearth_xr.device.host.apply_packed` unpacks them."""
+
+    starts: NDArray[np.uint64]
+    """Addresses, shape ``(source, patch)``."""
+
+    lengths: NDArray[np.int64]
+    """Bytes of each."""
+
+    patch_bytes: tuple[int, ...]
+    """Bytes of a patch of each source, once unpacked."""
+
+    itemsizes: tuple[int, ...]
+    """Bytes of a pixel of each source: 2 or 4."""
 
 
 def unpack(

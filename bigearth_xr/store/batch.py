@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, cast
 
@@ -10,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr import bands as band_facts
+from bigearth_xr.device.unpacking import Packed
 from bigearth_xr.errors import BandError, BatchError
 from bigearth_xr.store.buffers import check_buffers, new_buffers
-from bigearth_xr.store.intake import CHECKS, Checks, decode
+from bigearth_xr.store.codec import CRC_BYTES
+from bigearth_xr.store.intake import CHECKS, Checks, Patches, decode
+from bigearth_xr.store.located import Located, LocatedPacked
 from bigearth_xr.store.mapped import MappedPatches
 from bigearth_xr.store.mapping import copy_bytes
 from bigearth_xr.store.opened import Opened
@@ -21,37 +23,6 @@ from bigearth_xr.store.rows import Wanted, checked_rows
 from bigearth_xr.store.schema import REFERENCE_MAP, PixelArray
 
 __all__ = ["BatchReader", "Located"]
-
-
-class Located(AbstractContextManager["Located"]):
-    """Where the native pixels of a batch lie in this process's memory, which stays theirs as long as this lives.
-
-    Leaving its context, or `release`, hands decoded pixels' memory to the next batch.
-    """
-
-    def __init__(
-        self, addresses: NDArray[np.uint64], kept: object, give_back: Callable[[], object] | None = None
-    ) -> None:
-        self._addresses, self._kept, self._give_back = addresses, kept, give_back
-
-    @property
-    def addresses(self) -> NDArray[np.uint64]:
-        """Address of each patch's first pixel, shape ``(source, patch)``; to be read, never to be written to."""
-        if self._kept is None:
-            raise BatchError("this batch was released, its memory is another's; read it before, or locate it again")
-        return self._addresses
-
-    def release(self) -> None:
-        """Give the memory up; nothing happens the second time."""
-        give_back, self._give_back, self._kept = self._give_back, None, None
-        if give_back is not None:
-            give_back()
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-    def __del__(self) -> None:
-        self.release()
 
 
 class BatchReader:
@@ -139,7 +110,8 @@ class BatchReader:
         Located
             Addresses, by `sources` and patch. Each patch's bands lie one after the other, ``(band, y, x)`` in C order,
             in native resolution and type: in a shard itself if the store is `fast` and in a folder, which is why they
-            are multiples of 4 and of nothing larger.
+            are multiples of 4 and of nothing larger. Patches of `compact` are decoded when their addresses are first
+            asked for; `packed` says where they lie before.
 
         Raises
         ------
@@ -159,13 +131,10 @@ class BatchReader:
             return Located(np.stack(starts), (mapped, here.no_map))
         unique, inverse = np.unique(numbers, return_inverse=True)
         found = here.look_up(Wanted.of(unique))
-        buffers = [here.pool.take(unique.size * array.patch_bytes) for array in self.sources]
-        addresses = np.empty((len(found), numbers.size), np.uint64)
-        for line, array, patches, buffer in zip(addresses, self.sources, found, buffers, strict=True):
-            places = _places(buffer, unique.size, array)
-            decode(self.store, array, patches, places, here.crew)
-            line[:] = places[inverse]
-        return Located(addresses, buffers, partial(here.give_all, buffers))
+        decode_all = partial(self._locate_decoded, here, found, inverse)
+        if self.store.profile == "compact" and all(patches.there.all() for patches in found):
+            return LocatedPacked(self._packed(found, inverse), found, decode_all)
+        return decode_all()
 
     def read(
         self, rows: Sequence[int] | NDArray[np.integer], out: Mapping[str, NDArray[Any]] | None = None
@@ -241,6 +210,27 @@ class BatchReader:
         if opened is None or opened.process != os.getpid():
             opened = self._opened = Opened(self.store, self.sources, self._checks, self._threads)
         return opened
+
+    def _packed(self, found: Sequence[Patches], places: NDArray[np.intp]) -> Packed:
+        """Where patches lie packed, each as often as its place comes."""
+        where = [patches.where(places) for patches in found]
+        return Packed(
+            starts=np.stack([starts for starts, _ in where]),
+            lengths=np.stack([lengths for _, lengths in where]) - CRC_BYTES,
+            patch_bytes=tuple(array.patch_bytes for array in self.sources),
+            itemsizes=tuple(array.itemsize for array in self.sources),
+        )
+
+    def _locate_decoded(self, here: Opened, found: Sequence[Patches], places: NDArray[np.intp]) -> Located:
+        """Decode patches into recycled memory, and say where they are, each as often as its place comes."""
+        count = found[0].wanted.rows.size
+        buffers = [here.pool.take(count * array.patch_bytes) for array in self.sources]
+        addresses = np.empty((len(found), places.size), np.uint64)
+        for line, array, patches, buffer in zip(addresses, self.sources, found, buffers, strict=True):
+            targets = _places(buffer, count, array)
+            decode(self.store, array, patches, targets, here.crew)
+            line[:] = targets[places]
+        return Located(addresses, buffers, partial(here.give_all, buffers))
 
     def _copy(self, rows: NDArray[np.intp], out: Mapping[str, NDArray[Any]]) -> None:
         """Copy mapped pixels."""
