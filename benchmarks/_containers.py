@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bigearth_xr.archive import Archive, open_archive, read_patch
 
-__all__ = ["write_lmdb"]
+__all__ = ["values_of", "write_lmdb"]
 
 _MAP_BYTES = 1 << 36
 
@@ -26,15 +26,15 @@ def write_lmdb(archive: Path, to: Path) -> Path:
     with lmdb.open(str(to), map_size=_MAP_BYTES) as environment:
         for patch in range(0, len(opened.patches), 256):
             with environment.begin(write=True) as transaction:
-                for key, value in _values(opened, patch, patch + 256):
+                for key, value in values_of(opened, patch, patch + 256):
                     transaction.put(key.encode(), value)
     for file in opened.metadata_files if opened.release == "v2" else ():
         (to / Path(file).name).write_bytes(opened.source.read(file))
     return to
 
 
-def _values(archive: Archive, start: int, stop: int) -> Iterator[tuple[str, bytes]]:
-    """Give key and value of every half of some patches."""
+def values_of(archive: Archive, start: int = 0, stop: int | None = None) -> Iterator[tuple[str, bytes]]:
+    """Give key and value of every half of some patches, as rico-hdl writes them, and of their reference maps."""
     for patch in archive.patches[start:stop]:
         pixels = read_patch(archive, patch)
         halves: dict[str, dict[str, NDArray[Any]]] = {patch.patch: {}, str(patch.s1_name): {}}

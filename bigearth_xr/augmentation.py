@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bigearth_xr.bands import GROUPS
 from bigearth_xr.bandwise import BAND_DIMS, apply, band_dim, band_names
+from bigearth_xr.device.blocks import is_block, is_large, transform_block
 from bigearth_xr.errors import AugmentationError
 from bigearth_xr.ops import augment as ops
 from bigearth_xr.ops.parameters import Augmentation, AugmentParameters, draw_parameters
@@ -74,7 +75,19 @@ def augment(array: xr.DataArray, parameters: AugmentParameters) -> xr.DataArray:
 
 
 def _augment_block(shared: AugmentParameters, pixels: Any, *drawn: Any) -> Any:
-    return ops.augment(pixels, replace(shared, **dict(zip(_DRAWN, drawn, strict=True))))
+    parameters = replace(shared, **dict(zip(_DRAWN, drawn, strict=True)))
+    return transform_block(pixels, parameters) if _is_compiled(pixels, parameters) else ops.augment(pixels, parameters)
+
+
+def _is_compiled(pixels: Any, parameters: AugmentParameters) -> bool:
+    """Whether a block is made by compiled code: of the same type and to the last bit the same, but for its noise.
+
+    With noise this depends on nothing that differs from one block to the next.
+    """
+    allowed = parameters.augmentation
+    whole = not allowed.crops and not allowed.mixes
+    becomes_float = pixels.dtype == np.float32 or allowed.changes_values
+    return whole and becomes_float and is_block(pixels) and (allowed.noise_std > 0 or is_large(pixels))
 
 
 def _rows(array: xr.DataArray) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import xarray as xr
@@ -12,6 +12,7 @@ import xarray as xr
 from bigearth_xr.backend.origin import own_pixels
 from bigearth_xr.bands import band
 from bigearth_xr.bandwise import apply, band_dim, band_names
+from bigearth_xr.device.blocks import is_block, is_large, transform_block
 from bigearth_xr.errors import BandError, NormalizationError
 from bigearth_xr.ops.scale import minmax, standardize
 from bigearth_xr.releases import Release
@@ -63,10 +64,20 @@ def normalize(array: xr.DataArray, method: Method = "standardize", stats: Statis
     source, numbers = _NUMBERS[method](array, names, stats)
     given = (xr.Variable(dim, values) for values in np.array(list(numbers.values())).T)
     scale = standardize if method == "standardize" else minmax
-    scaled = apply(partial(scale, axis=-1), array, *given, core=(dim,), dtype=np.float32)
+    scaled = apply(partial(_scale_block, scale), array, *given, core=(dim,), dtype=np.float32)
     record = {"method": method, "source": source, "numbers": numbers}
     scaled.attrs = {**array.attrs, "units": "1", "comment": _FORMULA[method], NORMALIZED: json.dumps(record)}
     return scaled
+
+
+def _scale_block(scale: Callable[..., Any], pixels: Any, *numbers: Any) -> Any:
+    """Scale pixels by two numbers of every band, which are along the last dimension."""
+    planes = np.moveaxis(pixels, -1, -3) if isinstance(pixels, np.ndarray) and pixels.ndim == 4 else pixels
+    if not (is_block(planes) and is_large(planes) and planes[:1].flags.c_contiguous):
+        return scale(pixels, *numbers, axis=-1)
+    subtract, other = numbers
+    spread = np.asarray(other if scale is standardize else other - subtract, np.float32)
+    return np.moveaxis(transform_block(planes, subtract=subtract, factor=np.float32(1) / spread), -3, -1)
 
 
 def _moments(array: xr.DataArray, names: tuple[str, ...], stats: Statistics | None) -> tuple[str, Numbers]:

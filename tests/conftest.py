@@ -5,17 +5,26 @@ out by that name where torch is not installed; without it a missing torch is an
 error, so that nothing is skipped in silence.
 """
 
+import bz2
 import os
+import shutil
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import xarray as xr
+from downloads import CONTENT
+from faulty_server import Site, serving
 from holdings import copy_store
 from hypothesis import settings
+from openings import CHUNKED_OPENERS, OPENERS, Opener
 
 import bigearth_xr as bex
 from bigearth_xr.releases import Release
+from bigearth_xr.store.read import open_store
+from bigearth_xr.testing import encode_tiff, formula_pixels, synthetic_pair
 
 ROOT = Path(__file__).resolve().parent.parent
 PAIRS = 24
@@ -47,8 +56,17 @@ def shared() -> Path:
     return folder
 
 
-# The pipeline, once a session and a release: archive → store → ds. The table is `bex.table.read(store's parquet)`.
-# Tests that change a store take a copy of it, `own`.
+@pytest.fixture(scope="session")
+def published_lists(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The published lists of v1, unpacked once: bzip2 takes seconds for them."""
+    folder = tmp_path_factory.mktemp("published")
+    for path in (shared / "data" / "v1" / "lists").glob("*.csv.bz2"):
+        (folder / path.stem).write_bytes(bz2.decompress(path.read_bytes()))
+    return folder
+
+
+# The pipeline, once a session and a release: archive → store and table → ds. Tests that change an archive or a store
+# take a copy of it, `own_archive` or `own`.
 
 
 @pytest.fixture(scope="session", params=["v1", "v2"])
@@ -64,12 +82,34 @@ def archive(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bex.testing.write_archive(tmp_path_factory.mktemp("archive") / release, pairs=PAIRS, version=release)
 
 
+@pytest.fixture
+def own_archive(archive: Path, tmp_path: Path) -> Path:
+    """A copy of that archive, which a test may damage."""
+    return shutil.copytree(archive, tmp_path / "own")
+
+
 @pytest.fixture(scope="session", params=["fast", "compact"])
 def store(request: pytest.FixtureRequest, archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of that archive, in each profile."""
     path = tmp_path_factory.mktemp("store") / "ben.zarr"
     bex.ingest(archive, path, profile=request.param)
     return path
+
+
+@pytest.fixture(scope="session")
+def fast_store(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in one profile, for what how pixels are encoded makes no difference to."""
+    path = tmp_path_factory.mktemp("fast") / "ben.zarr"
+    bex.ingest(archive, path, profile="fast")
+    return path
+
+
+@pytest.fixture(scope="session")
+def fresh(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That store once more, to which no test adds embeddings."""
+    kind = open_store(store)
+    path = tmp_path_factory.mktemp("fresh") / "ben.zarr"
+    return bex.testing.write_store(path, pairs=PAIRS, version=kind.release, profile=kind.profile)
 
 
 @pytest.fixture
@@ -79,6 +119,112 @@ def own(store: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def table(store: Path) -> pa.Table:
+    """The table beside that store."""
+    return bex.table.read(store.with_suffix(".parquet"))
+
+
+@pytest.fixture
 def ds(store: Path) -> xr.Dataset:
     """That store, opened: Dask-backed, nothing read."""
     return bex.open(store)
+
+
+# Other archives and stores than those of the pipeline.
+
+
+@pytest.fixture
+def v1(tmp_path: Path) -> Path:
+    """An archive of 3 pairs of v1, of one test."""
+    return bex.testing.write_archive(tmp_path / "v1", pairs=3, version="v1")
+
+
+@pytest.fixture
+def v2(tmp_path: Path) -> Path:
+    """An archive of 3 pairs of v2, of one test."""
+    return bex.testing.write_archive(tmp_path / "v2", pairs=3)
+
+
+@pytest.fixture(scope="session")
+def long_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of 1,100 patches of v2, which fill two shards, of band B01 alone: many patches, few bytes."""
+    root = tmp_path_factory.mktemp("long") / "archive"
+    for pair in map(synthetic_pair, range(1100)):
+        folder = root / pair.patch
+        folder.mkdir(parents=True)
+        ulx, uly = pair.corner
+        data = encode_tiff(formula_pixels(pair.patch, "B01"), epsg=pair.epsg, ulx=ulx, uly=uly)
+        (folder / f"{pair.patch}_B01.tif").write_bytes(data)
+    return root
+
+
+@pytest.fixture(scope="session")
+def twelve(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of 12 pairs."""
+    return bex.testing.write_store(tmp_path_factory.mktemp("twelve") / "ben.zarr", pairs=12)
+
+
+@pytest.fixture(scope="session")
+def other_twelve(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of 12 other pairs."""
+    return bex.testing.write_store(tmp_path_factory.mktemp("other") / "ben.zarr", pairs=12, seed=1)
+
+
+@pytest.fixture(scope="session")
+def loaded(twelve: Path) -> xr.Dataset:
+    """All pixels of the store of 12 pairs, as NumPy arrays."""
+    return bex.open(twelve).load()
+
+
+@pytest.fixture(scope="session")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of 300 pairs, three chunks of 128, with a band of each resolution and one polarization."""
+    folder = tmp_path_factory.mktemp("many")
+    archive = bex.testing.write_archive(folder / "archive", pairs=300)
+    bex.ingest(archive, folder / "ben.zarr", bands=["B01", "B04", "B8A", "VV"])
+    shutil.rmtree(archive)
+    return folder / "ben.zarr"
+
+
+@pytest.fixture(scope="session")
+def partial(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of 6 listed pairs, of which the first found is absent, and the second quarantined."""
+    folder = tmp_path_factory.mktemp("partial")
+    archive = bex.testing.write_archive(folder / "archive", pairs=6)
+    absent, damaged = sorted(path for path in archive.glob("BigEarthNet-S2/*/*") if path.is_dir())[:2]
+    shutil.rmtree(absent)
+    next(damaged.glob("*_B04.tif")).write_bytes(b"no TIFF")
+    bex.ingest(archive, folder / "ben.zarr", rows="listed")
+    return folder / "ben.zarr"
+
+
+# How they are opened.
+
+
+@pytest.fixture(params=OPENERS)
+def opener(request: pytest.FixtureRequest) -> Opener:
+    """Each way of opening a store in turn."""
+    return OPENERS[request.param]
+
+
+@pytest.fixture(params=CHUNKED_OPENERS)
+def any_opener(request: pytest.FixtureRequest) -> Opener:
+    """Each of these, and one with other chunks than those preferred."""
+    return CHUNKED_OPENERS[request.param]
+
+
+# What bytes come from.
+
+
+@pytest.fixture(scope="session")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that examples of one property may write one after the other."""
+    return tmp_path_factory.mktemp("scratch") / "S2.tar"
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A server on loopback with one file to download, and no proxy between it and us."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serving({"a.tar": CONTENT}) as site:
+        yield site

@@ -20,6 +20,11 @@ def changes(store: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in paths}
 
 
+def leftovers(folder: Path) -> set[str]:
+    """What lies beside stores and tables."""
+    return {path.name for path in folder.iterdir() if path.suffix in (".ingest", ".lock", ".new", ".partial")}
+
+
 def copy_store(store: Path, folder: Path) -> Path:
     """Copy a store and its table into a folder, for a test to damage."""
     shutil.copy(store.with_suffix(".parquet"), folder)

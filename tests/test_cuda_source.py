@@ -52,7 +52,9 @@ def on_host(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The kernel's source, compiled for the host."""
     compiler = shutil.which("g++")
     if compiler is None:
-        pytest.skip("no g++ to compile the kernel's source for the host with")
+        pytest.skip(
+            "no g++ to run the kernel on the host with; install it (apt install g++), as nothing else here needs it"
+        )
     library = tmp_path_factory.mktemp("fused") / "fused.so"
     options = ("-std=c++17", "-O2", "-ffp-contract=off", "-fno-strict-aliasing", "-Wall", "-Wextra", "-Werror")
     shared = ("-Wno-unknown-pragmas", "-shared", "-fPIC", f"-I{SOURCE.parent}")

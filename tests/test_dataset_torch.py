@@ -1,10 +1,9 @@
-"""Patches one by one: in workers of every kind, in the Trainer, and the same as the loader's."""
+"""Patches one by one: in workers of every kind, and the same as the loader's."""
 
 import pickle
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import pytest
 import torch
@@ -13,7 +12,7 @@ from torch.utils.data import DataLoader, default_collate
 
 import bigearth_xr as bex
 from bigearth_xr.errors import LoaderError
-from bigearth_xr.torch import Augmentation, PatchDataModule, PatchDataset, PatchItem, PatchLoader
+from bigearth_xr.torch import Augmentation, PatchDataset, PatchItem, PatchLoader
 
 BANDS = ["B04", "B8A", "VV"]
 
@@ -121,66 +120,3 @@ def test_what_it_cannot_do_is_refused(whole: xr.Dataset) -> None:
     for place in (20, -21):
         with pytest.raises(IndexError, match=f"places are {place} to {place}, expected 0 to 19"):
             patches[place]
-
-
-# Lightning.
-
-
-def test_splits_of_a_data_module(whole: xr.Dataset) -> None:
-    data = PatchDataModule(whole, batch_size=4, bands=BANDS, augment=Augmentation(noise_std=1), device="cpu")
-    loaders = {
-        "train": data.train_dataloader(),
-        "validation": data.val_dataloader(),
-        "test": data.test_dataloader(),
-    }
-    for split, loader in loaders.items():
-        selected = whole.ben.select(split=split)
-        rows = [row for batch in loader for row in batch.row.tolist()]
-        assert sorted(rows) == selected.row.values.tolist()
-        if split != "train":
-            assert rows == sorted(rows)
-            assert torch.equal(torch.cat([batch.image for batch in loader]), in_order(selected))
-
-
-class Model(lightning.LightningModule):
-    """Notes the rows that it is trained and validated on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = torch.nn.Linear(3, 19)
-        self.rows: list[list[int]] = []
-        self.validated: list[int] = []
-
-    def training_step(self, batch: Any, index: int) -> torch.Tensor:
-        self.rows.append(batch.row.tolist())
-        logits = self.layer(batch.image.mean((2, 3)))
-        return torch.nn.functional.binary_cross_entropy_with_logits(logits, batch.labels)
-
-    def validation_step(self, batch: Any, index: int) -> None:
-        self.validated += batch.row.tolist()
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=1e-3)
-
-
-# Of lightning itself, with torch 2.13.
-@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning", "ignore:Checkpoint directory:UserWarning")
-def test_a_trainer_trains_and_resumes_in_an_epoch(whole: xr.Dataset, tmp_path: Path) -> None:
-    keeper = lightning.pytorch.callbacks.ModelCheckpoint(tmp_path / "kept", every_n_train_steps=3, save_top_k=-1)
-
-    def fit(**options: Any) -> Model:
-        data = PatchDataModule(whole, batch_size=2, bands=BANDS, device="cpu", threads=1)
-        model, resumed = Model(), options.pop("ckpt_path", None)
-        quiet: Any = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-        trainer = lightning.Trainer(accelerator="cpu", num_sanity_val_steps=0, max_epochs=2, **quiet, **options)
-        trainer.fit(model, datamodule=data, ckpt_path=resumed)
-        return model
-
-    loader = PatchLoader(whole.ben.select(split="train"), batch_size=2, bands=BANDS, device="cpu")
-    expected = [batch.row.tolist() for _ in range(2) for batch in loader]
-    assert len(loader) > 3
-    first = fit(callbacks=[keeper])
-    assert first.rows == expected
-    assert first.validated == 2 * whole.ben.select(split="validation").row.values.tolist()
-    resumed = fit(callbacks=[keeper], ckpt_path=next(tmp_path.glob("kept/*step=3.ckpt")))
-    assert resumed.rows == expected[3:]

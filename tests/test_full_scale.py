@@ -46,9 +46,9 @@ TRAIN_WITH_EXCLUDED_V2 = 272_544
 
 
 @pytest.fixture(scope="module")
-def tables(shared: Path) -> dict[Release, pa.Table]:
+def tables(shared: Path, published_lists: Path) -> dict[Release, pa.Table]:
     return {
-        "v1": bex.table.from_lists(shared / "data/v1/lists"),
+        "v1": bex.table.from_lists(published_lists),
         "v2": bex.table.from_lists(shared / "data/v2"),
     }
 

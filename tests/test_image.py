@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from openings import OPENERS, Opener
 
 import bigearth_xr as bex
 from bigearth_xr.backend.origin import own_rows
@@ -20,13 +21,6 @@ from bigearth_xr.testing import count_reads
 # The profile matters to what reads, and there both are tested.
 pytestmark = pytest.mark.parametrize("store", ["fast"], indirect=True)
 
-Opener = Callable[..., xr.Dataset]
-
-OPENERS: dict[str, Opener] = {
-    "no chunks": lambda store, **options: xr.open_dataset(store, engine="bigearth", **options),
-    "chunks={}": lambda store, **options: xr.open_dataset(store, engine="bigearth", chunks={}, **options),
-    "bex.open": bex.open,
-}
 ORDERS = [
     ["B04", "B03", "B02"],
     ["VV"],
@@ -34,12 +28,6 @@ ORDERS = [
     ["B12", "B02"],
     [b.name for b in reversed(BANDS)],
 ]
-
-
-@pytest.fixture(params=OPENERS)
-def opener(request: pytest.FixtureRequest) -> Opener:
-    """Each way of opening a store in turn."""
-    return OPENERS[request.param]
 
 
 @pytest.fixture

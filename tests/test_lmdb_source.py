@@ -1,10 +1,8 @@
 """An LMDB of safetensors gives the store that its archive gives, byte for byte; damage in it costs what is damaged."""
 
 import pickle
-import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import lmdb
@@ -12,24 +10,19 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import xarray as xr
+from holdings import files
 from lmdbs import Values, values_of, write_lmdb
 from numpy.typing import NDArray
 
 import bigearth_xr as bex
 from bigearth_xr.archive import Archive, PatchFiles, open_archive, read_patch
 from bigearth_xr.archive.lmdb_source import LmdbSource, is_lmdb
-from bigearth_xr.archive.mdb import open_mdb
 from bigearth_xr.archive.tensors import find_tensors
 from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError, PatchError
 from bigearth_xr.ingestion import IngestReport
 from bigearth_xr.releases import Release
 
 PAIRS = 6
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def ingested(archive: Path, store: Path, metadata: Path, **options: Any) -> xr.Dataset:
@@ -84,7 +77,7 @@ def test_store_is_that_of_the_archive_byte_for_byte(
     if where == "beside the file":
         for parquet in archive.glob("*.parquet"):
             (environment / parquet.name).write_bytes(parquet.read_bytes())
-    before = content(environment)
+    before = files(environment)
     of_lmdb = bex.ingest(
         environment,
         tmp_path / "converted" / "ben.zarr",
@@ -93,8 +86,8 @@ def test_store_is_that_of_the_archive_byte_for_byte(
     )
     assert of_folder.complete
     assert (of_lmdb.stored, of_lmdb.failures, of_lmdb.unlisted) == (PAIRS, (), 0)
-    assert content(tmp_path / "converted") == content(tmp_path / "folder")
-    assert content(environment) == before
+    assert files(tmp_path / "converted") == files(tmp_path / "folder")
+    assert files(environment) == before
 
 
 def test_every_pair_of_configilm_is_stored_as_from_its_folder(shared: Path, tmp_path: Path) -> None:
@@ -103,7 +96,7 @@ def test_every_pair_of_configilm_is_stored_as_from_its_folder(shared: Path, tmp_
     bex.ingest(folder, tmp_path / "folder" / "ben.zarr")
     report = bex.ingest(environment, tmp_path / "lmdb" / "ben.zarr", metadata=folder, strict=True)
     assert report.stored == 24
-    assert content(tmp_path / "lmdb") == content(tmp_path / "folder")
+    assert files(tmp_path / "lmdb") == files(tmp_path / "folder")
     ours, theirs = (bex.open(tmp_path / name / "ben.zarr") for name in ("lmdb", "folder"))
     for name in ("epsg", "ulx", "uly"):
         np.testing.assert_array_equal(ours[name], theirs[name])
@@ -389,75 +382,3 @@ def test_database_within_the_database_is_refused(values: Values, tmp_path: Path)
         env.open_db(b"inner")
     with pytest.raises(ArchiveError, match="key b'inner' holds a database of its own, expected a patch"):
         open_archive(tmp_path)
-
-
-def written_in_any_order(tmp_path: Path, keys: int) -> tuple[Path, dict[bytes, bytes]]:
-    """An environment of several levels that grew and shrank, as the library leaves it."""
-    random = Random(keys)
-    expected: dict[bytes, bytes] = {}
-    with lmdb.open(str(tmp_path), map_size=1 << 28) as env:
-        for _ in range(3):
-            with env.begin(write=True) as transaction:
-                for _ in range(keys):
-                    key = f"{random.random():.{random.randint(3, 60)}f}".encode()
-                    if expected and random.random() < 0.3:
-                        key = random.choice(list(expected))
-                    if random.random() < 0.2:
-                        transaction.delete(key)
-                        expected.pop(key, None)
-                    else:
-                        expected[key] = random.randbytes(random.choice((0, 1, 10, 300, 2020, 5000, 9000)))
-                        transaction.put(key, expected[key])
-    return tmp_path / "data.mdb", expected
-
-
-@pytest.mark.parametrize("keys", [0, 1, 30, 600])
-def test_any_environment_reads_as_the_library_reads_it(tmp_path: Path, keys: int) -> None:
-    path, expected = written_in_any_order(tmp_path, keys)
-    with open_mdb(path) as mdb:
-        assert {key: bytes(mdb.read(value)) for key, value in mdb.items()} == expected
-        assert list(dict(mdb.items())) == sorted(expected)
-        for key in expected:
-            value = mdb.find(key)
-            assert value is not None
-            assert bytes(mdb.read(value)) == expected[key]
-            assert (mdb.find(key + b"0") is None) == (key + b"0" not in expected)
-        assert {mdb.find(b""), mdb.find(b"~")} == {None}
-
-
-def test_damage_anywhere_is_an_error_or_harmless(tmp_path: Path) -> None:
-    path, expected = written_in_any_order(tmp_path, 300)
-    data, random = path.read_bytes(), Random(0)
-    with open_mdb(path) as mdb:
-        root = mdb.root
-    refused = 0
-    for trial in range(300):
-        changed = bytearray(data)
-        page = random.choice([0, 1, root, root, random.randrange(len(data) // 4096)])
-        for _ in range(random.randint(1, 3)):
-            at = random.choice([random.randrange(40), random.randrange(200), random.randrange(4096)])
-            changed[page * 4096 + at] = random.randrange(256)
-        path.write_bytes(changed[: random.randrange(len(data))] if trial % 10 == 0 else changed)
-        try:
-            with open_mdb(path) as mdb:
-                found = {key: bytes(mdb.read(value)) for key, value in mdb.items() if value.size < 1 << 24}
-                for key in list(expected)[:20]:
-                    mdb.find(key)
-            assert len(found) <= len(expected) + 1
-        except OSError:
-            refused += 1
-    assert 50 < refused < 300
-
-
-def test_tree_that_leads_back_to_itself_ends(tmp_path: Path) -> None:
-    path, _ = written_in_any_order(tmp_path, 600)
-    data = bytearray(path.read_bytes())
-    with open_mdb(path) as mdb:
-        root = mdb.root
-    # All children of the root are made the first.
-    nodes = struct.unpack_from("<2H", data, root * 4096 + 16)
-    first = data[root * 4096 + nodes[0] : root * 4096 + nodes[0] + 6]
-    data[root * 4096 + nodes[1] : root * 4096 + nodes[1] + 6] = first
-    path.write_bytes(data)
-    with open_mdb(path) as mdb, pytest.raises(OSError, match="its keys are not in order"):
-        list(mdb.items())

@@ -16,7 +16,9 @@ import rasterio
 import xarray as xr
 
 import bigearth_xr as bex
+from bigearth_xr.bands import S2_BANDS
 from bigearth_xr.ingestion import IngestReport
+from bigearth_xr.stats import band_statistics
 from bigearth_xr.store.schema import PROFILES
 from bigearth_xr.verification import verify
 
@@ -84,10 +86,14 @@ def _read(path: Path) -> tuple[npt.NDArray[Any], int, tuple[float, ...]]:
 
 
 @pytest.fixture(scope="module", params=in_both_profiles(V1, *V2))
-def stored(request: pytest.FixtureRequest, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Stored:
+def stored(
+    request: pytest.FixtureRequest, shared: Path, published_lists: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Stored:
     collection, profile = request.param
     root, store = shared / "data" / collection.folder, tmp_path_factory.mktemp("real") / "ben.zarr"
     metadata = None if collection.metadata is None else shared / "data" / collection.metadata
+    if collection is V1:
+        metadata = published_lists
     report = bex.ingest(root, store, metadata=metadata, bands=collection.bands, profile=profile)
     return Stored(collection=collection, root=root, store=store, report=report)
 
@@ -145,6 +151,22 @@ def test_the_bands_that_exist_are_those_that_the_source_has(stored: Stored) -> N
     assert ("reference_map" in ds) == stored.collection.has_maps
 
 
+@pytest.mark.parametrize("stored", [(V1, "fast"), (V2[0], "fast")], ids=["v1", "v2"], indirect=True)
+def test_moments_of_normalised_pixels_agree_with_float64(stored: Stored) -> None:
+    image = stored.ds.s2
+    scaled = image.ben.normalize().load()
+    published = band_statistics(stored.report.release, "none")
+    for band in S2_BANDS:
+        native = [_read(stored.source(patch, f"{band.name}.tif"))[0].astype(np.float64) for patch in image.patch.values]
+        # Pixels that are only repeated have the mean and deviation of those stored.
+        expected = (np.stack(native) - published.mean[band.name]) / published.std[band.name]
+        found = scaled.sel(band=band.name).values.astype(np.float64)
+        np.testing.assert_allclose([found.mean(), found.std()], [expected.mean(), expected.std()], rtol=1e-6, atol=1e-6)
+        # These few patches are no fair sample of the release, but of its order of size.
+        assert abs(found.mean()) < 1.5
+        assert 0.2 < found.std() < 3
+
+
 def labels_of(ds: xr.Dataset, patch: str) -> set[str]:
     """The labels of a patch, by name."""
     row = ds.labels.sel(patch=patch)
@@ -187,9 +209,9 @@ def test_facts_of_v2_are_those_of_its_parquets(stored: Stored, published_v2: dic
 
 
 @pytest.fixture(scope="module")
-def lists_v1(shared: Path) -> dict[str, pd.DataFrame]:
+def lists_v1(published_lists: Path) -> dict[str, pd.DataFrame]:
     """The published lists by name, indexed by patch."""
-    paths = {path.name.removesuffix(".csv.bz2"): path for path in (shared / "data/v1/lists").iterdir()}
+    paths = {path.stem: path for path in published_lists.iterdir()}
     patch_column = {"s1_s2_name_country_season": 1}
     return {
         name: pd.read_csv(path, header=None, dtype=str, index_col=patch_column.get(name, 0))

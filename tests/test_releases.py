@@ -26,16 +26,14 @@ SNOW_OR_CLOUD = "metadata_for_patches_with_snow_cloud_or_shadow.parquet"
 
 
 @pytest.fixture(scope="module")
-def v1_lists(shared: Path) -> dict[str, list[Any]]:
+def v1_lists(published_lists: Path) -> dict[str, list[Any]]:
     """Columns of the published v1 lists, by file; the pair list by column."""
-    folder = shared / "data/v1/lists"
-    pairs = csv.read_csv(folder / "s1_s2_name_country_season.csv.bz2")
+    pairs = csv.read_csv(published_lists / "s1_s2_name_country_season.csv")
     lists = {name: pairs[name].to_pylist() for name in pairs.column_names}
     bare = csv.ReadOptions(autogenerate_column_names=True)
-    for path in folder.glob("*.csv.bz2"):
-        name = path.name.removesuffix(".csv.bz2")
-        if name.startswith("patches") or name in ("train", "val", "test"):
-            lists[name] = csv.read_csv(path, read_options=bare)["f0"].to_pylist()
+    for path in published_lists.glob("*.csv"):
+        if path.stem.startswith("patches") or path.stem in ("train", "val", "test"):
+            lists[path.stem] = csv.read_csv(path, read_options=bare)["f0"].to_pylist()
     return lists
 
 

@@ -98,7 +98,7 @@ def test_a_window_holds_few_blocks(found: Patches, sampling: Sampling) -> None:
     stores, rows = found
     plan = plan_epoch(stores, rows, sampling)
     blocks = list(zip(stores.tolist(), (rows // sampling.block).tolist(), strict=True))
-    windows = [plan.places[at : at + plan.window] for at in range(0, plan.places.size, plan.window)]
+    windows = np.split(plan.places, plan.windows[:-1])
     homes = [{blocks[place] for place in window} for window in windows]
     # A block is in one window, or where it is cut in those that follow each other.
     for at, home in enumerate(homes):
@@ -125,6 +125,15 @@ def test_a_window_of_all_patches_is_a_true_shuffle() -> None:
     rows = np.arange(500)
     whole, true = (plan_epoch(0 * rows, rows, Sampling(batch_size=10, window=window)) for window in (500, None))
     assert whole.places.tolist() == true.places.tolist()
+
+
+def test_the_first_windows_are_smaller() -> None:
+    # Nothing can be drawn from one before all of it was read.
+    rows = np.arange(20_000)
+    for window, ends in ((1024, [1024, 2048]), (3000, [1024, 3072, 6072]), (8192, [1024, 3072, 7168, 15_360, 20_000])):
+        plan = plan_epoch(0 * rows, rows, Sampling(batch_size=10, window=window))
+        assert plan.windows[: len(ends)].tolist() == ends
+        assert plan.windows[-1] == rows.size
 
 
 def test_an_order_stays_what_it_is() -> None:

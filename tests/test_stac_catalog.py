@@ -26,17 +26,9 @@ UNCHECKED = ("scientific",)  # of which there is no schema among ours
 
 
 @pytest.fixture(scope="module")
-def store(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store in one profile: how pixels are encoded makes no difference here."""
-    path = tmp_path_factory.mktemp("store") / "ben.zarr"
-    bex.ingest(archive, path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def catalog(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def catalog(fast_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("catalog")
-    return build_catalog(store, folder, static_items=True, thumbnails=True).folder
+    return build_catalog(fast_store, folder, static_items=True, thumbnails=True).folder
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +41,9 @@ def test_every_item_and_the_collection_pass_the_schemas(catalog: Path, shared: P
     assert (report.failures, report.checked, report.unchecked) == ((), PAIRS, UNCHECKED)
 
 
-def test_pystac_walks_from_the_collection_to_every_item(collection: pystac.Collection, store: Path) -> None:
+def test_pystac_walks_from_the_collection_to_every_item(collection: pystac.Collection, fast_store: Path) -> None:
     items = {item.id: item for item in collection.get_items(recursive=True)}
-    assert set(items) == set(bex.open(store).patch.values)
+    assert set(items) == set(bex.open(fast_store).patch.values)
     for item in items.values():
         assert item.get_collection() is collection
         assert item.get_parent().id == item.properties["grid:code"]  # type: ignore[union-attr]  # none: a failure too
@@ -63,10 +55,10 @@ def test_the_collection_cites_its_paper(collection: pystac.Collection, release: 
     assert publication.doi == RELEASES[release].citation.doi
 
 
-def test_an_asset_leads_to_the_pixels_of_its_patch(collection: pystac.Collection, store: Path) -> None:
+def test_an_asset_leads_to_the_pixels_of_its_patch(collection: pystac.Collection, fast_store: Path) -> None:
     import zarr
 
-    ds = bex.open(store)
+    ds = bex.open(fast_store)
     for item in list(collection.get_items(recursive=True))[::7]:
         asset = item.assets["s2_10m"]
         found = zarr.open_array(asset.href, mode="r")[asset.extra_fields["bigearth:selection"]["patch"]]
@@ -74,9 +66,9 @@ def test_an_asset_leads_to_the_pixels_of_its_patch(collection: pystac.Collection
         np.testing.assert_array_equal(found, ds.s2.sel(patch=item.id, band=bands).values)
 
 
-def test_the_store_opens_from_the_collection(collection: pystac.Collection, store: Path) -> None:
+def test_the_store_opens_from_the_collection(collection: pystac.Collection, fast_store: Path) -> None:
     asset = collection.assets["zarr"]
-    assert Path(asset.href) == store
+    assert Path(asset.href) == fast_store
     plain = xr.open_zarr(asset.href)
     theirs = xr.open_dataset(asset, engine="stac")  # type: ignore[arg-type]  # xpystac takes assets
     with_kwargs = xr.open_dataset(asset.href, **asset.extra_fields["xarray:open_kwargs"])
@@ -90,8 +82,8 @@ def test_the_store_opens_from_the_collection(collection: pystac.Collection, stor
     assert cube["cube:dimensions"]["band_20m"]["values"] == list(plain["band_20m"].values)
 
 
-def test_a_thumbnail_shows_the_patch_upright(catalog: Path, store: Path) -> None:
-    ds = bex.open(store)
+def test_a_thumbnail_shows_the_patch_upright(catalog: Path, fast_store: Path) -> None:
+    ds = bex.open(fast_store)
     paths = sorted(catalog.glob("thumbnails/*/*.png"))
     assert len(paths) == PAIRS
     picture = imagecodecs.png_decode(paths[0].read_bytes())
@@ -101,8 +93,8 @@ def test_a_thumbnail_shows_the_patch_upright(catalog: Path, store: Path) -> None
     assert np.corrcoef(picture[..., 0].ravel(), red.ravel())[0, 1] > 0.8
 
 
-def test_the_same_store_gives_the_same_bytes(store: Path, tmp_path: Path) -> None:
-    first, second = (build_catalog(store, tmp_path / name).folder for name in ("a", "b"))
+def test_the_same_store_gives_the_same_bytes(fast_store: Path, tmp_path: Path) -> None:
+    first, second = (build_catalog(fast_store, tmp_path / name).folder for name in ("a", "b"))
     for name in ("collection.json", "items.parquet"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
@@ -130,13 +122,13 @@ def test_rows_without_pixels_have_no_item_but_keep_their_number(archive: Path, t
     )
 
 
-def test_a_table_alone_is_enough(store: Path, tmp_path: Path, shared: Path) -> None:
-    bare = build_catalog(store.with_suffix(".parquet"), tmp_path / "bare")
+def test_a_table_alone_is_enough(fast_store: Path, tmp_path: Path, shared: Path) -> None:
+    bare = build_catalog(fast_store.with_suffix(".parquet"), tmp_path / "bare")
     assert bare.summary() == f"{tmp_path / 'bare'}: 24 items"
     report = validate_catalog(bare.folder, schemas=shared / "schemas")
     assert report.failures == ()
     assert "zarr" not in json.loads((bare.folder / "collection.json").read_text())["assets"]
-    told = build_catalog(store.with_suffix(".parquet"), tmp_path / "told", zarr_href="s3://ben/ben.zarr/").folder
+    told = build_catalog(fast_store.with_suffix(".parquet"), tmp_path / "told", zarr_href="s3://ben/ben.zarr/").folder
     assert json.loads((told / "collection.json").read_text())["assets"]["zarr"]["href"] == "s3://ben/ben.zarr"
 
 
@@ -177,12 +169,12 @@ def test_a_folder_without_schemas_is_refused(catalog: Path, tmp_path: Path) -> N
             validate_catalog(catalog, schemas=folder)
 
 
-def test_faults_of_a_source_are_named(store: Path, tmp_path: Path) -> None:
+def test_faults_of_a_source_are_named(fast_store: Path, tmp_path: Path) -> None:
     with pytest.raises(MetadataError, match="nothing here; expected a store, its table"):
         build_catalog(tmp_path / "none", tmp_path / "out")
     with pytest.raises(SelectionError, match="thumbnails need the pixels of a store"):
-        build_catalog(store.with_suffix(".parquet"), tmp_path / "out", thumbnails=True)
-    shutil.copytree(store, tmp_path / "alone.zarr")
+        build_catalog(fast_store.with_suffix(".parquet"), tmp_path / "out", thumbnails=True)
+    shutil.copytree(fast_store, tmp_path / "alone.zarr")
     with pytest.raises(MetadataError, match=r"its table alone\.parquet is not beside it"):
         build_catalog(tmp_path / "alone.zarr", tmp_path / "out")
     with pytest.raises(SelectionError, match=r"no collection\.json here"):
@@ -196,9 +188,9 @@ def test_faults_of_an_empty_or_narrow_store_are_named(archive: Path, tmp_path: P
         build_catalog(tmp_path / "one.zarr", tmp_path / "out", thumbnails=True)
 
 
-def test_the_command_line_builds_and_validates(store: Path, tmp_path: Path, shared: Path) -> None:
+def test_the_command_line_builds_and_validates(fast_store: Path, tmp_path: Path, shared: Path) -> None:
     out, run = tmp_path / "catalog", CliRunner().invoke
-    built = run(app, ["build", str(store), "--out", str(out), "--zarr-href", "ben.zarr", "--items"])
+    built = run(app, ["build", str(fast_store), "--out", str(out), "--zarr-href", "ben.zarr", "--items"])
     assert (built.exit_code, "24 items" in built.output) == (0, True)
     assert len(list(out.glob("items/*/S2*.json"))) == PAIRS
     check = ["validate", str(out), "--schemas", str(shared / "schemas"), "--all"]
@@ -220,10 +212,10 @@ def test_the_command_line_says_in_words_what_went_wrong(
 
 
 def test_without_pystac_a_catalogue_is_built_and_the_extra_named(
-    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fast_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bigearth_stac.find_spec", lambda _: None)
-    assert bigearth_stac.build_catalog(store, tmp_path).items == PAIRS
+    assert bigearth_stac.build_catalog(fast_store, tmp_path).items == PAIRS
     with pytest.raises(DependencyError, match=r"validate_catalog needs pystac.*pip install 'bigearth-xr\[stac\]'"):
         _ = bigearth_stac.validate_catalog
 

@@ -24,16 +24,8 @@ PAIRS = 24
 
 
 @pytest.fixture(scope="module")
-def store(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store in one profile: how pixels are encoded makes no difference here."""
-    path = tmp_path_factory.mktemp("store") / "ben.zarr"
-    bex.ingest(archive, path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def catalog(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_catalog(store, tmp_path_factory.mktemp("catalog")).folder
+def catalog(fast_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_catalog(fast_store, tmp_path_factory.mktemp("catalog")).folder
 
 
 @pytest.fixture(scope="module")
@@ -158,19 +150,21 @@ def test_lists_without_labels_cannot_be_searched_by_label(tmp_path: Path) -> Non
         find_items(catalog, any_label="Pastures")
 
 
-def test_a_search_opens_as_exactly_its_patches(every: list[pystac.Item], store: Path) -> None:
+def test_a_search_opens_as_exactly_its_patches(every: list[pystac.Item], fast_store: Path) -> None:
     chosen = [every[place] for place in (17, 2, 9)]
     collection = pystac.ItemCollection(chosen)
-    reference = bex.open(store).sel(patch=ids(chosen))
+    reference = bex.open(fast_store).sel(patch=ids(chosen))
     for found in (chosen, collection, Search(chosen), collection.to_dict(), [item.to_dict() for item in chosen]):
         xr.testing.assert_identical(open_search(found), reference)
-    assert open_search(chosen, store=store).row.values.tolist() == [item.properties["bigearth:row"] for item in chosen]
+    assert open_search(chosen, store=fast_store).row.values.tolist() == [
+        item.properties["bigearth:row"] for item in chosen
+    ]
 
 
-def test_what_the_command_line_found_opens_from_its_file(catalog: Path, store: Path, tmp_path: Path) -> None:
+def test_what_the_command_line_found_opens_from_its_file(catalog: Path, fast_store: Path, tmp_path: Path) -> None:
     path = tmp_path / "found.json"
     found = CliRunner().invoke(app, ["search", str(catalog), "--datetime", "2017-06", "--out", str(path)])
-    reference = bex.open(store).sel(patch=found.output.split())
+    reference = bex.open(fast_store).sel(patch=found.output.split())
     assert reference.sizes["patch"]
     for file in (path, str(path)):
         xr.testing.assert_identical(open_search(file), reference)
@@ -181,8 +175,8 @@ def test_one_item_opens_too(every: list[pystac.Item]) -> None:
         assert open_search(item).row.values.tolist() == [3]
 
 
-def test_what_is_no_item_is_refused(catalog: Path, every: list[pystac.Item], store: Path) -> None:
-    for path in (every[0].id, store, catalog / "items.parquet"):
+def test_what_is_no_item_is_refused(catalog: Path, every: list[pystac.Item], fast_store: Path) -> None:
+    for path in (every[0].id, fast_store, catalog / "items.parquet"):
         with pytest.raises(
             SelectionError, match=r"no JSON file of items; expected one that .*--out.*sel\(patch=\[id\]\)"
         ):
@@ -202,25 +196,25 @@ def test_opening_a_search_reads_no_pixel_and_then_only_its_own(every: list[pysta
     np.testing.assert_array_equal(pixels.patch, [every[20].id, every[3].id])
 
 
-def test_static_items_open_from_where_they_lie(store: Path, tmp_path: Path) -> None:
-    relative = build_catalog(store, tmp_path / "catalog", zarr_href="./ben.zarr", static_items=True).folder
-    (relative / "ben.zarr").symlink_to(store)
+def test_static_items_open_from_where_they_lie(fast_store: Path, tmp_path: Path) -> None:
+    relative = build_catalog(fast_store, tmp_path / "catalog", zarr_href="./ben.zarr", static_items=True).folder
+    (relative / "ben.zarr").symlink_to(fast_store)
     items = list(pystac.Collection.from_file(str(relative / "collection.json")).get_items(recursive=True))
     assert open_search(items).sizes["patch"] == PAIRS
 
 
-def test_what_cannot_be_opened_is_named(every: list[pystac.Item], store: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_opened_is_named(every: list[pystac.Item], fast_store: Path, tmp_path: Path) -> None:
     with pytest.raises(SelectionError, match="the search found no item"):
         open_search([])
     stranger = every[0].clone()
     stranger.id = "S2A_elsewhere"
     with pytest.raises(SelectionError, match=r"1 of 2 items have no pixels in .*, first S2A_elsewhere; open the store"):
         open_search([every[1], stranger])
-    bare = build_catalog(store.with_suffix(".parquet"), tmp_path / "bare").folder
+    bare = build_catalog(fast_store.with_suffix(".parquet"), tmp_path / "bare").folder
     with pytest.raises(StoreError, match=r"the items point to no store.*open_search\(items, store=…\)"):
         open_search(find_items(bare))
-    assert open_search(find_items(bare), store=store).sizes["patch"] == PAIRS
-    remote = build_catalog(store, tmp_path / "remote", zarr_href="https://example.org/ben.zarr").folder
+    assert open_search(find_items(bare), store=fast_store).sizes["patch"] == PAIRS
+    remote = build_catalog(fast_store, tmp_path / "remote", zarr_href="https://example.org/ben.zarr").folder
     with pytest.raises(StoreError, match=r"https://example\.org/ben\.zarr is not on this machine"):
         open_search(find_items(remote))
     with pytest.raises(StoreError, match="the items are of 2 stores"):

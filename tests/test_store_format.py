@@ -1,13 +1,8 @@
 """The bytes of a store are those of its specification, whoever writes them, and every Zarr reader reads them."""
 
 import json
-import os
-import random
-import shutil
-import uuid
 import warnings
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +13,16 @@ import tensorstore
 import xarray as xr
 import zarr
 from numcodecs import Blosc, blosc  # type: ignore[import-untyped]  # ships no types
+from shards import HOLE, INDEX_BYTES, crc32c, index_of
 
 import bigearth_xr as bex
 from bigearth_xr.store.codec import CRC_BYTES, encode_patch
 from bigearth_xr.store.patches import read_patches
 from bigearth_xr.store.read import Store, open_store, read_state
-from bigearth_xr.store.schema import PROFILES, PixelArray, Profile, pixel_arrays
+from bigearth_xr.store.schema import PROFILES, PixelArray, pixel_arrays
 from bigearth_xr.store.shard import shard_path
-from bigearth_xr.testing import (
-    encode_tiff,
-    formula_pixels,
-    formula_reference_map,
-    synthetic_pair,
-    write_archive,
-)
+from bigearth_xr.testing import encode_tiff, formula_pixels, formula_reference_map, synthetic_pair, write_archive
 
-HOLE = 2**64 - 1
-INDEX_BYTES = 1024 * 16 + 4
 PAIRS = 6
 BAD = 1, PAIRS - 1
 """Rows of the holed store whose patch is damaged; the last row is one of them."""
@@ -57,38 +45,12 @@ BANDS = {
 }
 
 
-def files(root: Path) -> dict[str, bytes]:
-    """Every file below a folder, by its path."""
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-
-def crc32c(data: bytes) -> int:
-    """CRC-32C by its definition, bit by bit in a table: slow, and nobody else's code."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = crc >> 8 ^ _crc_of_byte(crc & 0xFF ^ byte)
-    return crc ^ 0xFFFFFFFF
-
-
-@cache
-def _crc_of_byte(value: int) -> int:
-    for _ in range(8):
-        value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
-    return value
-
-
 def expected_pixels(patch: str, array: PixelArray) -> npt.NDArray[np.generic]:
     """What the archive was written with, as the store's array has it."""
     if array.bands:
         return np.stack([formula_pixels(patch, band) for band in array.bands])
     (labels,) = [pair.labels_19 for pair in map(synthetic_pair, range(24)) if pair.patch == patch]
     return formula_reference_map(labels)
-
-
-def index_of(path: Path) -> tuple[npt.NDArray[np.uint64], int]:
-    """Offsets and lengths at the end of a shard file, shape ``(1024, 2)``, and their checksum."""
-    tail = path.read_bytes()[-INDEX_BYTES:]
-    return np.frombuffer(tail[:-4], "<u8").reshape(1024, 2), int.from_bytes(tail[-4:], "little")
 
 
 def blank(archive: Path, patch: str) -> None:
@@ -349,106 +311,3 @@ def test_plain_xarray_opens_a_store_without_a_warning(store: Path, ds: xr.Datase
     assert (plain.s2_time.values == ds.s2_time.values).all()
     assert np.array_equal(plain.labels_19.values, ds.labels.values)
     assert set(tree.data_vars) == set(plain.data_vars)
-
-
-# The same archive gives the same bytes.
-
-
-def write_small(root: Path, pairs: int) -> Path:
-    """Write a v2 archive of band B01 alone: many patches, few bytes."""
-    for pair in map(synthetic_pair, range(pairs)):
-        folder = root / pair.patch
-        folder.mkdir(parents=True)
-        ulx, uly = pair.corner
-        data = encode_tiff(formula_pixels(pair.patch, "B01"), epsg=pair.epsg, ulx=ulx, uly=uly)
-        (folder / f"{pair.patch}_B01.tif").write_bytes(data)
-    return root
-
-
-@pytest.mark.parametrize("profile", PROFILES)
-def test_bytes_do_not_depend_on_the_workers(tmp_path: Path, profile: Profile) -> None:
-    archive = write_small(tmp_path / "archive", 1100)
-    trees = []
-    for workers in (1, 2):
-        place = tmp_path / f"workers{workers}"
-        report = bex.ingest(
-            archive, place / "ben.zarr", sensors=["s2"], bands=["B01"], profile=profile, workers=workers
-        )
-        assert report.complete
-        trees.append(files(place))
-    assert trees[0] == trees[1]
-    assert "ben.zarr/s2_60m/c/1/0/0/0" in trees[0]
-    index, _ = index_of(tmp_path / "workers2/ben.zarr/s2_60m/c/1/0/0/0")
-    assert (index[:76] != HOLE).all()
-    assert (index[76:] == HOLE).all()
-
-
-def test_bytes_do_not_depend_on_the_order_of_a_directory(
-    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bex.ingest(archive, tmp_path / "one" / "ben.zarr")
-    shuffled: list[str] = []
-    plain_scandir = os.scandir
-
-    class Shuffled:
-        """`os.scandir` in another order."""
-
-        def __init__(self, path: str) -> None:
-            with plain_scandir(path) as entries:
-                self._entries = list(entries)
-            random.Random(0).shuffle(self._entries)
-            shuffled.append(path)
-
-        def __enter__(self) -> Iterator["os.DirEntry[str]"]:
-            return iter(self._entries)
-
-        def __exit__(self, *_: object) -> None:
-            return
-
-    with monkeypatch.context() as patched:
-        patched.setattr("bigearth_xr.archive.source.os.scandir", Shuffled)
-        bex.ingest(archive, tmp_path / "other" / "ben.zarr")
-    assert shuffled
-    assert files(tmp_path / "one") == files(tmp_path / "other")
-
-
-def test_bytes_do_not_depend_on_the_place_of_the_archive(archive: Path, tmp_path: Path) -> None:
-    moved = shutil.copytree(archive, tmp_path / "elsewhere")
-    for name, root in (("one", archive), ("other", moved)):
-        bex.ingest(root, tmp_path / name / "ben.zarr")
-    assert files(tmp_path / "one") == files(tmp_path / "other")
-
-
-def test_no_place_is_written_into_a_store(store: Path, archive: Path) -> None:
-    for name, data in files(store).items():
-        if name.endswith("zarr.json"):
-            assert str(archive.parent).encode() not in data
-            assert os.uname().nodename.encode() not in data
-
-
-# Identity.
-
-
-def identity(store: Path) -> uuid.UUID:
-    return uuid.UUID(open_store(store).uuid)
-
-
-def test_the_uuid_names_the_content(archive: Path, store: Path, tmp_path: Path) -> None:
-    profile = open_store(store).profile
-    again = tmp_path / "again.zarr"
-    bex.ingest(archive, again, profile=profile)
-    assert identity(again) == identity(store)
-    assert identity(store).version == 5
-
-
-@pytest.mark.parametrize(
-    "change", [{"profile": "compact"}, {"bands": ["B02", "VV"]}, {"sensors": ["s1"]}, {"metadata": "other"}]
-)
-def test_another_content_has_another_uuid(tmp_path: Path, change: dict[str, Any]) -> None:
-    archive = write_archive(tmp_path / "v2", pairs=3)
-    if "metadata" in change:
-        # The same pairs, and other labels.
-        change = {"metadata": write_archive(tmp_path / "lists", pairs=2)}
-    for name, options in (("one", {}), ("other", change)):
-        bex.ingest(archive, tmp_path / f"{name}.zarr", **options)
-    assert identity(tmp_path / "one.zarr") != identity(tmp_path / "other.zarr")

@@ -1,8 +1,7 @@
-"""The same archive gives the same store, whatever it lies in and in whatever order; what is wrong is told alike."""
+"""The same archive gives the same store, whatever it lies in and in whatever order."""
 
 import os
 import random
-import re
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
@@ -10,56 +9,22 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from archives import LISTS
+from conftest import PAIRS
 from faulty_server import drops, limited, serving
-from holdings import changes, holdings
+from holdings import changes, holdings, leftovers
+from packing import Files, files_of, lists_of, pack, put
 
 import bigearth_xr as bex
-from bigearth_xr.archive.layout import REFERENCE_MAP
-from bigearth_xr.errors import ArchiveError, BandError, MetadataError, SelectionError, StoreError
-from bigearth_xr.ingestion import IngestReport, passing, workers
+from bigearth_xr.errors import BandError, MetadataError, SelectionError, StoreError
+from bigearth_xr.ingestion import passing, workers
 from bigearth_xr.ingestion.arrivals import Arrivals, take_in
 from bigearth_xr.releases import Release
 from bigearth_xr.store.account import describe
 from bigearth_xr.store.read import open_store
 from bigearth_xr.store.schema import Profile
-from bigearth_xr.testing import write_archive, write_store
-from bigearth_xr.testing.container import Container, write_tar
-from bigearth_xr.verification import verify
-
-PAIRS = 24
-LISTS = ("metadata.parquet", "metadata_for_patches_with_snow_cloud_or_shadow.parquet", "lists")
-
-Files = list[tuple[str, bytes]]
-
-
-def files_of(archive: Path) -> Files:
-    """Files of an unpacked archive, as a tar has them."""
-    return [
-        (path.relative_to(archive).as_posix(), path.read_bytes())
-        for path in sorted(archive.rglob("*"))
-        if path.is_file()
-    ]
-
-
-def pack(archive: Path, to: Path, order: Callable[[Files], Files] = lambda files: files) -> Path:
-    """Write a compressed tar of an unpacked archive; its lists go into a folder beside it."""
-    to.mkdir()
-    lists = [name for name in LISTS if (archive / name).exists()]
-    for name in lists:
-        copy = shutil.copytree if (archive / name).is_dir() else shutil.copy
-        copy(archive / name, to / name)
-    path = to / "ben.tar.gz"
-    write_tar(path, order([file for file in files_of(archive) if file[0].partition("/")[0] not in lists]), "tar.gz")
-    return path
-
-
-def lists_of(packed: Path) -> Path:
-    return packed.parent / "lists" if (packed.parent / "lists").exists() else packed.parent
-
-
-def leftovers(folder: Path) -> set[str]:
-    """What lies beside stores and tables."""
-    return {path.name for path in folder.iterdir() if path.suffix in (".ingest", ".lock", ".new", ".partial")}
+from bigearth_xr.testing import write_archive
+from bigearth_xr.testing.container import Container
 
 
 @pytest.fixture
@@ -78,25 +43,17 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 # What it lies in.
 
 
-@pytest.fixture
-def store(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store of the session's kind, to which no other test has added embeddings."""
-    kind = open_store(store)
-    path = tmp_path_factory.mktemp("fresh") / "ben.zarr"
-    return write_store(path, pairs=PAIRS, version=kind.release, profile=kind.profile)
-
-
 @pytest.mark.parametrize("container", ["tar", "tar.gz", "tar.zst"])
 def test_a_tar_gives_the_store_of_the_folder(
-    tmp_path: Path, store: Path, release: Release, container: Container, passes: list[bool]
+    tmp_path: Path, release: Release, fresh: Path, container: Container, passes: list[bool]
 ) -> None:
     path = write_archive(tmp_path / f"ben.{container}", pairs=PAIRS, version=release, container=container)
-    profile = open_store(store).profile
+    profile = open_store(fresh).profile
     report = bex.ingest(path, tmp_path / "ben.zarr", profile=profile)
     assert (report.written, report.complete) == (PAIRS, True)
     # In `fast`, what arrives lies where it is to stay.
     assert (report.extra_bytes > 0) == (container != "tar" and profile == "compact")
-    assert holdings(tmp_path / "ben.zarr") == holdings(store)
+    assert holdings(tmp_path / "ben.zarr") == holdings(fresh)
     # Its lists are inside: what there is, is known only at its end.
     assert passes == ([] if container == "tar" else [False, True])
     assert not leftovers(tmp_path)
@@ -104,22 +61,22 @@ def test_a_tar_gives_the_store_of_the_folder(
 
 @pytest.mark.parametrize("container", ["tar", "tar.gz", "tar.zst"])
 def test_the_published_tars_beside_their_lists_are_read_once(
-    tmp_path: Path, store: Path, release: Release, container: Container, passes: list[bool]
+    tmp_path: Path, release: Release, fresh: Path, container: Container, passes: list[bool]
 ) -> None:
     folder = write_archive(tmp_path / "ben", pairs=PAIRS, version=release, container=container, as_published=True)
-    bex.ingest(folder, tmp_path / "ben.zarr", profile=open_store(store).profile)
-    assert holdings(tmp_path / "ben.zarr") == holdings(store)
+    bex.ingest(folder, tmp_path / "ben.zarr", profile=open_store(fresh).profile)
+    assert holdings(tmp_path / "ben.zarr") == holdings(fresh)
     assert passes == ([] if container == "tar" else [True] * len(passes))
     assert len(passes) == (0 if container == "tar" else len(list(folder.glob("*.tar*"))) + 1)
 
 
-def test_containers_of_all_kinds_can_be_mixed(tmp_path: Path, archive: Path, store: Path, release: Release) -> None:
+def test_containers_of_all_kinds_can_be_mixed(tmp_path: Path, archive: Path, release: Release, fresh: Path) -> None:
     folder = write_archive(tmp_path / "ben", pairs=PAIRS, version=release, container="tar.gz", as_published=True)
     s1 = next(folder.glob("*S1*.tar.gz"))
     s1.unlink()
     unpacked = next(path for path in archive.iterdir() if "S1" in path.name and path.is_dir())
-    bex.ingest([folder, unpacked], tmp_path / "ben.zarr", profile=open_store(store).profile)
-    assert holdings(tmp_path / "ben.zarr") == holdings(store)
+    bex.ingest([folder, unpacked], tmp_path / "ben.zarr", profile=open_store(fresh).profile)
+    assert holdings(tmp_path / "ben.zarr") == holdings(fresh)
 
 
 def shuffled(files: Files) -> Files:
@@ -139,13 +96,13 @@ def doubled(files: Files) -> Files:
 @pytest.mark.parametrize("order", [shuffled, by_band, doubled])
 @pytest.mark.parametrize("with_lists", [True, False])
 def test_the_order_of_members_does_not_matter(
-    tmp_path: Path, archive: Path, store: Path, order: Callable[[Files], Files], with_lists: bool
+    tmp_path: Path, archive: Path, fresh: Path, order: Callable[[Files], Files], with_lists: bool
 ) -> None:
     packed = pack(archive, tmp_path / "packed", order)
-    profile: Profile = open_store(store).profile
+    profile: Profile = open_store(fresh).profile
     if with_lists:
         bex.ingest(packed, tmp_path / "ben.zarr", lists_of(packed), profile=profile)
-        assert holdings(tmp_path / "ben.zarr") == holdings(store)
+        assert holdings(tmp_path / "ben.zarr") == holdings(fresh)
     else:
         bex.ingest(packed, tmp_path / "ben.zarr", profile=profile)
         bare = pack(archive, tmp_path / "bare")
@@ -182,27 +139,16 @@ def test_the_number_of_workers_does_not_matter(
     assert holdings(tmp_path / "1.zarr") == holdings(tmp_path / "2.zarr")
 
 
-def put(files: Files, path: Path) -> Path:
-    """Write files as the name says: into a folder, a tar, or a compressed one."""
-    if "".join(path.suffixes) in (".tar", ".tar.gz"):
-        write_tar(path, files, "tar" if path.suffix == ".tar" else "tar.gz")
-        return path
-    for name, data in files:
-        (path / name).parent.mkdir(parents=True, exist_ok=True)
-        (path / name).write_bytes(data)
-    return path
-
-
 @pytest.mark.parametrize("ending", ["", ".tar", ".tar.gz"])
-def test_a_patch_may_be_cut_over_containers(tmp_path: Path, archive: Path, store: Path, ending: str) -> None:
+def test_a_patch_may_be_cut_over_containers(tmp_path: Path, archive: Path, fresh: Path, ending: str) -> None:
     files = shuffled(files_of(archive))
     lists = [file for file in files if file[0].partition("/")[0] in LISTS]
     others = [file for file in files if file not in lists]
     places = [put([*lists, *others[::3]], tmp_path / f"a{ending}"), put(others[1::3], tmp_path / f"b{ending}")]
     places.append(put(others[2::3], tmp_path / "c"))
-    report = bex.ingest(places, tmp_path / "ben.zarr", profile=open_store(store).profile)
+    report = bex.ingest(places, tmp_path / "ben.zarr", profile=open_store(fresh).profile)
     assert (report.stored, report.failures) == (PAIRS, ())
-    assert holdings(tmp_path / "ben.zarr") == holdings(store)
+    assert holdings(tmp_path / "ben.zarr") == holdings(fresh)
 
 
 # Lists and archives that do not agree.
@@ -245,153 +191,12 @@ def test_patches_that_no_list_names_come_in_a_second_pass(
     assert passes == [True, True]
 
 
-# What is wrong with it.
-
-
-def spoil(archive: Path) -> None:
-    """One fault of each kind, two of them in one patch."""
-    tiffs = sorted(archive.rglob("*_B05.tif"))
-    tiffs[0].write_bytes(tiffs[0].read_bytes()[:1000])
-    tiffs[1].unlink()
-    tiffs[2].write_bytes(tiffs[3].read_bytes())
-    next(tiffs[4].parent.glob("*_B02.tif")).unlink()
-    next(tiffs[4].parent.glob("*_B01.tif")).write_bytes(b"no TIFF")
-    sorted(archive.rglob("*_VH.tif"))[5].write_bytes(b"")
-    for file in sorted(archive.rglob(f"*_{REFERENCE_MAP}.tif"))[6:7]:
-        file.write_bytes(bytes(100))
-    for file in sorted(archive.rglob("S2*_labels_metadata.json"))[7:8]:
-        file.write_bytes(b"{")
-    shutil.rmtree(sorted(archive.rglob("*_VV.tif"))[-1].parent)
-
-
-def told(report: IngestReport) -> tuple[object, ...]:
-    """The account without places, which differ."""
-    reasons = {
-        patch: re.sub(r"\S*/", "", reason).replace("ben.tar.gz: ", "") for patch, reason in report.quarantined.items()
-    }
-    problems = [(problem.patch, problem.kind) for problem in report.problems]
-    return report.found, report.stored, report.rows, report.unlisted, report.without_map, problems, reasons
-
-
-@pytest.mark.parametrize("with_lists", [True, False])
-def test_streams_tell_of_faults_what_files_tell(tmp_path: Path, archive: Path, with_lists: bool) -> None:
-    own = shutil.copytree(archive, tmp_path / "own")
-    spoil(own)
-    packed = pack(own, tmp_path / "packed")
-    lists = lists_of(packed) if with_lists else None
-    with tarfile.open(packed) as tar:
-        tar.extractall(tmp_path / "folder", filter="data")
-    reports = {
-        name: bex.ingest(source, tmp_path / f"{name}.zarr", lists)
-        for name, source in (("stream", packed), ("file", tmp_path / "folder"))
-    }
-    assert told(reports["stream"]) == told(reports["file"])
-    assert len(reports["stream"].quarantined) >= 6
-    assert holdings(tmp_path / "stream.zarr") == holdings(tmp_path / "file.zarr")
-    assert verify(tmp_path / "stream.zarr").sound
-    # Once more changes nothing, and tells the same.
-    before = changes(tmp_path / "stream.zarr")
-    assert told(bex.ingest(packed, tmp_path / "stream.zarr", lists)) == told(reports["stream"])
-    assert changes(tmp_path / "stream.zarr") == before
-
-
-def test_a_patch_in_two_containers_is_read_from_neither(tmp_path: Path, archive: Path) -> None:
-    packed = pack(archive, tmp_path / "packed")
-    first = sorted(path.parent for path in archive.rglob("*_B02.tif"))[0]
-    again = [(f"x/{first.name}/{file.name}", file.read_bytes()) for file in first.iterdir()]
-    write_tar(tmp_path / "again.tar.gz", again, "tar.gz")
-    report = bex.ingest([packed, tmp_path / "again.tar.gz"], tmp_path / "ben.zarr", lists_of(packed))
-    assert report.stored == PAIRS - 1
-    assert [problem.patch for problem in report.problems if problem.kind == "duplicate"] == [first.name]
-    assert verify(tmp_path / "ben.zarr").sound
-
-
-@pytest.mark.parametrize("ending", ["", ".tar", ".tar.gz"])
-def test_what_macos_adds_is_no_copy_of_a_patch(tmp_path: Path, archive: Path, store: Path, ending: str) -> None:
-    files = files_of(archive)
-    forks = [(f"__MACOSX/{path}/._{name}", b"fork") for path, _, name in (file[0].rpartition("/") for file in files)]
-    report = bex.ingest(
-        put([*forks, *files], tmp_path / f"ben{ending}"), tmp_path / "ben.zarr", profile=open_store(store).profile
-    )
-    assert (report.stored, report.failures) == (PAIRS, ())
-    assert holdings(tmp_path / "ben.zarr") == holdings(store)
-
-
-@pytest.mark.parametrize("name_of", [lambda patch: f"{'x' * len(patch)}_B02.tif", lambda _: "B02.tif"])
-def test_files_of_another_patch_are_not_taken_for_those_of_the_folder(
-    tmp_path: Path, archive: Path, name_of: Callable[[str], str]
-) -> None:
-    files = files_of(archive)
-    path, data = next((path, data) for path, data in files if path.endswith("_B03.tif"))
-    patch = Path(path).parent.name
-    # On the same ground, as those of another day are.
-    stray = (f"copy/{patch}/{name_of(patch)}", data)
-    for i, place in enumerate((archive, put([stray, *files], tmp_path / "ben.tar.gz"))):
-        assert bex.ingest(place, tmp_path / f"{i}.zarr").stored == PAIRS
-    assert holdings(tmp_path / "1.zarr") == holdings(tmp_path / "0.zarr")
-
-
-@pytest.mark.parametrize("half", ["S1", "S2"])
-def test_an_empty_folder_is_no_patch_in_any_container(tmp_path: Path, archive: Path, half: str) -> None:
-    own = shutil.copytree(archive, tmp_path / "own")
-    folder = sorted(own.rglob("*_VV.tif" if half == "S1" else "*_B02.tif"))[5].parent
-    for file in folder.iterdir():
-        file.unlink()
-    with tarfile.open(tmp_path / "with_folders.tar", "w") as tar:
-        tar.add(own, ".")
-    places = [own, tmp_path / "with_folders.tar"]
-    places += [put(files_of(own), tmp_path / f"without{ending}") for ending in (".tar", ".tar.gz")]
-    reports = [bex.ingest(place, tmp_path / f"{i}.zarr") for i, place in enumerate(places)]
-    assert [(report.rows, report.stored) for report in reports] == [(PAIRS - 1, PAIRS - 1)] * 4
-    assert [told(report) for report in reports[1:]] == [told(reports[0])] * 3
-    assert {problem.kind for problem in reports[0].problems} == {"unpaired"}
-    for i in range(1, 4):
-        assert holdings(tmp_path / f"{i}.zarr") == holdings(tmp_path / "0.zarr")
-
-
-@pytest.mark.parametrize("with_lists", [True, False])
-def test_an_archive_without_one_whole_pair_leaves_nothing(tmp_path: Path, archive: Path, with_lists: bool) -> None:
-    packed = pack(archive, tmp_path / "packed", lambda files: [file for file in files if "S1" not in file[0]])
-    with pytest.raises(ArchiveError, match="no complete pair"):
-        bex.ingest(packed, tmp_path / "ben.zarr", lists_of(packed) if with_lists else None)
-    assert {path.name for path in tmp_path.iterdir()} == {"packed"}
-
-
-def test_a_tar_without_a_patch_leaves_nothing(tmp_path: Path, archive: Path) -> None:
-    packed = pack(archive, tmp_path / "packed", lambda _: [("README", b"nothing")])
-    with pytest.raises(ArchiveError, match="no patch folder below"):
-        bex.ingest(packed, tmp_path / "ben.zarr", lists_of(packed))
-    assert {path.name for path in tmp_path.iterdir()} == {"packed"}
-
-
-@pytest.mark.parametrize("ending", [".tar", ".tar.gz"])
-def test_where_all_is_refused_the_reason_is_told(tmp_path: Path, archive: Path, ending: str) -> None:
-    path = put([(f"/data/{name}", data) for name, data in files_of(archive)], tmp_path / f"ben{ending}")
-    with pytest.raises(ArchiveError, match=r"no patch folder below .*\n\d+ refused, first: .*: /data/.* leads outside"):
-        bex.ingest(path, tmp_path / "ben.zarr")
-
-
-def test_where_all_is_there_twice_that_is_told(tmp_path: Path, archive: Path) -> None:
-    path = put(files_of(archive), tmp_path / "ben.tar")
-    with pytest.raises(ArchiveError, match=r"no complete pair of v\d; .*\n\d+ duplicate, first: .* is there twice: .*"):
-        bex.ingest([path, archive], tmp_path / "ben.zarr")
-
-
-@pytest.mark.parametrize("page", [b"<!DOCTYPE html><p>gone</p>", b"<!DOCTYPE html>" + b"<p>gone</p>" * 1000])
-def test_a_page_in_place_of_a_tar_is_told(tmp_path: Path, page: bytes) -> None:
-    with (
-        serving({"ben.tar": page}) as site,
-        pytest.raises(ArchiveError, match=r"is no tar, .*b'<!DOCTYPE html><p>gone"),
-    ):
-        bex.ingest(site.of("ben.tar"), tmp_path / "ben.zarr")
-
-
 # A finished store.
 
 
-def test_the_same_streams_change_nothing(tmp_path: Path, archive: Path, store: Path) -> None:
-    packed, own = pack(archive, tmp_path / "packed"), shutil.copytree(store, tmp_path / "ben.zarr")
-    shutil.copy(store.with_suffix(".parquet"), tmp_path)
+def test_the_same_streams_change_nothing(tmp_path: Path, archive: Path, fresh: Path) -> None:
+    packed, own = pack(archive, tmp_path / "packed"), shutil.copytree(fresh, tmp_path / "ben.zarr")
+    shutil.copy(fresh.with_suffix(".parquet"), tmp_path)
     before = changes(own)
     report = bex.ingest(packed, own, lists_of(packed))
     assert (report.written, report.stored, report.complete) == (0, PAIRS, True)

@@ -15,12 +15,6 @@ from bigearth_xr.testing import count_reads
 TITLES: dict[Release, str] = {"v1": "BigEarthNet-MM (v1), 24 patches", "v2": "reBEN (v2), 24 patches"}
 
 
-@pytest.fixture
-def table(store: Path) -> pa.Table:
-    """The table beside the store."""
-    return bex.table.read(store.with_suffix(".parquet"))
-
-
 def counted(text: str) -> dict[str, int]:
     """Read ``"train 1,200, test 7"`` back."""
     pairs = (part.rsplit(" ", 1) for part in text.split(", "))

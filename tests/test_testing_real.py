@@ -130,23 +130,21 @@ def test_v2_names_are_those_of_the_parquets(tmp_path: Path, shared: Path, first:
     assert all(read_patch(archive, patch).reference_map is not None for patch in archive.patches)
 
 
-def test_v1_names_are_those_of_the_lists(tmp_path: Path, shared: Path) -> None:
-    lists = shared / "data" / "v1" / "lists"
-    root = write_archive(tmp_path, pairs=300, version="v1", lists=lists, container="tar", as_published=True)
+def test_v1_names_are_those_of_the_lists(tmp_path: Path, published_lists: Path) -> None:
+    root = write_archive(tmp_path, pairs=300, version="v1", lists=published_lists, container="tar", as_published=True)
     columns = ["patch", "s1_name", "tile", "column", "tile_row", "country", "split", "seasonal_snow", "recommended"]
-    written, real = (from_lists(folder).select(columns) for folder in (root / "lists", lists))
+    written, real = (from_lists(folder).select(columns) for folder in (root / "lists", published_lists))
     assert written.num_rows == 300
     # Both are in the order of the store.
     assert written.equals(real.filter(pc.is_in(real["patch"], written["patch"].combine_chunks())))
     assert set(written["split"].to_pylist()) == {"train", "validation", "test", None}
 
 
-def test_v1_pairs_without_a_label_have_dropped_classes_only(shared: Path) -> None:
-    lists = shared / "data" / "v1" / "lists"
-    unlabelled = pd.read_csv(lists / "patches_with_no_19_class_targets.csv.bz2", header=None)[0]
-    places = pd.read_csv(lists / "s1_s2_name_country_season.csv.bz2", usecols=["s2_name"])["s2_name"]
+def test_v1_pairs_without_a_label_have_dropped_classes_only(published_lists: Path) -> None:
+    unlabelled = pd.read_csv(published_lists / "patches_with_no_19_class_targets.csv", header=None)[0]
+    places = pd.read_csv(published_lists / "s1_s2_name_country_season.csv", usecols=["s2_name"])["s2_name"]
     first = int(np.flatnonzero(places == unlabelled[0])[0])
-    pair, after = listed_pairs(lists, pairs=2, first=first, version="v1")
+    pair, after = listed_pairs(published_lists, pairs=2, first=first, version="v1")
     assert pair.patch == unlabelled[0]
     assert pair.labels_43
     assert not pair.labels_19

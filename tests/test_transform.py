@@ -1,6 +1,7 @@
 """The specification of the batch transform: what it says, against brute force and the operations one by one."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -262,6 +263,16 @@ def test_parameters_of_others_are_refused() -> None:
         check_parameters(PLAIN, addresses, draw_parameters(ROWS, EVERYTHING, bands=["B04"], seed=0))
     with pytest.raises(TransformError, match="drawn for 3 patches, and addresses are of 4; draw them for the rows"):
         check_parameters(PLAIN, addresses, draw_parameters(ROWS[:3], EVERYTHING, bands=NAMES, seed=0))
+
+
+@pytest.mark.parametrize("field", ["partner", "d4", "box"])
+def test_parameters_that_point_at_nothing_are_refused(field: str) -> None:
+    drawn = draw_parameters(ROWS, EVERYTHING, bands=NAMES, seed=0)
+    for changed in (getattr(drawn, field)[:3], np.array([0, 1, 2, 4])[: 4 if field == "partner" else 0]):
+        with pytest.raises(
+            TransformError, match="parameters of 4 patches hold other numbers of something, or partners"
+        ):
+            check_parameters(PLAIN, np.ones((4, 4), np.uint64), replace(drawn, **{field: changed}))
 
 
 @pytest.mark.parametrize(

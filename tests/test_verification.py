@@ -127,22 +127,9 @@ def test_a_patch_whose_archive_file_is_damaged_is_not_called_compared(archive: P
 # Several shards.
 
 
-@pytest.fixture(scope="module")
-def long_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An archive of band B01 alone."""
-    root = tmp_path_factory.mktemp("long") / "archive"
-    for pair in map(synthetic_pair, range(1100)):
-        folder = root / pair.patch
-        folder.mkdir(parents=True)
-        ulx, uly = pair.corner
-        data = encode_tiff(formula_pixels(pair.patch, "B01"), epsg=pair.epsg, ulx=ulx, uly=uly)
-        (folder / f"{pair.patch}_B01.tif").write_bytes(data)
-    return root
-
-
 @pytest.fixture(scope="module", params=PROFILES)
 def long(request: pytest.FixtureRequest, long_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its store, of two shards."""
+    """A store of two shards, in each profile."""
     path = tmp_path_factory.mktemp("long") / "ben.zarr"
     bex.ingest(long_archive, path, sensors=["s2"], bands=["B01"], profile=request.param, workers=1)
     return path

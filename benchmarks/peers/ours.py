@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import bigearth_xr as bex
 from benchmarks.peers.rounds import Action, serve
 from benchmarks.peers.task import Task
-from bigearth_xr.device.host import apply
+from bigearth_xr.device.host import apply, apply_packed
 from bigearth_xr.ops.transform import transform_of
 from bigearth_xr.store.batch import BatchReader
 from bigearth_xr.store.read import open_store
@@ -39,7 +39,10 @@ class Batches:
     def batch(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """Make one, in the memory of the last."""
         with self._reader.locate(rows) as located:
-            return apply(self._transform, located.addresses, out=self._out[: len(rows)])
+            out = self._out[: len(rows)]
+            if located.packed is None or not apply_packed(self._transform, located.packed, out=out):
+                apply(self._transform, located.addresses, out=out)
+            return out
 
 
 def native(task: Task, store: Path) -> Callable[..., int]:

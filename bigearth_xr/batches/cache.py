@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bigearth_xr.batches.held import HeldReader, copy_located
 from bigearth_xr.batches.patches import NativeArray
 from bigearth_xr.errors import LoaderError
 from bigearth_xr.store.batch import BatchReader, Located
-from bigearth_xr.store.mapping import copy_bytes
 from bigearth_xr.store.schema import SHARD_PATCHES
 
 __all__ = ["CachedReader", "Memory", "fitting_rows", "free_host_bytes"]
@@ -88,6 +88,7 @@ class CachedReader:
 
     def __init__(self, reader: BatchReader, rows: NDArray[np.integer], memory: Any) -> None:
         self._reader, self._rows, self._memory = reader, rows, memory
+        self._others: BatchReader | HeldReader = reader if reader.store.place.local else HeldReader(reader)
         self._slot = np.full(reader.store.rows, -1, np.intp)
         self._slot[rows] = np.arange(rows.size)
         self._filled = False
@@ -134,9 +135,9 @@ class CachedReader:
         return bool(self._memory.on_gpu)
 
     @property
-    def uncached(self) -> BatchReader:
-        """The reader that this one stands before."""
-        return self._reader
+    def uncached(self) -> BatchReader | HeldReader:
+        """Reads what is not kept."""
+        return self._others
 
     def kept_addresses(self, rows: NDArray[np.integer]) -> NDArray[np.uint64]:
         """Where patches are kept, shape ``(source, patch)``; means nothing of one that is not."""
@@ -154,7 +155,7 @@ class CachedReader:
         addresses = self.kept_addresses(rows)
         if not missing.size:
             return Located(addresses, self._memory.keep())
-        located = self._reader.locate(rows[missing])
+        located = self._others.locate(rows[missing])
         addresses[:, missing] = located.addresses
         return Located(addresses, (self._memory.keep(), located), located.release)
 
@@ -162,10 +163,7 @@ class CachedReader:
         """Copy native pixels out of memory, those that are not kept through the reader."""
         pixels = dict(self._reader.buffers(len(rows)) if out is None else out)
         with self.locate(rows) as located:
-            for array, sources in zip(self._reader.sources, located.addresses, strict=True):
-                start = pixels[array.name].ctypes.data
-                targets = start + np.arange(len(rows), dtype=np.uint64) * np.uint64(array.patch_bytes)
-                copy_bytes(targets, sources, array.patch_bytes)
+            copy_located(located, self._reader.sources, pixels)
         return pixels
 
     def is_kept(self, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
@@ -175,11 +173,16 @@ class CachedReader:
 
     def prefetch(self, rows: NDArray[np.integer]) -> None:
         """Have those rows read from disk that are not kept."""
-        self._reader.prefetch(rows[~self.is_kept(rows)])
+        self._others.prefetch(rows[~self.is_kept(rows)])
+
+    def forget(self, rows: NDArray[np.integer]) -> None:
+        """Let those go that are not kept, and were fetched ahead."""
+        if isinstance(self._others, HeldReader):
+            self._others.forget(rows[~self.is_kept(rows)])
 
     def close(self) -> None:
         """Give up the reader's files and threads; what is kept stays."""
-        self._reader.close()
+        self._others.close()
 
 
 def fitting_rows(rows: NDArray[np.integer], patch_bytes: int, budget: int) -> NDArray[np.int64]:

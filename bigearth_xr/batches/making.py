@@ -1,13 +1,16 @@
 """Make batches on the host: find the native pixels, draw how they vary, and transform them in one pass."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bigearth_xr.batches.cache import CachedReader
 from bigearth_xr.batches.cutting import MapReader, labels_of_maps
 from bigearth_xr.batches.finiteness import count_nonfinite
+from bigearth_xr.batches.held import HeldReader
 from bigearth_xr.batches.patches import Part, Patches
 from bigearth_xr.batches.recipe import Recipe
 from bigearth_xr.errors import LoaderError
@@ -147,24 +150,42 @@ class Maker:
         int
             How many values were not finite, where the recipe has them counted.
         """
-        from bigearth_xr.device.host import apply
+        from bigearth_xr.device.host import apply, apply_packed
 
         for one in drawn:
+            transform, varied, target = one.part.transform, one.views[view], out[one.within]
             with one.part.reader.locate(one.numbers) as located:
-                apply(one.part.transform, located.addresses, one.views[view], out=out[one.within])
+                if located.packed is None or not apply_packed(transform, located.packed, varied, out=target):
+                    apply(transform, located.addresses, varied, out=target)
         return count_nonfinite(out, self.recipe.dtype, self.recipe.nonfinite)
 
     def prefetch(self, places: NDArray[np.intp]) -> None:
-        """Have the pixels of patches read from disk that are wanted soon."""
-        for number, part in enumerate(self.patches.parts):
-            mine = places[self.patches.part[places] == number]
-            if mine.size:
-                part.reader.prefetch(self.patches.number[mine])
+        """Have the pixels of patches read that are wanted soon."""
+        for part, numbers in self._by_part(places):
+            part.reader.prefetch(numbers)
+
+    @property
+    def holds(self) -> bool:
+        """Whether some of what is read ahead is held here, until it is forgotten, and not by the system."""
+        return any(isinstance(part.reader, CachedReader | HeldReader) for part in self.patches.parts)
+
+    def forget(self, places: NDArray[np.intp]) -> None:
+        """Let the pixels of patches go that were read ahead, each as often as it was asked for."""
+        for part, numbers in self._by_part(places):
+            if isinstance(part.reader, CachedReader | HeldReader):
+                part.reader.forget(numbers)
 
     def close(self) -> None:
         """Give up files and threads of the readers; the next batch opens them again."""
         for part in self.patches.parts:
             part.reader.close()
+
+    def _by_part(self, places: NDArray[np.intp]) -> Iterator[tuple[Part, NDArray[np.int64]]]:
+        """Parts of some patches, and what their readers know these by."""
+        for number, part in enumerate(self.patches.parts):
+            mine = places[self.patches.part[places] == number]
+            if mine.size:
+                yield part, self.patches.number[mine]
 
     def _vary(self, part: Part, key: NDArray[np.int64], epoch: int, view: int) -> AugmentParameters | None:
         if self.recipe.augment is None:

@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bigearth_xr.device.arguments import drawn_of, layout_of, packed_of, plain
 from bigearth_xr.device.compiling import compile_kernel
+from bigearth_xr.device.unpacking import Packed
 from bigearth_xr.errors import TransformError
-from bigearth_xr.ops.mixing import pixel_boxes
 from bigearth_xr.ops.parameters import AugmentParameters
-from bigearth_xr.ops.taps import SIDE, TAPS
-from bigearth_xr.ops.transform import Plane, Precision, Transform, check_parameters
+from bigearth_xr.ops.transform import Transform, check_parameters
 
 if TYPE_CHECKING:
-    from bigearth_xr.device.kernels.batch import Drawn, Layout
+    from bigearth_xr.device.kernels.unpacking import PackedArrays
 
-__all__ = ["addresses_of", "apply"]
+__all__ = ["addresses_of", "apply", "apply_packed"]
 
-_BITS: dict[Precision, int] = {"float32": 32, "float16": 16, "bfloat16": 8}
 _TYPES = ("uint16", "float32")
 _CACHE_LINE = 64
 _COMPILING = Lock()
@@ -77,14 +76,71 @@ def apply(
     check_parameters(transform, addresses, parameters)
     if not addresses.all():
         raise TransformError("an address is 0, where no pixel is; take addresses from addresses_of or from a reader")
-    patches = addresses.shape[1]
     if out is None:
-        out = _new_batch(transform, patches)
-    _check_out(out, transform, patches)
-    layout = _layout(transform, cropped=parameters is not None and parameters.augmentation.crops)
-    drawn = _drawn(parameters, patches, transform)
-    transform_patches()(layout, drawn, _plain(addresses, np.uint64), np.uint64(out.ctypes.data))
+        out = _new_batch(transform, addresses.shape[1])
+    _check_out(out, transform, addresses.shape[1])
+    _run(transform, parameters, packed_of(None), plain(addresses, np.uint64), out)
     return out
+
+
+def apply_packed(
+    transform: Transform, packed: Packed, parameters: AugmentParameters | None = None, *, out: NDArray[Any]
+) -> bool:
+    """Unpack patches one at a time, and transform each while its pixels are in the processor's cache.
+
+    Parameters
+    ----------
+    transform, parameters
+        As `apply` takes them; parameters that mix patches are left to it.
+    packed
+        Where the patches lie, by the sources of the transform; the caller keeps that memory until this returns.
+    out
+        Memory to write the batch to, as `apply` takes it.
+
+    Returns
+    -------
+    bool
+        Whether the batch is what `apply` would make of the unpacked pixels. If not, patches are to be mixed, or one of
+        them is damaged or packed in another way, and `out` means nothing: unpack them, and `apply`.
+
+    Raises
+    ------
+    TransformError
+        If packed patches, parameters or ``out`` do not fit the transform.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> from bigearth_xr.ops.transform import transform_of
+    >>> from bigearth_xr.store.batch import BatchReader
+    >>> from bigearth_xr.store.read import open_store
+    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3, profile="compact")
+    >>> reader = BatchReader(open_store(path), ["B01"])
+    >>> transform = transform_of(reader.sources, ["B01"], {"B01": (0, 1)})
+    >>> out = np.empty(transform.out_shape(2), np.float32)
+    >>> with reader.locate([2, 0]) as located:
+    ...     apply_packed(transform, located.packed, out=out), bool((apply(transform, located.addresses) == out).all())
+    (True, True)
+    """
+    check_parameters(transform, packed.starts, parameters)
+    _check_out(out, transform, packed.starts.shape[1])
+    if parameters is not None and parameters.augmentation.mixes:
+        return False
+    arrays = packed_of(packed)
+    _run(transform, parameters, arrays, np.zeros(packed.starts.shape, np.uint64), out)
+    return bool(arrays.unpacked.all())
+
+
+def _run(
+    transform: Transform,
+    parameters: AugmentParameters | None,
+    packed: "PackedArrays",
+    addresses: NDArray[np.uint64],
+    out: NDArray[Any],
+) -> None:
+    layout = layout_of(transform, cropped=parameters is not None and parameters.augmentation.crops)
+    drawn = drawn_of(parameters, addresses.shape[1], transform)
+    transform_patches()(layout, drawn, packed, addresses, np.uint64(out.ctypes.data))
 
 
 def addresses_of(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:
@@ -144,52 +200,9 @@ def _compiled() -> Any:
     from bigearth_xr.device.kernels import batch
 
     sample = Transform(bands=(), sources=(), planes=(), subtract=(), factor=())
-    arguments = (_layout(sample, cropped=False), _drawn(None, 0, sample), np.zeros((0, 0), np.uint64), np.uint64(0))
+    layout, drawn = layout_of(sample, cropped=False), drawn_of(None, 0, sample)
+    arguments = (layout, drawn, packed_of(None), np.zeros((0, 0), np.uint64), np.uint64(0))
     return compile_kernel(batch.transform_patches, arguments)
-
-
-def _layout(transform: Transform, *, cropped: bool) -> "Layout":
-    from bigearth_xr.device.kernels.batch import COPIED, Layout
-
-    sides = list(dict.fromkeys(plane.size for plane in transform.planes))
-
-    def table(plane: Plane) -> int:
-        repeated = transform.taps_of(plane, cropped=cropped) == "nearest" and transform.size % plane.size == 0
-        return COPIED if repeated and not cropped else sides.index(plane.size)
-
-    planes = [(p.source, p.offset, p.size, p.dtype == "float32", table(p)) for p in transform.planes]
-    return Layout(
-        planes=_plain(planes, np.int64).reshape(-1, 5),
-        scale=_plain([*zip(transform.subtract, transform.factor, strict=True)], np.float32).reshape(-1, 2),
-        sides=_plain(sides, np.int64),
-        taps=TAPS[transform.resampling],
-        size=transform.size,
-        bits=_BITS[transform.dtype],
-    )
-
-
-def _drawn(parameters: AugmentParameters | None, patches: int, transform: Transform) -> "Drawn":
-    from bigearth_xr.device.kernels.batch import Drawn
-
-    bands, p = len(transform.bands), parameters
-    cropped = p is not None and p.augmentation.crops
-    boxes = pixel_boxes(p.box, transform.size) if p is not None else np.zeros((patches, 4))
-    return Drawn(
-        symmetry=_plain(p.d4 if p is not None else np.zeros(patches), np.uint8),
-        varies=p is not None and p.augmentation.changes_values,
-        gain=_plain(p.gain if p is not None else np.ones(patches), np.float32),
-        bias=_plain(p.bias if p is not None else np.zeros(patches), np.float32),
-        dropped=_plain(p.dropped if p is not None else np.zeros((patches, bands)), np.bool_),
-        noise_std=np.float32(p.augmentation.noise_std if p is not None else 0),
-        rows=_plain(p.rows if p is not None else np.zeros(patches), np.uint64),
-        noise_words=_plain(p.noise_words if p is not None else np.zeros(bands), np.uint64),
-        epoch=np.uint64(p.epoch if p is not None else 0),
-        seed=np.uint64(p.seed if p is not None else 0),
-        crop=_plain(p.crop if p is not None and cropped else [(0, 0, SIDE, SIDE)], np.float64),
-        partner=_plain(p.partner if p is not None else np.arange(patches), np.int64),
-        weight=_plain(p.weight if p is not None else np.ones(patches), np.float32),
-        box=_plain(boxes, np.int64),
-    )
 
 
 def _new_batch(transform: Transform, patches: int) -> NDArray[Any]:
@@ -199,11 +212,6 @@ def _new_batch(transform: Transform, patches: int) -> NDArray[Any]:
     memory = np.empty(nbytes + _CACHE_LINE, np.uint8)
     first = -memory.ctypes.data % _CACHE_LINE
     return memory[first : first + nbytes].view(kind).reshape(shape)
-
-
-def _plain(values: Any, dtype: type[np.generic]) -> NDArray[Any]:
-    """A contiguous array that may be written to: those that may not are of another type for the kernel."""
-    return np.array(values, dtype, order="C")
 
 
 def _check_out(out: Any, transform: Transform, patches: int) -> None:

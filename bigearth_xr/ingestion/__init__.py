@@ -30,6 +30,14 @@ __all__ = ["IngestReport", "ingest"]
 
 Place = str | PathLike[str]
 
+_FULL = "the disk is full", "free some space"
+_NO_ROOM = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: ("a file may not grow that large here", "raise the limit (ulimit -f), or use another file system,"),
+}
+"""What ends a run although nothing is wrong with the archive, and what to do, by the error's number."""
+
 
 def ingest(
     archive: Place | Sequence[Place],
@@ -157,15 +165,15 @@ def plan_ingest(request: Request, progress: Progress) -> Plan:
 
 @contextmanager
 def _telling_of_full_disk(store: StorePlace) -> Iterator[None]:
-    """Say in words that the disk is full, whoever it was that met its end."""
+    """Say in words that no more can be written, whoever it was that met its end."""
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in _NO_ROOM:
             raise
+        what, remedy = _NO_ROOM[error.errno]
         raise StoreError(
-            f"{store}: the disk is full ({error}); what was stored so far is kept: free some space and call ingest "
-            "again to continue"
+            f"{store}: {what} ({error}); what was stored so far is kept: {remedy} and call ingest again to continue"
         ) from error
 
 

@@ -223,6 +223,16 @@ def check_parameters(transform: Transform, addresses: NDArray[np.uint64], parame
             f"parameters were drawn for {len(parameters.rows)} patches, and addresses are of {addresses.shape[1]}; "
             "draw them for the rows of this batch"
         )
+    # Compiled code asks no more.
+    partner, patches = parameters.partner, len(parameters.rows)
+    drawn = (parameters.d4, parameters.gain, parameters.bias, parameters.dropped, parameters.crop, partner)
+    if {len(values) for values in (*drawn, parameters.weight, parameters.box)} != {patches} or (
+        patches and not 0 <= partner.min() <= partner.max() < patches
+    ):
+        raise TransformError(
+            f"parameters of {patches} patches hold other numbers of something, or partners that are none of them; take "
+            "them whole from draw_parameters, or some with parameters.take"
+        )
 
 
 def _plane(name: str, sources: Sequence[StoredArray]) -> Plane:

@@ -2,7 +2,8 @@
 
 A shuffled epoch is made in steps, each a function of (seed, epoch, store, row): blocks of consecutive stored rows are
 dealt to the ranks; those of a rank are put in random order; and within each window of that order patches are mixed. A
-batch so has patches from everywhere in the store, and yet the disk sees a window's worth of long reads at a time.
+batch so has patches from everywhere in the store, and yet the disk sees a window's worth of long reads at a time. The
+first windows are smaller, as nothing can be drawn from a window before all of it was read.
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ __all__ = ["Epoch", "plan_epoch"]
 # augmentation are less than 128.
 _OF_DEAL, _OF_BLOCK, _OF_PATCH, _OF_DRAW = (np.uint64(purpose << 16) for purpose in range(128, 132))
 _NOWHERE = np.uint64(0)
+_FIRST_WINDOW = 1024
 _HALF = np.uint64(32)
 
 
@@ -41,8 +43,8 @@ class Epoch:
     batch_size: int
     """Patches in a batch, the last excepted."""
 
-    window: int
-    """Patches that a batch is drawn from: batches of the first `window` patches need nothing of the rest."""
+    windows: NDArray[np.intp]
+    """Where each window ends: what comes before needs nothing of what comes after; ascending, shape ``(window,)``."""
 
     def __len__(self) -> int:
         """Batches."""
@@ -103,7 +105,7 @@ def plan_epoch(
         repeats=repeats,
         padding=0 if weights is not None else padding,
         batch_size=sampling.batch_size,
-        window=sampling.window or max(1, share.size),
+        windows=_window_ends(share.size, sampling.window),
     )
 
 
@@ -163,10 +165,20 @@ def _shuffled(patches: _Patches, share: NDArray[np.intp], repeats: NDArray[np.in
     order = patches.by_block(share, _OF_BLOCK, patches.epoch)
     rows, stores = patches.rows[share[order]], patches.stores[share[order]]
     keys = patches.keys(_OF_PATCH, rows, stores, patches.epoch, repeats[order].astype(np.uint64))
-    window = patches.sampling.window
+    number = np.searchsorted(_window_ends(order.size, patches.sampling.window), np.arange(order.size), side="right")
     # The window's number first, so that a patch stays in its window.
-    mixed = np.argsort(keys, kind="stable") if window is None else np.lexsort((keys, np.arange(order.size) // window))
-    return order[mixed]
+    return order[np.lexsort((keys, number))]
+
+
+def _window_ends(patches: int, window: int | None) -> NDArray[np.intp]:
+    """Where windows of so many patches end, each of the first ones twice as large as the one before."""
+    if window is None:
+        return np.array([patches])
+    doublings = ((int(window) - 1) // _FIRST_WINDOW).bit_length()
+    sizes = np.full(patches // window + doublings + 1, window)
+    sizes[:doublings] = _FIRST_WINDOW << np.arange(doublings)
+    ends = np.cumsum(sizes)
+    return np.append(ends[ends < patches], patches)
 
 
 def _check(rows: NDArray[np.integer], sampling: Sampling, epoch: int, weights: NDArray[np.float64] | None) -> None:

@@ -43,8 +43,11 @@ class PatchDataModule(lightning.LightningDataModule):
         self._options = options
 
     def train_dataloader(self) -> PatchLoader:
-        """Batches to train on."""
-        return PatchLoader(self._of("train"), **self._options)
+        """Batches to train on, of the trainer's epoch: it may ask for a loader more than once."""
+        loader = PatchLoader(self._of("train"), **self._options)
+        if self.trainer is not None:
+            loader.set_epoch(self.trainer.current_epoch)
+        return loader
 
     def val_dataloader(self) -> PatchLoader:
         """Batches to validate with."""

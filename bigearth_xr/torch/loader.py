@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bigearth_xr.batches.ahead import made_ahead
+from bigearth_xr.batches.held import with_held
 from bigearth_xr.batches.making import Maker
 from bigearth_xr.batches.patches import Patches, patches_of
 from bigearth_xr.batches.reading_ahead import ReadingAhead
@@ -151,7 +152,8 @@ class PatchLoader:
         patches = patches_of([ds] if isinstance(ds, xr.Dataset) else list(ds), wanted, checks=checks)
         self._weights = _weights(patches, balance)
         self._position = Position(_identity(patches, self._sampling, balance))
-        self._maker = Maker(patches if cache is None else self._cached(patches, cache, cache_bytes, here), wanted)
+        patches = with_held(patches) if cache is None else self._cached(patches, cache, cache_bytes, here)
+        self._maker = Maker(patches, wanted)
         self._threads, self._prefetch = _ahead(threads, prefetch)
         self._engine = make_engine(self._maker, here, batch_size, keep=self._threads + self._prefetch + 1)
 
@@ -211,7 +213,8 @@ class PatchLoader:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Have the next pass go on where a state was taken, with the very same batches.
 
-        Threads and prefetching may differ; patches, batch size, order and ranks may not.
+        Threads and prefetching may differ; patches, batch size, order and the number of ranks may not. The state of
+        one rank serves all, as they are at the same step: trainers keep that of the first alone.
 
         Raises
         ------
@@ -236,8 +239,10 @@ class PatchLoader:
             return self._engine.make(plan.places[batch], plan.repeats[batch], epoch)
 
         steps = range(first, len(plan))
-        with closing(made_ahead(make, steps, threads=self._threads, prefetch=self._prefetch)) as made:
+        making = made_ahead(make, steps, threads=self._threads, prefetch=self._prefetch)
+        with closing(ahead), closing(making) as made:
             for step, one in zip(steps, made, strict=True):
+                ahead.leave(step)
                 self._nonfinite += one.nonfinite
                 self._position.deliver(epoch, step + 1)
                 yield self._engine.deliver(one)
@@ -275,8 +280,8 @@ def _weights(patches: Patches, balance: Balance | None) -> NDArray[np.float64] |
 
 
 def _identity(patches: Patches, sampling: Sampling, balance: Balance | None) -> dict[str, object]:
-    """What the order of batches depends on beside the epoch."""
-    names = ("batch_size", "shuffle", "window", "seed", "rank", "world_size", "pads", "drop_last", "fixed_shares")
+    """What the order of batches depends on beside the epoch; the same on all ranks."""
+    names = ("batch_size", "shuffle", "window", "seed", "world_size", "pads", "drop_last", "fixed_shares")
     return {
         "patches": patches.row.size,
         "patches_digest": patches.digest,

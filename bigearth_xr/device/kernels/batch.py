@@ -4,12 +4,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bigearth_xr.device.kernels.laying import Scale, lay
-from bigearth_xr.device.kernels.memory import advance, fence, floats_at, get, kernel, put, words_at
-from bigearth_xr.device.kernels.noise import NOISE_LINES, add_noise
-from bigearth_xr.device.kernels.resampling import fill_taps, resample
+from bigearth_xr.device.kernels.lanes import LANES
+from bigearth_xr.device.kernels.laying import lay
+from bigearth_xr.device.kernels.memory import advance, fence, floats_at, get, integers_at, kernel, put, words_at
+from bigearth_xr.device.kernels.noise import add_noise, room_for_noise
+from bigearth_xr.device.kernels.resampling import ROOM, Table, fill_taps, resample
 from bigearth_xr.device.kernels.rounding import round_to_bfloat16, round_to_float16
+from bigearth_xr.device.kernels.scaling import Scale
 from bigearth_xr.device.kernels.streaming import Lines, stream
+from bigearth_xr.device.kernels.unpacking import pixel_room, unpack_sources
 from bigearth_xr.ops.transform import SYMMETRIES
 
 __all__ = ["COPIED", "Drawn", "Layout", "transform_patches"]
@@ -98,11 +101,11 @@ class Drawn(NamedTuple):
 class Room(NamedTuple):
     """Memory to work in, small enough for the cache, for a patch or for its partner."""
 
-    index: Any
-    """Tables of taps, shape ``(table, 2, tap, pixel)``, int32."""
+    first: Any
+    """Tables of the stored pixels that new ones begin with, shape ``(table, 2, pixel)``, int32."""
 
     weight: Any
-    """Their weights, float32."""
+    """Their weights, shape ``(table, 2, tap, pixel)``, float32."""
 
     plane: Any
     """Values of a band, or a strip of them on their way past the cache, float32."""
@@ -114,19 +117,21 @@ class Room(NamedTuple):
     """Two planes of stored or new pixels, float32."""
 
     words: Any
-    """Random words of some lines, shape ``(4, quad)``, uint32."""
+    """Random words of some lines; see `room_for_noise`."""
 
 
 @kernel
-def transform_patches(layout: Any, drawn: Any, addresses: Any, out: Any) -> None:
+def transform_patches(layout: Any, drawn: Any, packed: Any, addresses: Any, out: Any) -> None:
     """Write a batch.
 
     Parameters
     ----------
     layout, drawn
         A `Layout` and a `Drawn`.
+    packed
+        A `PackedArrays`; with patches, they are unpacked first, and no patch has a partner.
     addresses
-        Of the first stored pixel, shape ``(source, patch)``, uint64.
+        Of the first stored pixel, shape ``(source, patch)``, uint64; of packed patches they are written.
     out
         Address of the batch, uint64.
 
@@ -145,11 +150,17 @@ def transform_patches(layout: Any, drawn: Any, addresses: Any, out: Any) -> None
         _fill_tables(layout, drawn.crop[0], room)
         _fill_tables(layout, drawn.crop[0], other_room)
     streamed = addresses.shape[1] * bands * area * bytes_each >= _LARGE
+    pixels = pixel_room(packed)
     for patch in range(addresses.shape[1]):
+        if packed.unpacked.size:
+            packed.unpacked[patch] = unpack_sources(packed, patch, addresses, pixels)
+            if not packed.unpacked[patch]:
+                continue
         partner = drawn.partner[patch]
         if not alike:
             _fill_tables(layout, drawn.crop[patch], room)
-            _fill_tables(layout, drawn.crop[partner], other_room)
+            if partner != patch:
+                _fill_tables(layout, drawn.crop[partner], other_room)
         # What has come this far is not touched again.
         at_once = streamed and layout.bits == 32 and partner == patch and not drawn.noise_std
         in_place = layout.bits == 32 and (at_once or not streamed)
@@ -211,10 +222,9 @@ def _lay_band(stored: Any, spec: Any, layout: Any, symmetry: Any, scale: Any, li
     if table == COPIED:
         lay(stored, side, _SYMMETRIES[symmetry], scale, lines, size, spare)
         return
-    # Resampled as it is stored, and turned afterwards.
-    resampled = _floats(room.resampled)
-    resample(stored, side, layout.taps, room.index[table], room.weight[table], resampled, size, spare)
-    lay(resampled, size, _SYMMETRIES[symmetry], scale, lines, size, spare)
+    first, weight = room.first[table].ctypes.data, room.weight[table].ctypes.data
+    taps = Table(layout.taps, integers_at(np.uint64(first)), floats_at(np.uint64(weight)), room.first.shape[2])
+    resample(stored, side, taps, _SYMMETRIES[symmetry], scale, lines, size, _floats(room.resampled), spare)
 
 
 @kernel
@@ -222,8 +232,8 @@ def _fill_tables(layout: Any, crop: Any, room: Any) -> None:
     """Make the tables of a patch."""
     for table in range(len(layout.sides)):
         for axis in range(2):
-            index, weight = room.index[table, axis], room.weight[table, axis]
-            fill_taps(crop[axis], crop[2 + axis], layout.sides[table], layout.taps, index, weight)
+            first, weight = room.first[table, axis, : layout.size], room.weight[table, axis, :, : layout.size]
+            fill_taps(crop[axis], crop[2 + axis], layout.sides[table], layout.taps, first, weight)
 
 
 @kernel
@@ -241,16 +251,17 @@ def _mix(plane: Any, other: Any, size: Any, weight: Any, box: Any) -> None:
 @kernel
 def _room(layout: Any) -> Any:
     size, tables, taps = layout.size, len(layout.sides), layout.taps
+    width = max(size, LANES)
     longest = size
     for side in layout.planes[:, _SIDE]:
         longest = max(longest, side)
     return Room(
-        np.zeros((tables, 2, taps, size), np.int32),
-        np.zeros((tables, 2, taps, size), np.float32),
+        np.zeros((tables, 2, width), np.int32),
+        np.zeros((tables, 2, taps, width), np.float32),
         np.empty(size * size, np.float32),
         np.empty(size * size, np.float32),
-        np.empty(max(2 * longest * longest, _ROUNDED), np.float32),
-        np.zeros((4, NOISE_LINES * ((size + 3) // 4)), np.uint32),
+        np.zeros(max(2 * longest * (longest + 4) + ROOM, _ROUNDED), np.float32),
+        room_for_noise(size),
     )
 
 

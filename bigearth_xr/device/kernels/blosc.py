@@ -14,7 +14,7 @@ from bigearth_xr.device.kernels.lz4 import decompress
 from bigearth_xr.device.kernels.memory import advance, get, kernel
 from bigearth_xr.device.kernels.octets import bytes_at
 
-__all__ = ["unpack_patches"]
+__all__ = ["unpack_patch", "unpack_patches"]
 
 _FORMAT, _LZ4_OF_BITS = 2, 0x24
 _HEADER = 16
@@ -51,11 +51,38 @@ def unpack_patches(sources: Any, lengths: Any, targets: Any, size: Any, width: A
     """
     room = np.empty(size + ROOM, np.uint8)
     planes = np.empty(width, np.uint64)
-    lines = np.uint64(room.ctypes.data + size)
     for patch in range(len(sources)):
-        unpacked[patch] = _find(sources[patch], lengths[patch], size, width, np.uint64(room.ctypes.data), planes)
-        if unpacked[patch]:
-            gather(planes, width, size // (8 * width), targets[patch], lines)
+        source, target, spare = sources[patch], targets[patch], np.uint64(room.ctypes.data)
+        unpacked[patch] = unpack_patch(source, lengths[patch], target, size, width, spare, planes)
+
+
+@kernel
+def unpack_patch(source: Any, length: Any, target: Any, size: Any, width: Any, room: Any, planes: Any) -> Any:
+    """Decode a patch of one array.
+
+    Parameters
+    ----------
+    source, length, target, size, width
+        As `unpack_patches` takes them, of one patch.
+    room
+        Address of ``size + ROOM`` bytes to work in.
+    planes
+        Array of ``width`` uint64, to work in.
+
+    Returns
+    -------
+    bool
+        Whether that is what a patch is packed to.
+
+    Examples
+    --------
+    >>> bool(unpack_patch(np.uint64(0), 0, np.uint64(0), 1600, 2, np.uint64(0), np.zeros(2, np.uint64)))
+    False
+    """
+    found = _find(source, length, size, width, room, planes)
+    if found:
+        gather(planes, width, size // (8 * width), target, room + np.uint64(size))
+    return found
 
 
 @kernel

@@ -1,35 +1,18 @@
 """Lay the pixels of a band into the batch: turned, repeated, scaled, each output byte written once."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
+from bigearth_xr.device.kernels.lanes import LANES, get_lanes, put_repeated
 from bigearth_xr.device.kernels.memory import advance, get, kernel, put, transpose_square
-from bigearth_xr.device.kernels.streaming import Lines, finished, writable
+from bigearth_xr.device.kernels.scaling import scale_line
+from bigearth_xr.device.kernels.streaming import Lines, finished, repeated, writable
 
-__all__ = ["Scale", "lay"]
+__all__ = ["lay", "transpose"]
 
 _STRIP = 1024
 """Pixels that are made at once where lines go on without a break: few, as they stay in the fastest cache."""
 
-
-class Scale(NamedTuple):
-    """What becomes of the values of a band of a patch; all float32."""
-
-    subtract: Any
-    """Is subtracted."""
-
-    factor: Any
-    """Multiplies then."""
-
-    varies: Any
-    """Whether gain and bias follow, bool."""
-
-    gain: Any
-    """Multiplies then."""
-
-    bias: Any
-    """Is added then."""
+_put_twice, _put_six_times = put_repeated(2), put_repeated(6)
 
 
 @kernel
@@ -51,7 +34,9 @@ def lay(stored: Any, side: Any, symmetry: Any, scale: Any, lines: Any, size: Any
 
     Examples
     --------
+    >>> import numpy as np
     >>> from bigearth_xr.device.kernels.memory import floats_at, words_at
+    >>> from bigearth_xr.device.kernels.scaling import Scale
     >>> @kernel
     ... def turn(stored, plane, room):
     ...     scale = Scale(np.float32(0), np.float32(0.5), False, np.float32(1), np.float32(0))
@@ -68,32 +53,59 @@ def lay(stored: Any, side: Any, symmetry: Any, scale: Any, lines: Any, size: Any
     step_y, step_x = (-side if backward_y else side), (-1 if backward_x else 1)
     times = size // side
     if transposed:
-        _scale_line(stored, 1, side * side, scale, room)
+        scale_line(stored, False, side * side, scale, room)
         if times == 1:
-            _transpose(room, side, backward_y, backward_x, lines)
+            transpose(room, side, backward_y, backward_x, lines)
             return
         turned = advance(room, side * side)
-        _transpose(room, side, backward_y, backward_x, Lines(turned, turned, False))
+        transpose(room, side, backward_y, backward_x, Lines(turned, turned, False))
         for y in range(side):
             _repeat(advance(turned, y * side), side, times, lines, y * times * size)
     elif times == 1 and backward_x == backward_y:
         for at in range(0, side * side, _STRIP):
             count = min(_STRIP, side * side - at)
-            _scale_line(advance(stored, first + at * step_x), step_x, count, scale, writable(lines, at))
+            scale_line(advance(stored, first + at * step_x), backward_x, count, scale, writable(lines, at))
             finished(lines, at, count)
+    elif times == 1:
+        height = max(_STRIP // side, 1)
+        for top in range(0, side, height):
+            bottom, target = min(top + height, side), writable(lines, top * side)
+            for y in range(top, bottom):
+                line = advance(target, (y - top) * side)
+                scale_line(advance(stored, first + y * step_y), backward_x, side, scale, line)
+            finished(lines, top * side, (bottom - top) * side)
     else:
         for y in range(side):
-            pixels, at = advance(stored, first + y * step_y), y * times * size
-            _scale_line(pixels, step_x, side, scale, writable(lines, at) if times == 1 else room)
-            if times == 1:
-                finished(lines, at, side)
-            else:
-                _repeat(room, side, times, lines, at)
+            scale_line(advance(stored, first + y * step_y), backward_x, side, scale, room)
+            _repeat(room, side, times, lines, y * times * size)
 
 
 @kernel
-def _transpose(stored: Any, side: Any, backward_y: Any, backward_x: Any, lines: Any) -> None:
-    """Let columns become lines, written in their order: memory is slower with what is written here and there."""
+def transpose(stored: Any, side: Any, backward_y: Any, backward_x: Any, lines: Any) -> None:
+    """Let columns become lines, written in their order: memory is slower with what is written here and there.
+
+    Parameters
+    ----------
+    stored
+        Pointer to ``side * side`` float32.
+    backward_y, backward_x
+        Whether they run backwards, as for `lay`.
+    lines
+        `Lines` of as many, to be written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bigearth_xr.device.kernels.memory import floats_at
+    >>> @kernel
+    ... def turn(stored, plane):
+    ...     transpose(floats_at(stored), 2, False, True, Lines(floats_at(plane), floats_at(plane), False))
+    >>> stored, plane = np.float32([[1, 2], [3, 4]]), np.zeros((2, 2), np.float32)
+    >>> turn(np.uint64(stored.ctypes.data), np.uint64(plane.ctypes.data))
+    >>> plane
+    array([[2., 4.],
+           [1., 3.]], dtype=float32)
+    """
     whole = side // 4 * 4
     step_y, step_x = (-side if backward_y else side), (-1 if backward_x else 1)
     first = advance(stored, (side - 1) * (side * backward_y + backward_x))
@@ -113,42 +125,21 @@ def _transpose(stored: Any, side: Any, backward_y: Any, backward_x: Any, lines: 
 
 
 @kernel
-def _scale_line(pixels: Any, step: Any, count: Any, scale: Any, target: Any) -> None:
-    # A loop for each step that is a constant: only those become vectors.
-    if step == 1:
-        for x in range(count):
-            put(target, x, _scaled(get(pixels, x), scale))
-    else:
-        for x in range(count):
-            put(target, x, _scaled(get(pixels, -x), scale))
-
-
-@kernel
-def _scaled(pixel: Any, scale: Any) -> Any:
-    value = (np.float32(pixel) - scale.subtract) * scale.factor
-    if scale.varies:
-        value = value * scale.gain + scale.bias
-    return value
-
-
-@kernel
 def _repeat(line: Any, count: Any, times: Any, lines: Any, place: Any) -> None:
     """Write each number of a line so many times, and the whole so many times, from a place on."""
-    target = writable(lines, place)
-    if times == 2:
-        for x in range(count):
-            put(target, 2 * x, get(line, x))
-            put(target, 2 * x + 1, get(line, x))
-    elif times == 6:
-        for x in range(count):
-            for again in range(6):
-                put(target, 6 * x + again, get(line, x))
+    target, width = writable(lines, place), count * times
+    if times == 2 and count >= LANES:
+        for start in range(0, count, LANES):
+            at = min(start, count - LANES)
+            _put_twice(target, 2 * at, get_lanes(line, at))
+    elif times == 6 and count >= LANES:
+        for start in range(0, count, LANES):
+            at = min(start, count - LANES)
+            _put_six_times(target, 6 * at, get_lanes(line, at))
     else:
         for x in range(count):
             for again in range(times):
                 put(target, times * x + again, get(line, x))
-    width = count * times
+    finished(lines, place, width)
     for again in range(1, times):
-        for x in range(width):
-            put(target, again * width + x, get(target, x))
-    finished(lines, place, times * width)
+        repeated(lines, place + again * width, width)

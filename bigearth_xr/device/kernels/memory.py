@@ -50,12 +50,29 @@ def kernel(function: Function) -> Function:
 
 
 def instruction(function: Callable[..., Any]) -> Any:
-    """Make an intrinsic of it: called in a kernel without the first argument, which holds numba's types."""
+    """Make an intrinsic of it: called in a kernel without the first argument, which holds numba's types.
+
+    Examples
+    --------
+    >>> @instruction
+    ... def same(typing, number):
+    ...     return number(number), lambda context, builder, signature, arguments: arguments[0]
+    >>> kernel(lambda number: same(number))(7)
+    7
+    """
     return intrinsic(function)
 
 
 def pointer_to(kind: types.Type) -> Any:
-    """An intrinsic that takes an address, uint64, for a pointer to numbers of a kind."""
+    """An intrinsic that takes an address, uint64, for a pointer to numbers of a kind.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> bytes_at, numbers = pointer_to(types.uint8), np.uint8([1, 2])
+    >>> kernel(lambda address: get(bytes_at(address), 1))(np.uint64(numbers.ctypes.data))
+    2
+    """
 
     def pointer(typing: Any, address: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

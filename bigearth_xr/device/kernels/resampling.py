@@ -1,17 +1,22 @@
 """Crop and resample the pixels of a band, by tables of taps that equal those of `ops.taps` to the last bit."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from bigearth_xr.device.kernels.lanes import LANES, get_lanes, in_all_lanes, put_lanes, reversed_lanes
+from bigearth_xr.device.kernels.laying import transpose
 from bigearth_xr.device.kernels.memory import advance, get, kernel, put
+from bigearth_xr.device.kernels.picking import get_places, pick_lanes
+from bigearth_xr.device.kernels.scaling import copy_line, scale_line, scaled_lanes
+from bigearth_xr.device.kernels.streaming import Lines, finished, repeated, writable
 from bigearth_xr.ops.taps import CUBIC_A, SIDE
 
-__all__ = ["fill_taps", "resample"]
+__all__ = ["ROOM", "Table", "fill_taps", "resample"]
 
 
 @kernel
-def fill_taps(start: Any, extent: Any, side: Any, taps: Any, index: Any, weight: Any) -> None:
+def fill_taps(start: Any, extent: Any, side: Any, taps: Any, first: Any, weight: Any) -> None:
     """Lay the new pixels of a crop over the stored ones along one side; see `ops.taps.crop_taps`.
 
     Parameters
@@ -22,36 +27,33 @@ def fill_taps(start: Any, extent: Any, side: Any, taps: Any, index: Any, weight:
         Stored pixels along the side.
     taps
         Stored pixels that a new one is made of: 1, 2 or 4.
-    index, weight
-        Arrays to be written, shape ``(tap, pixel)``, int32 and float32.
+    first
+        To be written: which stored pixel is the first of each, shape ``(pixel,)``, int32. It and those after it may be
+        beyond the border, where the nearest pixel is meant.
+    weight
+        To be written, shape ``(tap, pixel)``, float32.
 
     Examples
     --------
-    >>> index, weight = np.zeros((2, 3), np.int32), np.zeros((2, 3), np.float32)
-    >>> fill_taps(0.0, 120.0, 2, 2, index, weight)
-    >>> index, weight.round(2)
-    (array([[0, 0, 1],
-           [0, 1, 1]], dtype=int32), array([[0.17, 0.5 , 0.83],
+    >>> first, weight = np.zeros(3, np.int32), np.zeros((2, 3), np.float32)
+    >>> fill_taps(0.0, 120.0, 2, 2, first, weight)
+    >>> first, weight.round(2)
+    (array([-1,  0,  1], dtype=int32), array([[0.17, 0.5 , 0.83],
            [0.83, 0.5 , 0.17]], dtype=float32))
     """
-    size = index.shape[1]
+    size = len(first)
     step, finer = extent / size, SIDE / side
+    before = 1 if taps == 4 else 0
     for pixel in range(size):
         position = ((pixel + 0.5) * step + start) / finer
-        if taps == 1:
-            index[0, pixel] = _clip(np.floor(position), side)
-        else:
+        if taps > 1:
             position -= 0.5
-            first = np.floor(position) + (0 if taps == 2 else -1)
-            for tap in range(taps):
-                distance = abs(position - (first + tap))
-                index[tap, pixel] = _clip(first + tap, side)
-                weight[tap, pixel] = np.float32(1 - distance if taps == 2 else _cubic(distance))
-
-
-@kernel
-def _clip(index: Any, side: Any) -> Any:
-    return np.int32(min(max(index, 0.0), side - 1.0))
+        below = np.floor(position) - before
+        # From there on all are beyond the border.
+        first[pixel] = np.int32(min(max(below, 1.0 - taps), side - 1.0))
+        for tap in range(taps if taps > 1 else 0):
+            distance = abs(position - (below + tap))
+            weight[tap, pixel] = np.float32(1 - distance if taps == 2 else _cubic(distance))
 
 
 @kernel
@@ -61,62 +63,191 @@ def _cubic(d: Any) -> Any:
     return CUBIC_A * (((d - 5) * d + 8) * d - 4)
 
 
+_AT_ONCE = 4
+
+ROOM = 5 * _AT_ONCE * LANES
+"""Numbers that `resample` needs room for beside those of pixels."""
+
+
+class Table(NamedTuple):
+    """Of which stored pixels new ones are made, of both sides, y first."""
+
+    taps: Any
+    """How many, along a side."""
+
+    first: Any
+    """Pointer to the first of each, int32, of those along y, then of those along x; see `fill_taps`."""
+
+    weight: Any
+    """Pointer to their weights, float32, tap by tap, of those along y, then of those along x."""
+
+    width: Any
+    """How many numbers each of these parts has: eight at least."""
+
+
 @kernel
-def resample(stored: Any, side: Any, taps: Any, index: Any, weight: Any, plane: Any, size: Any, line: Any) -> None:
-    """Make the new pixels of a band, not turned and not scaled.
+def resample(
+    stored: Any, side: Any, table: Any, symmetry: Any, scale: Any, lines: Any, size: Any, spare: Any, room: Any
+) -> None:
+    """Make the new pixels of a band, and turn and scale them.
 
     Parameters
     ----------
     stored
         Pointer to ``side * side`` pixels, uint16 or float32.
-    taps
-        Stored pixels that a new one is made of along a side.
-    index, weight
-        Tables of both sides, y first, shape ``(2, tap, pixel)``.
-    plane
-        Pointer to ``size * size`` float32, to be written.
-    line
-        Pointer to room for ``side`` float32.
+    table
+        A `Table`.
+    symmetry, scale, lines
+        As for `bigearth_xr.device.kernels.laying.lay`.
+    spare
+        Pointer to room for ``size * size`` float32.
+    room
+        Pointer to room for ``side * (side + 4)`` float32, and for `ROOM` more.
 
     Examples
     --------
-    >>> from bigearth_xr.device.kernels.memory import floats_at, words_at
+    >>> from bigearth_xr.device.kernels.memory import floats_at, integers_at, words_at
+    >>> from bigearth_xr.device.kernels.scaling import Scale
     >>> @kernel
-    ... def double(stored, plane, line, index, weight):
-    ...     resample(words_at(stored), 1, 1, index, weight, floats_at(plane), 2, floats_at(line))
-    >>> stored, plane, line = np.uint16([7]), np.zeros((2, 2), np.float32), np.zeros(1, np.float32)
-    >>> addresses = (np.uint64(array.ctypes.data) for array in (stored, plane, line))
-    >>> double(*addresses, np.zeros((2, 1, 2), np.int32), np.ones((2, 1, 2), np.float32))
+    ... def double(stored, plane, room, first, weight):
+    ...     table = Table(1, integers_at(first), floats_at(weight), 8)
+    ...     scale = Scale(np.float32(0), np.float32(0.5), False, np.float32(1), np.float32(0))
+    ...     lines, place = Lines(floats_at(plane), floats_at(plane), False), floats_at(room)
+    ...     resample(words_at(stored), 1, table, (0, 0, 0), scale, lines, 2, place, place)
+    >>> stored, plane, room = np.uint16([7]), np.zeros((2, 2), np.float32), np.zeros(5 + ROOM, np.float32)
+    >>> first, weight = np.zeros((2, 8), np.int32), np.ones((2, 1, 8), np.float32)
+    >>> double(*(np.uint64(array.ctypes.data) for array in (stored, plane, room, first, weight)))
     >>> plane
-    array([[7., 7.],
-           [7., 7.]], dtype=float32)
+    array([[3.5, 3.5],
+           [3.5, 3.5]], dtype=float32)
     """
+    backward_y, backward_x, transposed = symmetry[0], symmetry[1], symmetry[2]
+    backward = (0, 0) if transposed else (backward_y, backward_x)
+    made = Lines(spare, spare, False) if transposed else lines
+    if table.taps == 1:
+        _pick_lines(stored, side, table, backward, scale, made, size, room)
+    else:
+        last = get(table.first, size - 1) + table.taps - 1
+        top, bottom = _inside(get(table.first, 0), side), _inside(last, side)
+        pixels = advance(room, ROOM + _AT_ONCE * side)
+        copy_line(advance(stored, top * side), (bottom + 1 - top) * side, advance(pixels, top * side))
+        _sum_lines(pixels, side, table, backward, scale, made, size, room)
+    if transposed:
+        transpose(spare, size, backward_y, backward_x, lines)
+
+
+@kernel
+def _pick_lines(
+    stored: Any, side: Any, table: Any, backward: Any, scale: Any, lines: Any, size: Any, room: Any
+) -> None:
+    """Make the lines of a plane of a pixel each: they are scaled first, and those that are the same made once."""
+    line, few = room, advance(room, side + 2 * LANES)
+    near, known = _is_near(table, size), np.int64(-1)
     for y in range(size):
-        target = advance(plane, y * size)
-        if taps == 1:
-            row = advance(stored, index[0, 0, y] * side)
-            for x in range(size):
-                put(target, x, np.float32(get(row, index[1, 0, x])))
+        row = _inside(get(table.first, size - 1 - y if backward[0] else y), side)
+        if row == known:
+            repeated(lines, y * size, size)
             continue
-        _sum_rows(stored, side, taps, index[0, :, y], weight[0, :, y], line)
-        _sum_columns(line, taps, index[1], weight[1], target)
+        known = row
+        scale_line(advance(stored, row * side), False, side, scale, line)
+        target = few if size < LANES else writable(lines, y * size)
+        for start in range(0, size, LANES):
+            at = max(min(start, size - LANES), 0)
+            place = advance(line, get(table.first, table.width + at))
+            lanes = pick_lanes(place, get_places(table.first, table.width + at), near)
+            _put_turned(target, at, size, backward[1], lanes)
+        if size < LANES:
+            copy_line(few, size, writable(lines, y * size))
+        finished(lines, y * size, size)
 
 
 @kernel
-def _sum_rows(stored: Any, side: Any, taps: Any, index: Any, weight: Any, line: Any) -> None:
-    first, second = advance(stored, index[0] * side), advance(stored, index[1] * side)
-    for x in range(side):
-        put(line, x, np.float32(get(first, x)) * weight[0] + np.float32(get(second, x)) * weight[1])
-    for tap in range(2, taps):
-        row, share = advance(stored, index[tap] * side), weight[tap]
-        for x in range(side):
-            put(line, x, get(line, x) + np.float32(get(row, x)) * share)
+def _sum_lines(pixels: Any, side: Any, table: Any, backward: Any, scale: Any, lines: Any, size: Any, room: Any) -> None:
+    """Make the lines of a plane, four at a time, which share what is read of the table."""
+    pitch = side + 2 * LANES
+    four, few = advance(room, LANES), advance(room, _AT_ONCE * pitch + LANES)
+    near = _is_near(table, size)
+    for start in range(0, size, _AT_ONCE):
+        y = max(min(start, size - _AT_ONCE), 0)
+        for line in range(_AT_ONCE):
+            of = min(y + line, size - 1)
+            _sum_rows(pixels, side, table, size - 1 - of if backward[0] else of, advance(four, line * pitch))
+        if size >= LANES:
+            _sum_columns(four, pitch, table, near, scale, size, backward[1], writable(lines, y * size), size)
+            finished(lines, y * size, _AT_ONCE * size)
+            continue
+        _sum_columns(four, pitch, table, near, scale, size, backward[1], few, 2 * LANES)
+        for line in range(min(_AT_ONCE, size - y)):
+            copy_line(advance(few, 2 * LANES * line), size, writable(lines, (y + line) * size))
+            finished(lines, (y + line) * size, size)
 
 
 @kernel
-def _sum_columns(line: Any, taps: Any, index: Any, weight: Any, target: Any) -> None:
-    for x in range(index.shape[1]):
-        put(target, x, get(line, index[0, x]) * weight[0, x] + get(line, index[1, x]) * weight[1, x])
-    for tap in range(2, taps):
-        for x in range(index.shape[1]):
-            put(target, x, get(target, x) + get(line, index[tap, x]) * weight[tap, x])
+def _inside(index: Any, side: Any) -> Any:
+    return np.int64(min(max(index, 0), side - 1))
+
+
+@kernel
+def _is_near(table: Any, size: Any) -> Any:
+    """Whether any eight neighbours along x are made of pixels so near that one load serves for the first of all."""
+    for start in range(0, size, LANES):
+        at = table.width + max(min(start, size - LANES), 0)
+        if get(table.first, at + LANES - 1) - get(table.first, at) >= LANES:
+            return False
+    return True
+
+
+@kernel
+def _sum_rows(pixels: Any, side: Any, table: Any, y: Any, line: Any) -> None:
+    """Sum along y, and repeat the ends; what else is beyond them is harmless, as it is of the room."""
+    first, weight = np.int64(get(table.first, y)), advance(table.weight, y)
+    row_0, row_1 = advance(pixels, _inside(first, side) * side), advance(pixels, _inside(first + 1, side) * side)
+    weight_0, weight_1 = in_all_lanes(get(weight, 0)), in_all_lanes(get(weight, table.width))
+    if table.taps == 2:
+        for x in range(0, side, LANES):
+            put_lanes(line, x, get_lanes(row_0, x) * weight_0 + get_lanes(row_1, x) * weight_1)
+    else:
+        row_2, row_3 = (
+            advance(pixels, _inside(first + 2, side) * side),
+            advance(pixels, _inside(first + 3, side) * side),
+        )
+        weight_2, weight_3 = in_all_lanes(get(weight, 2 * table.width)), in_all_lanes(get(weight, 3 * table.width))
+        for x in range(0, side, LANES):
+            part = get_lanes(row_0, x) * weight_0 + get_lanes(row_1, x) * weight_1
+            put_lanes(line, x, (part + get_lanes(row_2, x) * weight_2) + get_lanes(row_3, x) * weight_3)
+    for beyond in range(1, table.taps):
+        put(line, -beyond, get(line, 0))
+        put(line, side - 1 + beyond, get(line, side - 1))
+
+
+@kernel
+def _sum_columns(
+    four: Any, pitch: Any, table: Any, near: Any, scale: Any, size: Any, backwards: Any, target: Any, step: Any
+) -> None:
+    """Sum four lines along x, scale them, and write them; from each line to the next it is a pitch, and a step."""
+    for start in range(0, size, LANES):
+        at = max(min(start, size - LANES), 0)
+        places, place = get_places(table.first, table.width + at), get(table.first, table.width + at)
+        weight = advance(table.weight, table.taps * table.width + at)
+        weight_0, weight_1 = get_lanes(weight, 0), get_lanes(weight, table.width)
+        if table.taps == 2:
+            for line in range(_AT_ONCE):
+                one = advance(four, line * pitch + place)
+                part = pick_lanes(one, places, near) * weight_0 + pick_lanes(advance(one, 1), places, near) * weight_1
+                _put_turned(advance(target, line * step), at, size, backwards, scaled_lanes(part, scale))
+            continue
+        weight_2, weight_3 = get_lanes(weight, 2 * table.width), get_lanes(weight, 3 * table.width)
+        for line in range(_AT_ONCE):
+            one = advance(four, line * pitch + place)
+            part = pick_lanes(one, places, near) * weight_0 + pick_lanes(advance(one, 1), places, near) * weight_1
+            part = part + pick_lanes(advance(one, 2), places, near) * weight_2
+            part = part + pick_lanes(advance(one, 3), places, near) * weight_3
+            _put_turned(advance(target, line * step), at, size, backwards, scaled_lanes(part, scale))
+
+
+@kernel
+def _put_turned(target: Any, at: Any, size: Any, backwards: Any, lanes: Any) -> None:
+    if backwards:
+        put_lanes(target, size - LANES - at, reversed_lanes(lanes))
+    else:
+        put_lanes(target, at, lanes)

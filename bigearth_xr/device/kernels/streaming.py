@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bigearth_xr.device.kernels.memory import PIECE, address_of, advance, get, kernel, put, put_piece
+from bigearth_xr.device.kernels.scaling import copy_line
 
-__all__ = ["Lines", "finished", "stream", "writable"]
+__all__ = ["Lines", "finished", "repeated", "stream", "writable"]
 
 _PIECE = np.uint64(PIECE)
 
@@ -59,6 +60,29 @@ def finished(lines: Any, at: Any, count: Any) -> None:
     """
     if lines.streamed:
         stream(lines.strip, count, advance(lines.plane, at), 4)
+
+
+@kernel
+def repeated(lines: Any, at: Any, count: Any) -> None:
+    """Let so many numbers be in the plane, from one on, that are the same as those that were finished before them.
+
+    Examples
+    --------
+    >>> @kernel
+    ... def write_twice(plane, strip):
+    ...     lines = Lines(floats_at(plane), floats_at(strip), True)
+    ...     finished(lines, 0, 2)
+    ...     repeated(lines, 2, 2)
+    >>> from bigearth_xr.device.kernels.memory import floats_at
+    >>> plane, strip = np.zeros(4, np.float32), np.float32([7, 8])
+    >>> write_twice(np.uint64(plane.ctypes.data), np.uint64(strip.ctypes.data))
+    >>> plane
+    array([7., 8., 7., 8.], dtype=float32)
+    """
+    if lines.streamed:
+        stream(lines.strip, count, advance(lines.plane, at), 4)
+    else:
+        copy_line(advance(lines.plane, at - count), count, advance(lines.plane, at))
 
 
 @kernel
