@@ -18,6 +18,7 @@ _LONG = 15
 
 _LEAST_MATCH = 4
 _WORD = 8
+_STEPS = 0x7658_6880
 _SHORT_INPUT, _SHORT_OUTPUT = 18, 48
 """What is read and written, at the most, by a sequence that is short."""
 
@@ -72,8 +73,8 @@ def decompress(source: Any, length: Any, target: Any, size: Any) -> Any:
         read += 2
         if offset == 0 or offset > written:
             return False
-        if is_short and match < _LONG and offset >= _WORD:
-            _copy_match(advance(target, written - offset), advance(target, written))
+        if is_short and match < _LONG:
+            _repeat_shortly(advance(target, written), offset)
         else:
             more, read = _rest_of(match, source, read, length)
             match += more
@@ -85,11 +86,19 @@ def decompress(source: Any, length: Any, target: Any, size: Any) -> Any:
 
 
 @kernel
-def _copy_match(there: Any, here: Any) -> None:
-    """Copy as much as a short match may have."""
-    copy_word(there, here)
-    copy_word(advance(there, _WORD), advance(here, _WORD))
-    copy_word(advance(there, 2 * _WORD), advance(here, 2 * _WORD))
+def _repeat_shortly(here: Any, offset: Any) -> None:
+    """Write as much as a short match may have, without asking how much it has."""
+    there = advance(here, -offset)
+    if offset >= _WORD:
+        copy_word(there, here)
+        copy_word(advance(there, _WORD), advance(here, _WORD))
+        copy_word(advance(there, 2 * _WORD), advance(here, 2 * _WORD))
+    else:
+        word, step = _repeated_word(there, offset), _step_of(offset)
+        put_word(here, word)
+        put_word(advance(here, step), word)
+        put_word(advance(here, 2 * step), word)
+        put_word(advance(here, 3 * step), word)
 
 
 @kernel
@@ -127,17 +136,30 @@ def _repeat_word(here: Any, offset: Any, count: Any, room: Any) -> None:
     """The same of fewer bytes than a word has: as many as go into it whole, in one word."""
     there, at = advance(here, -offset), 0
     if room >= _WORD:
-        bits = np.uint64(8 * offset)
-        word = get_word(there) & ((np.uint64(1) << bits) - np.uint64(1))
-        word |= word << bits
-        if offset < 4:
-            word |= word << (bits + bits)
-        if offset < 2:
-            word |= word << np.uint64(32)
+        word, step = _repeated_word(there, offset), _step_of(offset)
         end = min(count, room - _WORD + 1)
         while at < end:
             put_word(advance(here, at), word)
-            at += _WORD - _WORD % offset
+            at += step
     while at < count:
         put(here, at, get(there, at))
         at += 1
+
+
+@kernel
+def _repeated_word(there: Any, offset: Any) -> Any:
+    """A word of the first ``offset`` bytes, fewer than 8, over and over."""
+    bits = np.uint64(8 * offset)
+    word = get_word(there) & ((np.uint64(1) << bits) - np.uint64(1))
+    word |= word << bits
+    if offset < 4:
+        word |= word << (bits + bits)
+    if offset < 2:
+        word |= word << np.uint64(32)
+    return word
+
+
+@kernel
+def _step_of(offset: Any) -> Any:
+    """Bytes of a repeated word before its repeat is cut: of 1, 2, … 7 bytes 8, 8, 6, 8, 5, 6 and 7."""
+    return (_STEPS >> (4 * offset)) & 15
