@@ -79,7 +79,8 @@ def measured(
         whole = plan.places[: plan.places.size // BATCH * BATCH].reshape(-1, BATCH)
         spreads.append(np.mean((labels[whole].mean(axis=1) - share) ** 2))
         seen.append(np.mean([np.unique(tiles[batch]).size for batch in whole[::10]]))
-        reads.append(runs(rows[plan.places], plan.window if rules.window else 4 * BATCH))
+        ends = plan.windows if rules.window else np.arange(4 * BATCH, rows.size, 4 * BATCH)
+        reads.append(runs(rows[plan.places], ends))
     return {
         "spread": float(np.sqrt(np.mean(spreads))),
         "tiles": round(float(np.mean(seen)), 1),
@@ -87,10 +88,10 @@ def measured(
     }
 
 
-def runs(rows: NDArray[np.int64], window: int) -> float:
-    """Runs of rows, apart by less than a block, that are read for 1,000 patches."""
-    gaps = [np.count_nonzero(np.diff(np.sort(rows[at : at + window])) > 8) + 1 for at in range(0, rows.size, window)]
-    return 1000 * sum(gaps) / rows.size
+def runs(rows: NDArray[np.int64], ends: NDArray[np.intp]) -> float:
+    """Runs of rows, apart by less than a block, that are read window by window for 1,000 patches."""
+    windows = [window for window in np.split(rows, ends) if window.size]
+    return 1000 * sum(np.count_nonzero(np.diff(np.sort(window)) > 8) + 1 for window in windows) / rows.size
 
 
 def relative(

@@ -1,13 +1,8 @@
 """The transform compiled for the CPU gives what the reference gives, to the last bit but for noise."""
 
-import os
 import pickle
-import subprocess
-import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +12,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from transforms import ARRAYS, NAMES, SCALE, augmentations, parameters_for, sources_of, transforms
 
-from bigearth_xr.device import compiling
 from bigearth_xr.device.host import addresses_of, apply
 from bigearth_xr.device.kernels.resampling import fill_taps
 from bigearth_xr.errors import TransformError
@@ -82,6 +76,18 @@ def test_a_batch_larger_than_the_cache_is_the_reference(dtype: Precision, shift:
     assert_same_bits(apply(transform, addresses_of(STORED)[:, places], drawn, out=out), expected)
     assert not memory[:start].any()
     assert not memory[start + expected.nbytes :].any()
+
+
+@pytest.mark.parametrize("resampling", ["nearest", "bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [120, 119])
+def test_resampled_patches_of_a_large_batch_are_the_reference(resampling: Resampling, size: int) -> None:
+    transform = replace(PLAIN, resampling=resampling, size=size)
+    places = np.arange(44) % 4
+    drawn = parameters_for(transform, np.arange(len(places)), Augmentation(crop=(0.3, 1)))
+    expected = transform_batch(transform, [pixels[places] for pixels in STORED.values()], drawn)
+    assert expected.nbytes > 2**25
+    out = np.zeros(expected.size + 1, np.float32)[1:].reshape(expected.shape)
+    assert_same_bits(apply(transform, addresses_of(STORED)[:, places], drawn, out=out), expected)
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 5, 7, 18, 19])
@@ -230,77 +236,3 @@ def test_arrays_that_are_not_as_stored_are_refused(array: NDArray[Any], message:
 def test_no_patches_are_an_empty_batch() -> None:
     none = {name: pixels[:0] for name, pixels in STORED.items()}
     assert apply(PLAIN, addresses_of(none)).shape == (0, 14, 120, 120)
-
-
-TRANSFORM_ONE = """
-import numpy as np
-from bigearth_xr.device.host import transform_patches
-transform_patches()
-import numba
-print("set" if numba.config.CACHE_DIR else "unset")
-"""
-
-
-def test_compiling_is_said_once_and_kept(tmp_path: Path) -> None:
-    environment = os.environ | {"HOME": "/proc/nowhere", "NUMBA_CACHE_DIR": str(tmp_path)}
-    command = [sys.executable, "-W", "error", "-c", TRANSFORM_ONE]
-    first, second = (
-        subprocess.run(command, check=True, env=environment, capture_output=True, text=True) for _ in range(2)
-    )
-    assert "compiling code for this processor, once …" in first.stderr
-    assert f"kept in {tmp_path}" in first.stderr
-    assert second.stderr == ""
-    assert first.stdout == second.stdout == "set\n"
-
-
-@pytest.fixture
-def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """A package and a home that nobody can write to, not even root; what is given is for temporary files."""
-    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", "/proc/nowhere")
-    monkeypatch.setattr(compiling, "_KERNELS", Path("/proc/nowhere/kernels"))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    compiling.cache_folder.cache_clear()
-    yield tmp_path
-    compiling.cache_folder.cache_clear()
-
-
-def test_code_is_kept_among_temporary_files_where_nothing_else_may_be_written(nowhere: Path) -> None:
-    folder = compiling.cache_folder()
-    assert folder is not None
-    assert folder.parent.parent == nowhere
-    assert folder.parent.stat().st_mode & 0o077 == 0
-    compiling.cache_folder.cache_clear()
-    assert compiling.cache_folder() == folder
-
-
-def test_a_temporary_folder_that_others_may_write_to_is_not_used(nowhere: Path) -> None:
-    first = compiling.cache_folder()
-    assert first is not None
-    first.parent.chmod(0o777)
-    compiling.cache_folder.cache_clear()
-    second = compiling.cache_folder()
-    assert second is not None
-    assert second.parent != first.parent
-    assert second.parent.stat().st_mode & 0o077 == 0
-
-
-def test_folders_are_tried_in_order(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number, name in enumerate(("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR")):
-        monkeypatch.setenv(name, str(nowhere / str(number)))
-        compiling.cache_folder.cache_clear()
-        folder = compiling.cache_folder()
-        assert folder is not None
-        assert folder.is_relative_to(nowhere / str(number))
-
-
-def test_without_any_folder_nothing_is_kept(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", "/proc/nowhere")
-    assert compiling.cache_folder() is None
-    from bigearth_xr.device.kernels.memory import kernel
-
-    double = compiling.compile_kernel(kernel(lambda number: 2 * number), (1.0,))
-    assert double(4.0) == 8
-    with pytest.raises(TypeError, match="No matching definition"):
-        double("a")

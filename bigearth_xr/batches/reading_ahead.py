@@ -13,6 +13,9 @@ __all__ = ["ReadingAhead"]
 _BATCHES = 4
 """How many batches further, so that reading and making do not wait for each other."""
 
+_TOGETHER = 256
+"""Patches asked for together, array by array; the last array of many more would keep the first batch waiting."""
+
 
 class ReadingAhead:
     """Keeps what is read one window ahead of the batches.
@@ -36,7 +39,7 @@ class ReadingAhead:
     >>> plan = plan_epoch(np.zeros(40, int), np.arange(40), sampling)
     >>> asked = []
     >>> patches = SimpleNamespace(store=np.zeros(40, int), row=np.arange(40))
-    >>> maker = SimpleNamespace(patches=patches, holds=False, forget=lambda places: None)
+    >>> maker = SimpleNamespace(patches=patches, holds=True, forget=lambda places: None)
     >>> maker.prefetch = lambda places: asked.append(places.size)
     >>> ahead = ReadingAhead(maker, plan, sampling, 0)
     >>> for step in range(len(plan)):
@@ -69,8 +72,8 @@ class ReadingAhead:
         with self._lock:
             places = self._queue[self._asked : wanted]
             self._asked = max(self._asked, wanted)
-            if places.size:
-                self._asking = self._pool.submit(self._maker.prefetch, places)
+            for start in range(0, places.size, _TOGETHER):
+                self._asking = self._pool.submit(self._maker.prefetch, places[start : start + _TOGETHER])
         if self._maker.holds and self._asking is not None:
             # Who holds what was asked for has to know before it is read. A disk may take its time.
             self._asking.result()

@@ -152,8 +152,7 @@ class PatchLoader:
         patches = patches_of([ds] if isinstance(ds, xr.Dataset) else list(ds), wanted, checks=checks)
         self._weights = _weights(patches, balance)
         self._position = Position(_identity(patches, self._sampling, balance))
-        patches = with_held(patches) if cache is None else self._cached(patches, cache, cache_bytes, here)
-        self._maker = Maker(patches, wanted)
+        self._maker = Maker(self._kept(patches, cache, cache_bytes, here), wanted)
         self._threads, self._prefetch = _ahead(threads, prefetch)
         self._engine = make_engine(self._maker, here, batch_size, keep=self._threads + self._prefetch + 1)
 
@@ -251,8 +250,13 @@ class PatchLoader:
         patches = self._maker.patches
         return plan_epoch(patches.store, patches.row, self._sampling, epoch=epoch, weights=self._weights)
 
-    def _cached(self, patches: Patches, cache: Cache, cache_bytes: int | None, device: torch.device) -> Patches:
-        """Patches of which those of this rank, as far as they fit, are kept in memory."""
+    def _kept(self, patches: Patches, cache: Cache | None, cache_bytes: int | None, device: torch.device) -> Patches:
+        """Patches of which those of this rank are kept in memory, as far as they fit; or but held until they are used.
+
+        Only object storage needs the latter.
+        """
+        if cache is None:
+            return with_held(patches)
         mine = plan_epoch(patches.store, patches.row, replace(self._sampling, window=None)).places
         return with_cache(patches, np.unique(mine), cache, cache_bytes, device)
 

@@ -11,7 +11,7 @@ from bigearth_xr.device.kernels.noise import add_noise, room_for_noise
 from bigearth_xr.device.kernels.resampling import ROOM, Table, fill_taps, resample
 from bigearth_xr.device.kernels.rounding import round_to_bfloat16, round_to_float16
 from bigearth_xr.device.kernels.scaling import Scale
-from bigearth_xr.device.kernels.streaming import Lines, stream
+from bigearth_xr.device.kernels.streaming import KEPT, Lines, stream
 from bigearth_xr.device.kernels.unpacking import pixel_room, unpack_sources
 from bigearth_xr.ops.transform import SYMMETRIES
 
@@ -167,10 +167,10 @@ def transform_patches(layout: Any, drawn: Any, packed: Any, addresses: Any, out:
         for band in range(bands):
             target = out + np.uint64((patch * bands + band) * area * bytes_each)
             plane = floats_at(target) if in_place else _floats(room.plane)
-            _fill_plane(layout, drawn, addresses, patch, band, Lines(plane, _floats(room.plane), at_once), room)
+            _fill_plane(layout, drawn, addresses, patch, band, Lines(plane, _floats(room.plane), at_once, area), room)
             if partner != patch:
                 other = _floats(other_room.plane)
-                _fill_plane(layout, drawn, addresses, partner, band, Lines(other, other, False), other_room)
+                _fill_plane(layout, drawn, addresses, partner, band, Lines(other, other, False, area), other_room)
                 _mix(plane, other, layout.size, drawn.weight[patch], drawn.box[patch])
             if not in_place:
                 _hand_over(plane, area, layout.bits, target, streamed, room)
@@ -258,7 +258,7 @@ def _room(layout: Any) -> Any:
     return Room(
         np.zeros((tables, 2, width), np.int32),
         np.zeros((tables, 2, taps, width), np.float32),
-        np.empty(size * size, np.float32),
+        np.zeros(size * size + 2 * KEPT, np.float32),
         np.empty(size * size, np.float32),
         np.zeros(max(2 * longest * (longest + 4) + ROOM, _ROUNDED), np.float32),
         room_for_noise(size),

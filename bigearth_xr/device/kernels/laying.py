@@ -40,7 +40,7 @@ def lay(stored: Any, side: Any, symmetry: Any, scale: Any, lines: Any, size: Any
     >>> @kernel
     ... def turn(stored, plane, room):
     ...     scale = Scale(np.float32(0), np.float32(0.5), False, np.float32(1), np.float32(0))
-    ...     lines = Lines(floats_at(plane), floats_at(room), False)
+    ...     lines = Lines(floats_at(plane), floats_at(room), False, 4)
     ...     lay(words_at(stored), 2, (0, 1, 1), scale, lines, 2, floats_at(room))
     >>> stored, plane, room = np.uint16([[1, 2], [3, 4]]), np.zeros((2, 2), np.float32), np.zeros(8, np.float32)
     >>> turn(*(np.uint64(array.ctypes.data) for array in (stored, plane, room)))
@@ -58,7 +58,7 @@ def lay(stored: Any, side: Any, symmetry: Any, scale: Any, lines: Any, size: Any
             transpose(room, side, backward_y, backward_x, lines)
             return
         turned = advance(room, side * side)
-        transpose(room, side, backward_y, backward_x, Lines(turned, turned, False))
+        transpose(room, side, backward_y, backward_x, Lines(turned, turned, False, side * side))
         for y in range(side):
             _repeat(advance(turned, y * side), side, times, lines, y * times * size)
     elif times == 1 and backward_x == backward_y:
@@ -99,7 +99,7 @@ def transpose(stored: Any, side: Any, backward_y: Any, backward_x: Any, lines: A
     >>> from bigearth_xr.device.kernels.memory import floats_at
     >>> @kernel
     ... def turn(stored, plane):
-    ...     transpose(floats_at(stored), 2, False, True, Lines(floats_at(plane), floats_at(plane), False))
+    ...     transpose(floats_at(stored), 2, False, True, Lines(floats_at(plane), floats_at(plane), False, 4))
     >>> stored, plane = np.float32([[1, 2], [3, 4]]), np.zeros((2, 2), np.float32)
     >>> turn(np.uint64(stored.ctypes.data), np.uint64(plane.ctypes.data))
     >>> plane
@@ -120,8 +120,10 @@ def transpose(stored: Any, side: Any, backward_y: Any, backward_x: Any, lines: A
                 put(target, line * side + x, get(first, x * step_y + (y + line) * step_x))
         finished(lines, y * side, 4 * side)
     for y in range(whole, side):
+        target = writable(lines, y * side)
         for x in range(side):
-            put(lines.plane, y * side + x, get(first, x * step_y + y * step_x))
+            put(target, x, get(first, x * step_y + y * step_x))
+        finished(lines, y * side, side)
 
 
 @kernel

@@ -112,7 +112,7 @@ def resample(
     ... def double(stored, plane, room, first, weight):
     ...     table = Table(1, integers_at(first), floats_at(weight), 8)
     ...     scale = Scale(np.float32(0), np.float32(0.5), False, np.float32(1), np.float32(0))
-    ...     lines, place = Lines(floats_at(plane), floats_at(plane), False), floats_at(room)
+    ...     lines, place = Lines(floats_at(plane), floats_at(plane), False, 4), floats_at(room)
     ...     resample(words_at(stored), 1, table, (0, 0, 0), scale, lines, 2, place, place)
     >>> stored, plane, room = np.uint16([7]), np.zeros((2, 2), np.float32), np.zeros(5 + ROOM, np.float32)
     >>> first, weight = np.zeros((2, 8), np.int32), np.ones((2, 1, 8), np.float32)
@@ -123,7 +123,7 @@ def resample(
     """
     backward_y, backward_x, transposed = symmetry[0], symmetry[1], symmetry[2]
     backward = (0, 0) if transposed else (backward_y, backward_x)
-    made = Lines(spare, spare, False) if transposed else lines
+    made = Lines(spare, spare, False, size * size) if transposed else lines
     if table.taps == 1:
         _pick_lines(stored, side, table, backward, scale, made, size, room)
     else:
@@ -167,19 +167,19 @@ def _sum_lines(pixels: Any, side: Any, table: Any, backward: Any, scale: Any, li
     pitch = side + 2 * LANES
     four, few = advance(room, LANES), advance(room, _AT_ONCE * pitch + LANES)
     near = _is_near(table, size)
-    for start in range(0, size, _AT_ONCE):
-        y = max(min(start, size - _AT_ONCE), 0)
-        for line in range(_AT_ONCE):
-            of = min(y + line, size - 1)
-            _sum_rows(pixels, side, table, size - 1 - of if backward[0] else of, advance(four, line * pitch))
+    for y in range(0, size, _AT_ONCE):
+        count = min(_AT_ONCE, size - y)
+        for line in range(count):
+            of = size - 1 - y - line if backward[0] else y + line
+            _sum_rows(pixels, side, table, of, advance(four, line * pitch))
+        target = writable(lines, y * size)
         if size >= LANES:
-            _sum_columns(four, pitch, table, near, scale, size, backward[1], writable(lines, y * size), size)
-            finished(lines, y * size, _AT_ONCE * size)
-            continue
-        _sum_columns(four, pitch, table, near, scale, size, backward[1], few, 2 * LANES)
-        for line in range(min(_AT_ONCE, size - y)):
-            copy_line(advance(few, 2 * LANES * line), size, writable(lines, (y + line) * size))
-            finished(lines, (y + line) * size, size)
+            _sum_columns(four, pitch, count, table, near, scale, size, backward[1], target, size)
+        else:
+            _sum_columns(four, pitch, count, table, near, scale, size, backward[1], few, 2 * LANES)
+            for line in range(count):
+                copy_line(advance(few, 2 * LANES * line), size, advance(target, line * size))
+        finished(lines, y * size, count * size)
 
 
 @kernel
@@ -222,22 +222,31 @@ def _sum_rows(pixels: Any, side: Any, table: Any, y: Any, line: Any) -> None:
 
 @kernel
 def _sum_columns(
-    four: Any, pitch: Any, table: Any, near: Any, scale: Any, size: Any, backwards: Any, target: Any, step: Any
+    four: Any,
+    pitch: Any,
+    count: Any,
+    table: Any,
+    near: Any,
+    scale: Any,
+    size: Any,
+    backwards: Any,
+    target: Any,
+    step: Any,
 ) -> None:
-    """Sum four lines along x, scale them, and write them; from each line to the next it is a pitch, and a step."""
+    """Sum up to four lines along x, and scale them; each is a pitch after the one before, and a step in the target."""
     for start in range(0, size, LANES):
         at = max(min(start, size - LANES), 0)
         places, place = get_places(table.first, table.width + at), get(table.first, table.width + at)
         weight = advance(table.weight, table.taps * table.width + at)
         weight_0, weight_1 = get_lanes(weight, 0), get_lanes(weight, table.width)
         if table.taps == 2:
-            for line in range(_AT_ONCE):
+            for line in range(count):
                 one = advance(four, line * pitch + place)
                 part = pick_lanes(one, places, near) * weight_0 + pick_lanes(advance(one, 1), places, near) * weight_1
                 _put_turned(advance(target, line * step), at, size, backwards, scaled_lanes(part, scale))
             continue
         weight_2, weight_3 = get_lanes(weight, 2 * table.width), get_lanes(weight, 3 * table.width)
-        for line in range(_AT_ONCE):
+        for line in range(count):
             one = advance(four, line * pitch + place)
             part = pick_lanes(one, places, near) * weight_0 + pick_lanes(advance(one, 1), places, near) * weight_1
             part = part + pick_lanes(advance(one, 2), places, near) * weight_2
