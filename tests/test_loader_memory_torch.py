@@ -39,7 +39,9 @@ def test_memory_of_a_batch_that_is_held_is_never_written_over(ds: xr.Dataset) ->
 
 
 def test_no_thread_is_left_behind(ds: xr.Dataset) -> None:
-    before = {thread for thread in threading.enumerate() if thread.name.startswith("bigearth-batch")}
+    before = {
+        thread for thread in threading.enumerate() if thread.name.startswith(("bigearth-batch", "bigearth-ahead"))
+    }
     loader = loader_of(ds, batch_size=1, threads=3, prefetch=8)
     for _ in loader:
         break
@@ -48,7 +50,7 @@ def test_no_thread_is_left_behind(ds: xr.Dataset) -> None:
     del passing
     gc.collect()
     list(loader)
-    after = {thread for thread in threading.enumerate() if thread.name.startswith("bigearth-batch")}
+    after = {thread for thread in threading.enumerate() if thread.name.startswith(("bigearth-batch", "bigearth-ahead"))}
     assert after <= before
 
 

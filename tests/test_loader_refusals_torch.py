@@ -28,6 +28,7 @@ from bigearth_xr.torch import PatchLoader
     [
         ({"bands": ["B4"]}, BandError, "B04"),
         ({"bands": []}, BandError, "no band asked for"),
+        ({"bands": "B04"}, LoaderError, r"bands is 'B04', expected several names; for one, bands=\['B04'\]"),
         ({"dtype": "float64"}, TransformError, "dtype is 'float64', expected one of float32"),
         ({"size": 0}, TransformError, "size is 0"),
         ({"method": "standardise"}, NormalizationError, "no method 'standardise'"),

@@ -1,5 +1,6 @@
 """Have what batches will need read before they need it: a window whole, and the next as fast as this one empties."""
 
+import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 
@@ -62,7 +63,7 @@ class ReadingAhead:
         self._taken, self._wanted = np.append(0.0, ends), np.append(ends, ends[-1]).astype(np.float64)
         self._begin, self._left, self._asked, self._lock = begin, begin, 0, Lock()
         # A disk with a long queue keeps whoever asks waiting; batches can be made meanwhile.
-        self._pool = ThreadPoolExecutor(1, "bigearth-ahead")
+        self._pool, self._process = ThreadPoolExecutor(1, "bigearth-ahead"), os.getpid()
         self._asking: Future[None] | None = None
 
     def reach(self, step: int) -> None:
@@ -86,7 +87,8 @@ class ReadingAhead:
 
     def close(self) -> None:
         """Ask for no more, and let go what was asked for and not left; nobody may be reading it."""
-        self._pool.shutdown(cancel_futures=True)
+        # In a fork the thread is not there to be waited for.
+        self._pool.shutdown(wait=os.getpid() == self._process, cancel_futures=True)
         asked, left = self._queue[: self._asked], self._plan.places[self._begin : self._left]
         count = self._maker.patches.row.size
         rest = np.bincount(asked, minlength=count) - np.bincount(left, minlength=count)

@@ -73,6 +73,8 @@ class Recipe:
     band. To look for them costs time."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.bands, str):
+            raise LoaderError(f"bands is {self.bands!r}, expected several names; for one, bands=[{self.bands!r}]")
         if self.bands is not None:
             object.__setattr__(self, "bands", tuple(self.bands))
         if self.views not in (1, 2):

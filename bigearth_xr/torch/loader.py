@@ -72,7 +72,7 @@ class PatchLoader:
         ``"keep"``; ``"count"`` and see `PatchLoader.nonfinite`; or ``"zero"``, which also puts 0 in their place.
     shuffle, window
         Whether an epoch has an order of its own, drawn from so many patches at a time; ``window=None`` is a true
-        shuffle, and small random reads (see `Sampling`).
+        shuffle, and small random reads (see `Sampling`). Of object storage a window is held in memory.
     balance
         Draw patches with replacement so that every class, or every country, is drawn as often.
     seed
