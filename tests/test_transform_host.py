@@ -90,6 +90,16 @@ def test_resampled_patches_of_a_large_batch_are_the_reference(resampling: Resamp
     assert_same_bits(apply(transform, addresses_of(STORED)[:, places], drawn, out=out), expected)
 
 
+@pytest.mark.parametrize("resampling", ["nearest", "bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [*range(1, 18), 31, 33])
+def test_small_patches_are_the_reference(resampling: Resampling, size: int) -> None:
+    # Eight pixels are made at once, of which a line may have fewer.
+    transform = replace(PLAIN, resampling=resampling, size=size)
+    for drawn in (None, parameters_for(transform, ROWS, Augmentation(crop=(0.3, 1)))):
+        expected = transform_batch(transform, list(STORED.values()), drawn)
+        assert_same_bits(apply(transform, addresses_of(STORED), drawn), expected)
+
+
 @pytest.mark.parametrize("side", [1, 2, 3, 5, 7, 18, 19])
 def test_sides_of_any_length_are_turned(side: int) -> None:
     plane = replace(PLAIN.planes[0], size=side, dtype="float32", source=0, offset=0)

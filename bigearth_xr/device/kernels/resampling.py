@@ -192,7 +192,8 @@ def _is_near(table: Any, size: Any) -> Any:
     """Whether any eight neighbours along x are made of pixels so near that one load serves for the first of all."""
     for start in range(0, size, LANES):
         at = table.width + max(min(start, size - LANES), 0)
-        if get(table.first, at + LANES - 1) - get(table.first, at) >= LANES:
+        # A table is eight wide even if the batch is not, and holds nothing there.
+        if get(table.first, at + min(LANES, size) - 1) - get(table.first, at) >= LANES:
             return False
     return True
 
