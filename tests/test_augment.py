@@ -180,16 +180,31 @@ def test_parameters_of_others_are_refused() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"gain": (2, 1)}, r"gain is \(2, 1\), expected \(low, high\) with low <= high"),
+        ({"flips": "no"}, "flips is 'no', expected True or False"),
+        ({"flips": 3}, "flips is 3, expected True or False"),
+        (
+            {"gain": (2, 1)},
+            r"gain is \(2, 1\), expected two numbers \(low, high\) with low <= high, .* e.g. \(0.9, 1.1\)",
+        ),
+        *(
+            ({"gain": wrong}, "gain is .*, expected two")
+            for wrong in (0.9, (0.9,), None, ("a", "b"), (1, 1.1, 1.2), "ab")
+        ),
+        ({"gain": (1e30, 1e39)}, r"gain is \(1e\+30, 1e\+39\), expected .* both finite in float32"),
+        ({"gain": (-3e38, 3e38)}, "gain is .*, expected two numbers"),
+        ({"gain": [1.2, 1.1]}, "gain is"),
         ({"bias": (0, np.inf)}, r"bias is \(0, inf\), expected .* both finite"),
-        ({"noise_std": -1}, "noise_std is -1, expected a finite number of at least 0"),
-        ({"noise_std": np.nan}, "noise_std is nan"),
-        ({"drop": 1.5}, "drop is 1.5, expected a probability, 0 to 1"),
+        *(({"noise_std": wrong}, "noise_std is .*, expected a number of") for wrong in (None, 1e39, -1, np.nan, (1,))),
+        *(({"drop": wrong}, f"drop is {wrong!r}, expected a probability, 0 to 1") for wrong in (None, "x", True, 1.5)),
     ],
 )
 def test_impossible_ways_are_refused(options: Any, message: str) -> None:
     with pytest.raises(AugmentationError, match=message):
         Augmentation(**options)
+
+
+def test_pairs_may_be_lists() -> None:
+    assert Augmentation(gain=[1.0, 1.0], crop=[0.5, 1]) == Augmentation(crop=(0.5, 1))  # type: ignore[arg-type]  # as JSON has them
 
 
 @pytest.mark.parametrize(
@@ -199,11 +214,22 @@ def test_impossible_ways_are_refused(options: Any, message: str) -> None:
         ([0], {"seed": 0.5}, "seed is 0.5, expected an integer"),
         ([0], {"seed": 0, "epoch": 2**32}, "epoch is 4294967296, expected an integer from 0 to 4294967295"),
         ([-1, 5], {"seed": 0}, "rows are -1 to 5, expected rows of a store"),
+        ([1.5], {"seed": 0}, r"rows are float64 of shape \(1,\), expected integers of shape \(patch,\); take"),
+        ([True], {"seed": 0}, "rows are bool"),
+        (3, {"seed": 0}, r"of shape \(\), expected integers"),
+        (["a"], {"seed": 0}, "rows are <U1 of"),
     ],
 )
-def test_impossible_keys_are_refused(rows: list[int], key: Any, message: str) -> None:
-    with pytest.raises(AugmentationError, match=message):
-        draw_parameters(np.array(rows), Augmentation(), bands=["B04"], **key)
+def test_impossible_keys_are_refused(rows: Any, key: Any, message: str) -> None:
+    for given_rows in (rows, np.array(rows)):
+        with pytest.raises(AugmentationError, match=message):
+            draw_parameters(given_rows, Augmentation(), bands=["B04"], **key)
+
+
+def test_rows_may_be_a_list() -> None:
+    listed, empty = (draw_parameters(rows, Augmentation(), bands=["B04"], seed=0) for rows in ([7, 9], []))
+    assert listed.d4.tolist() == [6, 7]
+    assert empty.rows.tolist() == []
 
 
 def test_a_seed_may_be_an_integer_of_numpy() -> None:

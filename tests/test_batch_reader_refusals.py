@@ -25,6 +25,7 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
 @pytest.mark.parametrize(
     ("out", "message"),
     [
+        ([1], r"out is a list, expected a dict of arrays by name; make it by reader\.buffers"),
         ({}, "out has arrays none, expected s1; make it by reader.buffers"),
         ({"s1": None, "s2": None}, "out has arrays s1, s2, expected s1"),
         ({"s1": [1.0]}, r"out\['s1'\] is a list, expected a NumPy array; a tensor on the host lends its own"),
@@ -69,7 +70,10 @@ def test_what_is_no_row_is_refused(opened: Store, rows: Any, message: str) -> No
         ({"bands": "B02"}, BandError, r"one string 'B02'; write \['B02'\]"),
         ({"bands": []}, BandError, "no band asked for; give at least one"),
         ({"checks": "sometimes"}, BatchError, "checks='sometimes', expected one of 'always', 'first', 'never'"),
-        ({"threads": 0}, BatchError, "threads=0, expected at least 1"),
+        *(
+            ({"threads": wrong}, BatchError, f"threads={wrong!r}, expected an integer of at least 1")
+            for wrong in (0, "x", 1.5, True)
+        ),
     ],
 )
 def test_options_that_cannot_be_are_refused(opened: Store, options: Any, error: Any, message: str) -> None:

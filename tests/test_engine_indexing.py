@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from numpy.typing import NDArray
-from openings import KNOWING, OPENERS, Opener, of_patches
+from openings import CHUNKED_OPENERS, KNOWING, OPENERS, Opener, of_patches
 
 from bigearth_xr.backend import pixels
 from bigearth_xr.bands import S2_BANDS
@@ -28,7 +28,7 @@ SCATTERED = [7, 150, 290]
     ("opening", "patches"), [("no chunks", 3), ("bex.open", 3), ("7 patches", 3 * 7), ("chunks={}", 128 + 128 + 44)]
 )
 def test_three_scattered_patches_of_a_band_read(many: Path, opening: str, patches: int) -> None:
-    ds = OPENERS[opening](many)
+    ds = CHUNKED_OPENERS[opening](many)
     with count_reads() as reads:
         values = ds.s2.sel(band="B04").isel(patch=SCATTERED).values
     assert reads == {"s2_10m": patches}

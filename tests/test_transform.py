@@ -211,6 +211,12 @@ def test_labels_are_blended_as_pixels() -> None:
         mix_labels(labels, pasted.partner, pasted.weight, pasted.box)
 
 
+def test_labels_that_are_not_known_do_not_spread_to_patches_that_are_not_blended() -> None:
+    labels, weight = np.array([[0, 1], [np.nan, np.nan]], np.float32), np.array([1, 0.5], np.float32)
+    mixed = mix_labels(labels, np.array([1, 0]), weight, np.zeros((2, 4), np.int32))
+    np.testing.assert_array_equal(mixed, labels)
+
+
 @pytest.mark.parametrize("allowed", [Augmentation(crop=(0.5, 1)), Augmentation(mixup=1), Augmentation(cutmix=1)])
 def test_an_image_alone_is_neither_cropped_nor_mixed(allowed: Augmentation) -> None:
     drawn = draw_parameters(ROWS, allowed, bands=["B04"], seed=0)
@@ -257,8 +263,19 @@ def test_addresses_of_other_sources_are_refused(addresses: NDArray[Any]) -> None
         check_parameters(PLAIN, addresses, None)
 
 
+@pytest.mark.parametrize("addresses", [None, [[1], [2], [3], [4]]])
+def test_what_are_no_addresses_is_refused(addresses: Any) -> None:
+    kind = type(addresses).__name__
+    with pytest.raises(
+        TransformError, match=rf"addresses are a {kind}, expected uint64 of shape \(4, patch\): .*; take"
+    ):
+        check_parameters(PLAIN, addresses, None)
+
+
 def test_parameters_of_others_are_refused() -> None:
     addresses = np.ones((4, 4), np.uint64)
+    with pytest.raises(TransformError, match="parameters are a str, expected what draw_parameters gives, or None"):
+        check_parameters(PLAIN, addresses, "flips")  # type: ignore[arg-type]  # the mistake under test
     with pytest.raises(TransformError, match=r"drawn for bands B04, the transform gives B01, .* use parameters\.take"):
         check_parameters(PLAIN, addresses, draw_parameters(ROWS, EVERYTHING, bands=["B04"], seed=0))
     with pytest.raises(TransformError, match="drawn for 3 patches, and addresses are of 4; draw them for the rows"):
@@ -281,10 +298,12 @@ def test_parameters_of_which_some_are_missing_are_refused() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"crop": (0, 1)}, r"crop is \(0, 1\), expected \(low, high\) with 0 < low <= high <= 1"),
-        ({"crop": (0.5, 1.5)}, "crop is"),
-        ({"aspect": (2, 1)}, r"aspect is \(2, 1\), expected \(low, high\) with 0 < low <= high, both finite"),
+        ({"crop": (0, 1)}, r"crop is \(0, 1\), expected two numbers \(low, high\) with 0 < low <= high <= 1, e.g."),
+        *(({"crop": wrong}, "crop is .*, expected two") for wrong in (0.5, (0.5, 1.5), ("a", 1), (0.5, 0.6, 0.7))),
+        ({"aspect": (2, 1)}, r"aspect is \(2, 1\), expected two .* with 0 < low <= high, both finite"),
+        ({"aspect": 2}, "aspect is 2, expected two numbers"),
         ({"mixup": -1}, "mixup is -1, expected a finite number of at least 0"),
+        ({"mixup": "1"}, "mixup is '1', expected a finite number"),
         ({"cutmix": np.inf}, "cutmix is inf, expected a finite number"),
     ],
 )

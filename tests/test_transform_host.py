@@ -1,5 +1,6 @@
 """The transform compiled for the CPU gives what the reference gives, to the last bit but for noise."""
 
+import math
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -146,6 +147,17 @@ def test_tables_are_those_of_the_reference(start: int, extent: int, size: int, s
     np.testing.assert_array_equal(weight, taps.weight[0])
 
 
+@pytest.mark.parametrize("side", [20, 60, 120])
+def test_a_whole_patch_is_sampled_where_exact_arithmetic_says(side: int) -> None:
+    for size in range(1, 513):
+        taps: Any = crop_taps(np.zeros(1), np.full(1, 120.0), size=size, side=side, method="nearest")
+        first = np.zeros(size, np.int32)
+        fill_taps(0.0, 120.0, side, 1, first, np.ones((1, size), np.float32))
+        # Of whole numbers: (i + 1/2) * side / size, rounded down.
+        exact = [(2 * i + 1) * side // (2 * size) for i in range(size)]
+        assert taps.index[0, 0].tolist() == first.tolist() == exact
+
+
 @given(words=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=50))
 def test_values_are_rounded_as_in_the_reference(words: list[int]) -> None:
     values = np.zeros((1, 1, 120, 120), np.float32)
@@ -194,6 +206,11 @@ def read_only() -> NDArray[np.float32]:
     return room
 
 
+def unaligned() -> NDArray[np.float32]:
+    shape = PLAIN.out_shape(4)
+    return np.zeros(4 * math.prod(shape) + 1, np.uint8)[1:].view(np.float32).reshape(shape)
+
+
 @pytest.mark.parametrize(
     ("out", "message"),
     [
@@ -206,6 +223,7 @@ def read_only() -> NDArray[np.float32]:
         (np.empty(PLAIN.out_shape(4), ">f4"), "out is >f4 of shape .* expected float32"),
         (np.empty(PLAIN.out_shape(4)[::-1], np.float32).T, "out is not contiguous; give memory that is whole"),
         (np.empty(PLAIN.out_shape(8), np.float32)[::2], "out is not contiguous"),
+        (unaligned(), "out is unaligned; give memory that begins at a multiple of 4 bytes"),
         (read_only(), "out is read-only; give memory that may be written to"),
         ([[1.0]], r"out is a builtins.list, expected a NumPy array; of a CPU tensor pass tensor.numpy\(\)"),
     ],
@@ -235,12 +253,20 @@ def test_addresses_that_cannot_be_are_refused() -> None:
         (np.zeros((4, 2, 20, 20)), "s2_60m is float64, expected uint16 or float32 as stored"),
         (np.zeros((4, 2, 20, 20), ">u2"), "s2_60m is >u2, expected"),
         (np.zeros((4, 2, 20, 40), np.uint16)[..., ::2], "the patches of s2_60m are not contiguous"),
+        (np.array(7, np.uint16), r"s2_60m is of shape \(\), expected a NumPy array of shape \(patch, ..., y, x\)"),
+        ([7], "s2_60m is a list, expected a NumPy array"),
         (np.zeros((5, 2, 20, 20), np.uint16), "the arrays hold .'s1': 4, 's2_60m': 5. patches; give the same"),
     ],
 )
-def test_arrays_that_are_not_as_stored_are_refused(array: NDArray[Any], message: str) -> None:
+def test_arrays_that_are_not_as_stored_are_refused(array: Any, message: str) -> None:
     with pytest.raises(TransformError, match=message):
         addresses_of({"s1": STORED["s1"], "s2_60m": array})
+
+
+@pytest.mark.parametrize(("arrays", "kind"), [({}, "empty"), ([STORED["s1"]], "a list"), (STORED["s1"], "a ndarray")])
+def test_what_are_no_arrays_by_name_is_refused(arrays: Any, kind: str) -> None:
+    with pytest.raises(TransformError, match=f"the arrays are {kind}, expected stored pixels by name"):
+        addresses_of(arrays)
 
 
 def test_no_patches_are_an_empty_batch() -> None:

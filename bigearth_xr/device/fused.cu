@@ -43,8 +43,8 @@ struct Band {
 };
 
 struct Patch {
-    double start[2], step[2];  // of the crop along y and x: where it begins, and the length of a new pixel
-    int box[4];                // first row, first column, row and column after the last, in pixels of the output
+    double start[2], extent[2];  // of the crop along y and x, in pixels of 10 m
+    int box[4];                  // first row, first column, row and column after the last, in pixels of the output
     float gain, bias, weight;
     int partner;
     unsigned row;
@@ -139,7 +139,7 @@ DEVICE void place(const Layer<TAPS> &layer, const Tile &tile, const Band &band, 
     const int at = min(is_row ? tile.y + entry - TILE_X : tile.x + entry, tile.size - 1);
     const int axis = along_y ? 0 : 1;
     const double pixel = (backwards ? tile.size - 1 - at : at) + 0.5;
-    const double distance_10m = pixel * layer.patch->step[axis] + layer.patch->start[axis];
+    const double distance_10m = pixel * layer.patch->extent[axis] / tile.size + layer.patch->start[axis];
     // Dividing takes ten times as long as halving, which is the same to the last bit.
     const double position = band.coarseness == 1   ? distance_10m
                             : band.coarseness == 2 ? distance_10m * 0.5

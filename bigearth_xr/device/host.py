@@ -25,6 +25,7 @@ __all__ = ["addresses_of", "apply", "apply_packed"]
 
 _TYPES = ("uint16", "float32")
 _CACHE_LINE = 64
+_FEWEST = 3  # dimensions of stored pixels: patch, y, x
 _COMPILING = Lock()
 
 
@@ -161,8 +162,8 @@ def addresses_of(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:
     Raises
     ------
     TransformError
-        If an array is of another type, its patches are not contiguous, or there are more of them in one than in
-        another.
+        If there is no array, one is of another type, its patches are not contiguous, or there are more of them in one
+        than in another.
 
     Examples
     --------
@@ -170,6 +171,7 @@ def addresses_of(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:
     >>> np.diff(addresses_of({"s2_60m": pixels}))
     array([[1600, 1600]], dtype=uint64)
     """
+    _check_arrays(arrays)
     counts = {name: len(array) for name, array in arrays.items()}
     if len({*counts.values()}) > 1:
         raise TransformError(f"the arrays hold {counts} patches; give the same patches of each")
@@ -180,6 +182,17 @@ def addresses_of(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:
             raise TransformError(f"the patches of {name} are not contiguous; take np.ascontiguousarray of it")
     steps = [array.ctypes.data + array.strides[0] * np.arange(len(array)) for array in arrays.values()]
     return np.array(steps, np.uint64).reshape(len(arrays), -1)
+
+
+def _check_arrays(arrays: Any) -> None:
+    """Refuse what are no stored pixels by name."""
+    if not isinstance(arrays, Mapping) or not arrays:
+        given = "empty" if isinstance(arrays, Mapping) else f"a {type(arrays).__name__}"
+        raise TransformError(f"the arrays are {given}, expected stored pixels by name, as a reader's read gives them")
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray) or array.ndim < _FEWEST:
+            given = f"of shape {array.shape}" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
+            raise TransformError(f"{name} is {given}, expected a NumPy array of shape (patch, ..., y, x)")
 
 
 def transform_patches() -> Any:
@@ -228,7 +241,9 @@ def _check_out(out: Any, transform: Transform, patches: int) -> None:
             f"out is {out.dtype} of shape {out.shape}, expected {dtype}{held} of shape {shape}; allocate it as "
             "np.empty(transform.out_shape(patches), transform.out_dtype)"
         )
-    if not out.flags.c_contiguous or not out.flags.aligned:
+    if not out.flags.c_contiguous:
         raise TransformError("out is not contiguous; give memory that is whole, not a view with steps")
+    if not out.flags.aligned:
+        raise TransformError(f"out is unaligned; give memory that begins at a multiple of {dtype.itemsize} bytes")
     if not out.flags.writeable:
         raise TransformError("out is read-only; give memory that may be written to")

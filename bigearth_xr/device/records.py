@@ -48,7 +48,7 @@ BAND = np.dtype(
 PATCH = np.dtype(
     [
         ("start", np.float64, 2),
-        ("step", np.float64, 2),
+        ("extent", np.float64, 2),
         ("box", np.int32, 4),
         ("gain", np.float32),
         ("bias", np.float32),
@@ -192,7 +192,7 @@ def patch_records(transform: Transform, parameters: AugmentParameters | None, pa
     records: Any = np.zeros(patches, PATCH)
     cropped = parameters is not None and parameters.augmentation.crops
     crop = np.array(parameters.crop if parameters is not None and cropped else [(0, 0, SIDE, SIDE)], np.float64)
-    records["start"], records["step"] = crop[:, :2], crop[:, 2:] / transform.size
+    records["start"], records["extent"] = crop[:, :2], crop[:, 2:]
     records["gain"], records["weight"], records["partner"] = 1, 1, np.arange(patches)
     if parameters is not None:
         for name in ("gain", "bias", "weight", "partner"):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,45 @@ from bigearth_xr.ops.taps import SIDE
 
 __all__ = ["Augmentation", "draw_crops"]
 
+_LARGEST = float(np.finfo(np.float32).max)
+_LEAST = float(np.nextafter(0, 1))
+_NUMBER = (int, float, np.integer, np.floating)
+
+
+class _Range(NamedTuple):
+    """What a way to vary may be given as: a number or two of them, from the lowest to the highest, and in words."""
+
+    numbers: int
+    low: float
+    high: float
+    words: str
+
+    def has(self, given: object) -> bool:
+        """Whether that many numbers are given, in order, each of them and their difference in range."""
+        numbers = (given,) if self.numbers == 1 else given
+        if not isinstance(numbers, tuple) or len(numbers) != self.numbers:
+            return False
+        if any(isinstance(number, bool) or not isinstance(number, _NUMBER) for number in numbers):
+            return False
+        low, high = numbers[0], numbers[-1]
+        return bool(self.low <= low <= high <= self.high and float(high) - float(low) <= _LARGEST)
+
+
+_ANY_PAIR = "two numbers (low, high) with low <= high, both finite in float32, e.g. "
+_SHAPE = "a finite number of at least 0, e.g. 0.4"
+_RANGES = {
+    "gain": _Range(2, -_LARGEST, _LARGEST, f"{_ANY_PAIR}(0.9, 1.1)"),
+    "bias": _Range(2, -_LARGEST, _LARGEST, f"{_ANY_PAIR}(-50, 50)"),
+    "noise_std": _Range(1, 0, _LARGEST, "a number of at least 0, finite in float32, e.g. 20"),
+    "drop": _Range(1, 0, 1, "a probability, 0 to 1, e.g. 0.1"),
+    "crop": _Range(2, _LEAST, 1, "two numbers (low, high) with 0 < low <= high <= 1, e.g. (0.5, 1)"),
+    "aspect": _Range(
+        2, _LEAST, _LARGEST, "two numbers (low, high) with 0 < low <= high, both finite, e.g. (0.75, 1.5)"
+    ),
+    "mixup": _Range(1, 0, _LARGEST, _SHAPE),
+    "cutmix": _Range(1, 0, _LARGEST, _SHAPE),
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
@@ -20,7 +59,7 @@ class Augmentation:
     Raises
     ------
     AugmentationError
-        If a range is upside down, or a probability or a deviation is none.
+        If a range is upside down or no range, or a probability or a deviation is none.
 
     Examples
     --------
@@ -56,18 +95,15 @@ class Augmentation:
     """The same for the share that a patch keeps when a box of another is pasted in; with mixup, one of the two."""
 
     def __post_init__(self) -> None:
-        for name, (low, high) in (("gain", self.gain), ("bias", self.bias)):
-            if not -np.inf < low <= high < np.inf:
-                raise AugmentationError(f"{name} is {(low, high)}, expected (low, high) with low <= high, both finite")
-        for name in ("noise_std", "mixup", "cutmix"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise AugmentationError(f"{name} is {getattr(self, name)}, expected a finite number of at least 0")
-        if not 0 <= self.drop <= 1:
-            raise AugmentationError(f"drop is {self.drop}, expected a probability, 0 to 1")
-        if not 0 < self.crop[0] <= self.crop[1] <= 1:
-            raise AugmentationError(f"crop is {self.crop}, expected (low, high) with 0 < low <= high <= 1")
-        if not 0 < self.aspect[0] <= self.aspect[1] < np.inf:
-            raise AugmentationError(f"aspect is {self.aspect}, expected (low, high) with 0 < low <= high, both finite")
+        if not isinstance(self.flips, bool):
+            raise AugmentationError(f"flips is {self.flips!r}, expected True or False")
+        for name, allowed in _RANGES.items():
+            given = getattr(self, name)
+            if isinstance(given, list):  # as JSON and YAML have pairs
+                given = tuple(given)
+                object.__setattr__(self, name, given)
+            if not allowed.has(given):
+                raise AugmentationError(f"{name} is {given!r}, expected {allowed.words}")
 
     @property
     def changes_values(self) -> bool:

@@ -85,7 +85,7 @@ def mix_labels(
     Returns
     -------
     NDArray
-        Same shape, float32: ``own * weight + partner's * (1 - weight)``.
+        Same shape, float32: ``own * weight + partner's * (1 - weight)``; its own, where the weight is 1.
 
     Raises
     ------
@@ -105,7 +105,8 @@ def mix_labels(
             "were cut alike, or draw without cutmix"
         )
     own, kept = labels.astype(np.float32), weight[:, None]
-    mixed: NDArray[np.float32] = own * kept + own[partner] * (1 - kept)
+    # Labels that are not known are NaN, and 0 × NaN is NaN.
+    mixed: NDArray[np.float32] = np.where(kept == 1, own, own * kept + own[partner] * (1 - kept))
     return mixed
 
 

@@ -127,7 +127,7 @@ class AugmentParameters:
 
 
 def draw_parameters(
-    rows: NDArray[np.integer],
+    rows: Sequence[int] | NDArray[np.integer],
     augmentation: Augmentation,
     *,
     bands: Iterable[str],
@@ -158,7 +158,7 @@ def draw_parameters(
     Raises
     ------
     AugmentationError
-        If rows, seed, epoch or view are out of range.
+        If rows, seed, epoch or view are out of range, or no integers.
     BandError
         If a band is unknown.
 
@@ -171,9 +171,10 @@ def draw_parameters(
     array([7, 6], dtype=uint8)
     """
     names = tuple(bands)
-    _check_key(rows, seed, epoch, view)
+    _check_key(seed, epoch, view)
+    numbers = _checked_rows(rows)
     seed, epoch, view = int(seed), int(epoch), int(view)  # NumPy's have no room for 64 bits of seed
-    row, now = rows.astype(np.uint64), np.uint64(epoch)
+    row, now = numbers.astype(np.uint64), np.uint64(epoch)
     of_patch: list[Any] = uniform([_NOWHERE, _word(_OF_PATCH, view), row, now], seed=seed)
     of_band: list[Any] = uniform([_NOWHERE, _word(_OF_DROP, view) | band_words(names), row[:, None], now], seed=seed)
     of_crop: list[Any] = uniform([_NOWHERE, _word(_OF_CROP, view), row, now], seed=seed)
@@ -186,7 +187,7 @@ def draw_parameters(
         epoch=epoch,
         view=view,
         bands=names,
-        rows=rows.astype(np.int64),
+        rows=numbers.astype(np.int64),
         d4=(_SYMMETRIES * augmentation.flips * of_patch[0]).astype(np.uint8),
         gain=_in_range(of_patch[1], augmentation.gain),
         bias=_in_range(of_patch[2], augmentation.bias),
@@ -229,12 +230,20 @@ def _find(wanted: NDArray[Any], among: NDArray[Any]) -> tuple[NDArray[np.intp], 
     return at, wanted[among[at] != wanted]
 
 
-def _check_key(rows: NDArray[np.integer], seed: int, epoch: int, view: int) -> None:
+def _check_key(seed: int, epoch: int, view: int) -> None:
     """Refuse what does not fit the random numbers' counter and key."""
     for name, given, greatest in (("seed", seed, _MAX_SEED), ("epoch", epoch, MAX_WORD), ("view", view, _MAX_VIEW)):
         if not isinstance(given, int | np.integer) or not 0 <= given <= greatest:
             raise AugmentationError(f"{name} is {given!r}, expected an integer from 0 to {greatest}")
-    if rows.size and not 0 <= rows.min() <= rows.max() <= MAX_WORD:
-        raise AugmentationError(
-            f"rows are {rows.min()} to {rows.max()}, expected rows of a store; take the coordinate 'row' of its Dataset"
-        )
+
+
+def _checked_rows(rows: Sequence[int] | NDArray[np.integer]) -> NDArray[np.integer]:
+    """Refuse what are no rows: a fraction would be cut off, and the random numbers' counter has 32 bits for each."""
+    found = np.asarray(rows)
+    if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
+        given, expected = f"{found.dtype} of shape {found.shape}", "integers of shape (patch,)"
+    elif found.size and not 0 <= found.min() <= found.max() <= MAX_WORD:
+        given, expected = f"{found.min()} to {found.max()}", "rows of a store"
+    else:
+        return found
+    raise AugmentationError(f"rows are {given}, expected {expected}; take the coordinate 'row' of its Dataset")

@@ -108,9 +108,10 @@ def crop_taps(start: Array, extent: Array, *, size: int, side: int, method: Resa
     """
     xp = array_namespace(start, extent)
     begin: Any = start
-    step: Any = extent / size  # type: ignore[operator]  # Array has no division
+    length: Any = extent
     pixel = xp.arange(size, dtype=xp.float64) + 0.5
-    position = (pixel * step[:, None] + begin[:, None]) / (SIDE / side)
+    # Divided last, a centre between two stored pixels is exactly there: the length of a new pixel would be rounded.
+    position = (pixel * length[:, None] / size + begin[:, None]) / (SIDE / side)
     return place_taps(position, side, method)
 
 

@@ -4,7 +4,7 @@ A patch is known by the address of its first stored pixel in each pixel array, s
 addresses. All arithmetic is in float32, each operation rounded by itself: no fused multiply-add, no fast math. Then
 results are the same to the last bit, but for the noise, whose logarithms and sines differ in theirs. In this order:
 
-1. **Crop and resample.** Output pixel i of S along a side is at ``((i + 0.5) * (extent / S) + start) / (120 / side)``
+1. **Crop and resample.** Output pixel i of S along a side is at ``((i + 0.5) * extent / S + start) / (120 / side)``
    stored pixels from the border, float64, where ``start`` and ``extent`` are of the crop (0 and 120 without one), along
    the axes of the patch *as it is stored*: it is cropped first and turned afterwards. `ops.taps` makes of it which
    stored pixels count, and weights rounded to float32. Sums run over the taps in their order, first along y, then
@@ -206,13 +206,13 @@ def check_parameters(transform: Transform, addresses: NDArray[np.uint64], parame
     >>> transform = transform_of([Stored(name="s1", bands=("VV", "VH"), size=120, dtype="float32")], ["VH"])
     >>> check_parameters(transform, np.zeros((1, 3), np.uint64), None)
     """
-    if addresses.dtype != np.uint64 or addresses.ndim != 2 or len(addresses) != len(transform.sources):
-        raise TransformError(
-            f"addresses are {addresses.dtype} of shape {addresses.shape}, expected uint64 of shape "
-            f"({len(transform.sources)}, patch): one row for each of {', '.join(transform.sources)}"
-        )
+    _check_addresses(transform, addresses)
     if parameters is None:
         return
+    if not isinstance(parameters, AugmentParameters):
+        raise TransformError(
+            f"parameters are a {type(parameters).__name__}, expected what draw_parameters gives, or None"
+        )
     if parameters.bands != transform.bands:
         raise TransformError(
             f"parameters were drawn for bands {', '.join(parameters.bands)}, the transform gives "
@@ -232,6 +232,18 @@ def check_parameters(transform: Transform, addresses: NDArray[np.uint64], parame
         raise TransformError(
             f"parameters of {patches} patches hold other numbers of something, or partners that are none of them; take "
             "them whole from draw_parameters, or some with parameters.take"
+        )
+
+
+def _check_addresses(transform: Transform, addresses: object) -> None:
+    """Refuse what is not an address of each patch in each source; an array on any device has a type and a shape."""
+    dtype = getattr(addresses, "dtype", None)
+    shape: tuple[int, ...] = getattr(addresses, "shape", ())
+    if dtype != np.uint64 or len(shape) != 2 or shape[0] != len(transform.sources):
+        given = f"a {type(addresses).__name__}" if dtype is None else f"{dtype} of shape {shape}"
+        raise TransformError(
+            f"addresses are {given}, expected uint64 of shape ({len(transform.sources)}, patch): one row for each of "
+            f"{', '.join(transform.sources)}; take them from addresses_of or from a reader"
         )
 
 

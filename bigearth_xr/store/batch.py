@@ -79,8 +79,8 @@ class BatchReader:
     ) -> None:
         if checks not in CHECKS:
             raise BatchError(f"checks={checks!r}, expected one of {', '.join(map(repr, CHECKS))}")
-        if threads < 1:
-            raise BatchError(f"threads={threads}, expected at least 1")
+        if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or threads < 1:
+            raise BatchError(f"threads={threads!r}, expected an integer of at least 1")
         self.store = store
         self.sources = _sources(store, bands, reference_map)
         """The pixel arrays that are read, each whole: as the store has them, the reference map last."""

@@ -52,6 +52,8 @@ def check_buffers(out: Mapping[str, NDArray[Any]], arrays: Sequence[PixelArray],
     ...
     bigearth_xr.errors.BatchError: out['s2_60m'] has shape (3, 1, 20, 20), expected (2, 1, 20, 20); ...
     """
+    if not isinstance(out, Mapping):
+        raise BatchError(f"out is a {type(out).__name__}, expected a dict of arrays by name; {_REMEDY}")
     names = [array.name for array in arrays]
     if set(out) != set(names):
         raise BatchError(f"out has arrays {', '.join(out) or 'none'}, expected {', '.join(names)}; {_REMEDY}")

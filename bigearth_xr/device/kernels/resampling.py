@@ -42,10 +42,10 @@ def fill_taps(start: Any, extent: Any, side: Any, taps: Any, first: Any, weight:
            [0.83, 0.5 , 0.17]], dtype=float32))
     """
     size = len(first)
-    step, finer = extent / size, SIDE / side
+    finer = SIDE / side
     before = 1 if taps == 4 else 0
     for pixel in range(size):
-        position = ((pixel + 0.5) * step + start) / finer
+        position = ((pixel + 0.5) * extent / size + start) / finer
         if taps > 1:
             position -= 0.5
         below = np.floor(position) - before
