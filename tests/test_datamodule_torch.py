@@ -8,6 +8,7 @@ import xarray as xr
 from fit_by_lightning import BANDS, fit
 
 import bigearth_xr as bex
+from bigearth_xr.errors import LoaderError
 from bigearth_xr.torch import Augmentation, PatchDataModule, PatchLoader
 
 # Of lightning itself, with torch 2.13.
@@ -46,6 +47,13 @@ def test_splits_of_a_data_module(whole: xr.Dataset) -> None:
             plain = PatchLoader(selected, batch_size=4, bands=BANDS, shuffle=False, device="cpu")
             expected = torch.cat([batch.image for batch in plain])
             assert torch.equal(torch.cat([batch.image for batch in loader]), expected)
+
+
+def test_a_data_module_refuses_at_once(whole: xr.Dataset) -> None:
+    with pytest.raises(TypeError, match="has no option 'augmnt'; did you mean 'augment'"):
+        PatchDataModule(whole, augmnt=1)
+    with pytest.raises(LoaderError, match="expected Datasets"):
+        PatchDataModule(None, batch_size=2)  # type: ignore[arg-type]
 
 
 @of_lightning

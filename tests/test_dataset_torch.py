@@ -120,3 +120,9 @@ def test_what_it_cannot_do_is_refused(whole: xr.Dataset) -> None:
     for place in (20, -21):
         with pytest.raises(IndexError, match=f"places are {place} to {place}, expected 0 to 19"):
             patches[place]
+    odds: tuple[Any, ...] = (1.5, True, "a", None, slice(0, 2), [1], np.array([1]))
+    for odd in odds:
+        with pytest.raises(TypeError, match=r"a place is .*, expected an integer from 0 to 19; several"):
+            patches[odd]
+    with pytest.raises(TypeError, match="PatchDataset has no option 'band'; did you mean 'bands'"):
+        PatchDataset(whole, band=BANDS)  # type: ignore[call-arg]

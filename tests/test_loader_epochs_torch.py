@@ -1,5 +1,8 @@
 """Epochs: their order, how they go on where they were, and what each rank has of them."""
 
+import copy
+import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,10 +10,16 @@ import torch
 import xarray as xr
 from loading import loader_of, rows_of
 
+import bigearth_xr as bex
 from bigearth_xr.errors import (
     LoaderError,
 )
 from bigearth_xr.torch import Augmentation
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bex.testing.write_store(tmp_path_factory.mktemp("store") / "ben.zarr", pairs=20, version="v2")
 
 
 def test_each_pass_is_another_epoch(ds: xr.Dataset) -> None:
@@ -29,6 +38,42 @@ def test_a_pass_that_is_left_early_is_one(ds: xr.Dataset) -> None:
     next(iter(loader))
     next(iter(loader))
     assert loader.epoch == 1
+
+
+def test_a_pass_that_goes_on_beside_a_newer_one_moves_nothing(ds: xr.Dataset) -> None:
+    loader = loader_of(ds)
+    older, newer = iter(loader), iter(loader)
+    next(older), next(newer), next(newer)
+    next(older)
+    assert (loader.epoch, loader.state_dict()["step"]) == (1, 2)
+    next(iter(loader))
+    assert loader.epoch == 2
+    loader.set_epoch(7)
+    list(older)
+    assert (loader.epoch, loader.state_dict()["step"]) == (7, 0)
+
+
+@pytest.mark.parametrize("travel", [copy.deepcopy, lambda loader: pickle.loads(pickle.dumps(loader))])
+@pytest.mark.parametrize("options", [{}, {"cache": "host"}, {"augment": Augmentation(cutmix=1.0, noise_std=0.1)}])
+def test_a_loader_travels_with_its_position(path: Path, travel: Any, options: Any) -> None:
+    loader = loader_of(bex.open(path), threads=2, **options)
+    passing = iter(loader)
+    next(passing), next(passing)
+    copied = travel(loader)
+    assert copied.state_dict() == loader.state_dict()
+    again = travel(loader)
+    again.load_state_dict(loader.state_dict())
+    for mine, theirs in ((again, passing), (copied, loader)):
+        for one, other in zip(mine, theirs, strict=True):
+            assert torch.equal(one.image, other.image)
+            assert torch.equal(one.labels, other.labels)
+
+
+def test_a_travelling_loader_leaves_its_cache_behind(ds: xr.Dataset) -> None:
+    loader = loader_of(ds, cache="host")
+    before = len(pickle.dumps(loader))
+    list(loader)
+    assert len(pickle.dumps(loader)) < before + 1000
 
 
 @pytest.mark.parametrize("drop_last", [False, True])
@@ -95,6 +140,31 @@ def test_a_state_of_other_patches_is_refused(ds: xr.Dataset) -> None:
         loader_of(ds.isel(patch=slice(1, None))).load_state_dict(state)
     with pytest.raises(LoaderError, match="format None, expected 1"):
         loader_of(ds).load_state_dict({})
+
+
+@pytest.mark.parametrize("state", [None, 3, "state", []])
+def test_what_is_no_state_is_refused(ds: xr.Dataset, state: Any) -> None:
+    with pytest.raises(LoaderError, match=r"this state is .*, expected what state_dict\(\) gave"):
+        loader_of(ds).load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [*({"step": step} for step in (-1, 6, 1.5, "x", None, True)), *({"epoch": epoch} for epoch in (-1, 2**32, 0.5))],
+)
+def test_a_position_that_cannot_be_is_refused(ds: xr.Dataset, change: Any) -> None:
+    ((name, value),) = change.items()
+    loader = loader_of(ds)
+    with pytest.raises(LoaderError, match=f"{name} of this state is {value!r}, expected an integer from 0 to"):
+        loader.load_state_dict(loader.state_dict() | change)
+
+
+def test_a_state_of_the_longest_rank_serves_the_others(ds: xr.Dataset) -> None:
+    first, last = (loader_of(ds, rank=rank, world_size=5, shuffle=False, batch_size=1) for rank in (0, 4))
+    list(last)
+    first.load_state_dict(last.state_dict())
+    next(iter(first))
+    assert first.epoch == 1
 
 
 def test_ranks_take_as_many_steps_to_train(ds: xr.Dataset) -> None:

@@ -28,7 +28,8 @@ from bigearth_xr.torch import PatchLoader
     [
         ({"bands": ["B4"]}, BandError, "B04"),
         ({"bands": []}, BandError, "no band asked for"),
-        ({"bands": "B04"}, LoaderError, r"bands is 'B04', expected several names; for one, bands=\['B04'\]"),
+        ({"bands": "B04"}, BandError, r"got the one string 'B04'; write \['B04'\]"),
+        ({"bands": 4}, BandError, "expected several band names, got 4"),
         ({"dtype": "float64"}, TransformError, "dtype is 'float64', expected one of float32"),
         ({"size": 0}, TransformError, "size is 0"),
         ({"method": "standardise"}, NormalizationError, "no method 'standardise'"),
@@ -46,6 +47,32 @@ from bigearth_xr.torch import PatchLoader
         ({"cache": "disk"}, LoaderError, "cache is 'disk', expected 'device', 'host' or None"),
         ({"cache": "host", "cache_bytes": 0}, LoaderError, "cache_bytes is 0"),
         ({"balance": "class", "shuffle": False}, LoaderError, "shuffle=False keeps their order"),
+        *(({"stats": given}, NormalizationError, "stats is .*expected 'auto', BandS") for given in ("v1", "AUTO", 3)),
+        *(
+            ({"stats": {"B04": given}}, NormalizationError, "stats of B04 are .*, expected two numbers")
+            for given in (1, ("a", 2), (None, 2), (1, 2, 3), "12")
+        ),
+        *(({"augment": given}, LoaderError, "augment is .*expected an Augmentation") for given in (True, {}, "flips")),
+        *(({"device": given}, DeviceError, "device is .*expected 'auto', 'cpu'") for given in (None, True, 1.5)),
+        *(
+            ({"cache": "host", "cache_bytes": given}, LoaderError, "cache_bytes is .*an integer of at least 1")
+            for given in ("1GB", 1.5, -1, True)
+        ),
+        ({"cache_bytes": 10**9}, LoaderError, "there is no cache; say where"),
+        *(
+            ({name: True}, LoaderError, f"{name} is True, expected")
+            for name in ("batch_size", "size", "window", "threads", "prefetch", "seed", "views")
+        ),
+        *(
+            ({name: given}, LoaderError, f"{name} is {given!r}, expected True or False")
+            for name, given in (("shuffle", "yes"), ("shuffle", None), ("pad", "x"), ("drop_last", "no"))
+        ),
+        ({"batch_size": 25, "drop_last": True}, LoaderError, "24 patches do not fill one .*batch_size=25.*smaller"),
+        (
+            {"batch_size": 13, "drop_last": True, "rank": 0, "world_size": 2},
+            LoaderError,
+            "24 patches for 2 ranks do not fill",
+        ),
     ],
 )
 def test_what_does_not_exist_is_refused(ds: xr.Dataset, options: Any, error: type[BigEarthError], problem: str) -> None:
@@ -54,12 +81,14 @@ def test_what_does_not_exist_is_refused(ds: xr.Dataset, options: Any, error: typ
 
 
 def test_an_unknown_option_is_a_type_error(ds: xr.Dataset) -> None:
-    with pytest.raises(TypeError, match="'band'"):
+    with pytest.raises(TypeError, match="PatchLoader has no option 'band'; did you mean 'bands'"):
         PatchLoader(ds, batch_size=2, band=["B04"])  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="PatchLoader has no option 'bach_size'; did you mean 'batch_size'"):
+        PatchLoader(ds, batch_size=2, bach_size=3)  # type: ignore[call-arg]
 
 
 def test_no_patches_are_refused(ds: xr.Dataset) -> None:
-    nothings: tuple[Any, ...] = (ds.isel(patch=[]), ds.isel(patch=0), [], ds.s2)
+    nothings: tuple[Any, ...] = (ds.isel(patch=[]), ds.isel(patch=0), [], ds.s2, None, 3, "ben.zarr")
     for nothing in nothings:
         with pytest.raises(LoaderError, match="expected Datasets with at least one patch"):
             PatchLoader(nothing, batch_size=2)
@@ -68,6 +97,22 @@ def test_no_patches_are_refused(ds: xr.Dataset) -> None:
 def test_cropped_patches_are_refused(ds: xr.Dataset) -> None:
     with pytest.raises(LoaderError, match=r"y: 60, x: 120\), expected \(patch, band, y: 120.*Augmentation\(crop=…\)"):
         loader_of(ds.isel(y=slice(60)), method=None)
+
+
+@pytest.mark.filterwarnings("ignore:.*not as a store holds it")
+def test_pixels_that_were_computed_are_not_resampled_again(ds: xr.Dataset) -> None:
+    computed = (ds.load(), ds.assign(s2=ds.s2 * 2), xr.concat([ds.isel(patch=[0]), ds.isel(patch=[1])], "patch"))
+    for each in computed:
+        with pytest.raises(BandError, match="resampling='bilinear' needs pixels as stored"):
+            loader_of(each, bands=["B04", "B05"], resampling="bilinear")
+        # Those of 10 m are as stored, and may be brought to another size.
+        fine = loader_of(each, bands=["B04"], resampling="bilinear", method=None, size=60)
+        assert next(iter(fine)).image.shape[1:] == (1, 60, 60)
+
+
+def test_a_large_batch_takes_memory_for_the_patches_there_are(ds: xr.Dataset) -> None:
+    (batch,) = loader_of(ds, batch_size=10**9)
+    assert len(batch.row) == 24
 
 
 def test_a_damaged_patch_is_named_and_ends_the_pass(own: Path) -> None:

@@ -7,10 +7,40 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from bigearth_xr.errors import LoaderError
+from bigearth_xr.sampling.options import check_integer
 
-__all__ = ["made_ahead"]
+__all__ = ["choose_ahead", "made_ahead"]
+
+_MAX_THREADS = 4
 
 Made = TypeVar("Made")
+
+
+def choose_ahead(threads: int | None, prefetch: int | None) -> tuple[int, int]:
+    """Choose how many batches to make at once, and how many to have ready or in the making.
+
+    Parameters
+    ----------
+    threads, prefetch
+        What was asked for; None for as many as there are cores, 4 at most, and one more.
+
+    Raises
+    ------
+    LoaderError
+        If they are no numbers.
+
+    Examples
+    --------
+    >>> choose_ahead(2, None)
+    (2, 3)
+    """
+    for name, given in (("threads", threads), ("prefetch", prefetch)):
+        if given is not None:
+            check_integer(name, given, 0)
+    if threads is None:
+        here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = min(_MAX_THREADS, here)
+    return threads, threads + 1 if prefetch is None else prefetch
 
 
 def made_ahead(

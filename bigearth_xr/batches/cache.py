@@ -39,6 +39,10 @@ class Memory:
     def __init__(self) -> None:
         self._arrays: dict[str, NDArray[np.uint8]] = {}
 
+    def __reduce__(self) -> tuple[type["Memory"], tuple[()]]:
+        """Travel empty."""
+        return Memory, ()
+
     def allocate(self, name: str, patches: int, patch_bytes: int) -> None:
         """Take memory for so many patches of an array."""
         self._arrays[name] = np.empty((patches, patch_bytes), np.uint8)
@@ -92,6 +96,10 @@ class CachedReader:
         self._slot = np.full(reader.store.rows, -1, np.intp)
         self._slot[rows] = np.arange(rows.size)
         self._filled = False
+
+    def __reduce__(self) -> tuple[type["CachedReader"], tuple[Any, ...]]:
+        """Travel without what is kept: it is read again."""
+        return CachedReader, (self._reader, self._rows, self._memory)
 
     @property
     def is_filled(self) -> bool:

@@ -60,6 +60,10 @@ class HeldReader:
         self._lock = Lock()
         self._empty()
 
+    def __reduce__(self) -> tuple[type["HeldReader"], tuple[BatchReader]]:
+        """Travel without threads, and what they fetched."""
+        return HeldReader, (self.direct,)
+
     @property
     def sources(self) -> Sequence[NativeArray]:
         """The pixel arrays that are read."""

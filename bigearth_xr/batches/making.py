@@ -79,6 +79,10 @@ class Maker:
         self.patches, self.recipe = patches, recipe
         self._maps = _map_readers(patches, recipe)
 
+    def __reduce__(self) -> tuple[type["Maker"], tuple[Patches, Recipe]]:
+        """Travel without the readers of maps, which are found by their part's id."""
+        return Maker, (self.patches, self.recipe)
+
     @property
     def patch_shape(self) -> tuple[int, int, int]:
         """Shape of a patch in a batch: ``(band, y, x)``."""

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from bigearth_xr import scaling
 from bigearth_xr.backend.origin import own_pixels
 from bigearth_xr.backend.pixels import StoredPixels, row_numbers
+from bigearth_xr.bands import band
 from bigearth_xr.batches.computed import ComputedReader
+from bigearth_xr.batches.datasets import datasets_of
 from bigearth_xr.batches.marks import marks_of
 from bigearth_xr.batches.recipe import Recipe
 from bigearth_xr.errors import LabelError, LoaderError
 from bigearth_xr.image import image
+from bigearth_xr.ops.taps import SIDE
 from bigearth_xr.ops.transform import StoredArray, Transform, transform_of
 from bigearth_xr.store.batch import BatchReader, Located
 from bigearth_xr.store.intake import Checks
@@ -109,6 +112,10 @@ class Patches:
     country: NDArray[Any]
     """Names of countries, empty where unknown; shape ``(patch,)``."""
 
+    def __len__(self) -> int:
+        """How many there are."""
+        return self.row.size
+
     @property
     def digest(self) -> str:
         """Identify them and their order: the same in every process."""
@@ -120,13 +127,14 @@ class Patches:
         return sha.hexdigest()[:16]
 
 
-def patches_of(datasets: Sequence[xr.Dataset], recipe: Recipe, *, checks: Checks = "first") -> Patches:
+def patches_of(datasets: xr.Dataset | Sequence[xr.Dataset], recipe: Recipe, *, checks: Checks = "first") -> Patches:
     """Find where the pixels of Datasets are, and what is to become of them.
 
     Parameters
     ----------
     datasets
-        Each of one store, selected in any way. Pixels that were computed with are read through xarray, with a warning.
+        One or several, each of one store, selected in any way. Pixels that were computed with are read through xarray,
+        with a warning.
     recipe
         What batches are to be.
     checks
@@ -146,12 +154,7 @@ def patches_of(datasets: Sequence[xr.Dataset], recipe: Recipe, *, checks: Checks
     >>> patches_of([ds.isel(patch=[2, 0])], Recipe()).row
     array([2, 0])
     """
-    if not datasets or not all(isinstance(ds, xr.Dataset) and ds.sizes.get("patch") for ds in datasets):
-        raise LoaderError(
-            "expected Datasets with at least one patch along 'patch' each, as bex.open gives them; a single patch is "
-            "ds.isel(patch=[0])"
-        )
-    return _joined([_found(ds, recipe, checks) for ds in datasets])
+    return _joined([_found(ds, recipe, checks) for ds in datasets_of(datasets)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -178,7 +181,8 @@ class _Found:
 
 def _found(ds: xr.Dataset, recipe: Recipe, checks: Checks) -> _Found:
     every = [str(name) for dim in ("band", "polarization") if dim in ds.dims for name in ds[dim].values]
-    images = image(ds, every if recipe.bands is None else recipe.bands, _resampling(ds, recipe))
+    names = every if recipe.bands is None else [*recipe.bands]
+    images = image(ds, names, _resampling(ds, names, recipe))
     own = own_pixels(images)
     part = _computed(ds, images, recipe) if own is None else _stored(images, own, recipe, checks)
     places = np.arange(ds.sizes["patch"])
@@ -196,10 +200,11 @@ def _found(ds: xr.Dataset, recipe: Recipe, checks: Checks) -> _Found:
     )
 
 
-def _resampling(ds: xr.Dataset, recipe: Recipe) -> Any:
-    """What to ask an image for: pixels that were computed with are resampled already, and cannot be again."""
-    own = all(own_pixels(ds[name]) is not None for name in ("s2", "s1") if name in ds)
-    return recipe.resampling if own else None
+def _resampling(ds: xr.Dataset, names: Sequence[str], recipe: Recipe) -> Any:
+    """What to ask an image for: it refuses to resample computed pixels, but those of 10 m never were."""
+    facts = [band(name) for name in names]
+    own = all(own_pixels(ds[sensor]) is not None for sensor in {one.sensor for one in facts} if sensor in ds)
+    return recipe.resampling if own or any(one.size != SIDE for one in facts) else None
 
 
 def _stored(images: xr.DataArray, own: StoredPixels, recipe: Recipe, checks: Checks) -> Part:

@@ -1,16 +1,18 @@
 """What the batches of a loader are to be."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal, TypedDict, get_args
 
-from bigearth_xr.errors import LoaderError
+from bigearth_xr import bands as band_facts
+from bigearth_xr.errors import LoaderError, NormalizationError
 from bigearth_xr.labels import Nomenclature, Order
 from bigearth_xr.ops.augmentation import Augmentation
 from bigearth_xr.ops.taps import SIDE, Resampling
 from bigearth_xr.ops.transform import Precision
 from bigearth_xr.scaling import Method, Statistics
 from bigearth_xr.spelling import did_you_mean
+from bigearth_xr.stats import BandStatistics
 
 __all__ = ["Nonfinite", "Recipe", "RecipeOptions"]
 
@@ -26,6 +28,8 @@ class Recipe:
     ------
     LoaderError
         If a choice is none of those that there are.
+    BandError, NormalizationError
+        If bands are no names of bands, or statistics none.
 
     Examples
     --------
@@ -73,11 +77,14 @@ class Recipe:
     band. To look for them costs time."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.bands, str):
-            raise LoaderError(f"bands is {self.bands!r}, expected several names; for one, bands=[{self.bands!r}]")
         if self.bands is not None:
-            object.__setattr__(self, "bands", tuple(self.bands))
-        if self.views not in (1, 2):
+            object.__setattr__(self, "bands", tuple(band.name for band in band_facts.bands(self.bands)))
+        _check_statistics(self.stats)
+        if self.augment is not None and not isinstance(self.augment, Augmentation):
+            raise LoaderError(f"augment is {self.augment!r}, expected an Augmentation, as bex.torch has it, or None")
+        if isinstance(self.size, bool):
+            raise LoaderError(f"size is {self.size}, expected pixels along a side")
+        if self.views not in (1, 2) or isinstance(self.views, bool):
             raise LoaderError(f"views is {self.views!r}, expected 1 or 2")
         if self.views == 2 and self.augment is None:
             raise LoaderError("two views of a patch are the same without augment; say how they vary")
@@ -105,3 +112,28 @@ class RecipeOptions(TypedDict, total=False):
     dtype: Precision
     size: int
     nonfinite: Nonfinite
+
+
+def _check_statistics(stats: object) -> None:
+    """Refuse what are no statistics; whether they fit the bands is asked with these."""
+    if stats is None or isinstance(stats, BandStatistics) or (isinstance(stats, str) and stats == "auto"):
+        return
+    if not isinstance(stats, Mapping):
+        raise NormalizationError(
+            f"stats is {stats!r}, expected 'auto', BandStatistics as band_statistics('v2', 'nearest') gives them, or "
+            "{'B04': (mean, std), …}"
+        )
+    odd = [name for name, pair in stats.items() if not _are_two_numbers(pair)]
+    if odd:
+        raise NormalizationError(
+            f"stats of {odd[0]} are {stats[odd[0]]!r}, expected two numbers; give e.g. {{'B04': (588.4, 684.6)}}"
+        )
+
+
+def _are_two_numbers(pair: object) -> bool:
+    if isinstance(pair, str) or not isinstance(pair, Iterable):
+        return False
+    try:
+        return len([float(number) for number in pair]) == 2
+    except (TypeError, ValueError):
+        return False

@@ -1,6 +1,8 @@
 """Memory of batches that is used again, once nobody holds the batch any more: fresh memory costs time."""
 
 import weakref
+from collections.abc import Callable
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -40,6 +42,10 @@ class Recycler:
         self._nbytes, self._keep = nbytes, keep
         # A finalizer may run inside any call of this very queue: it alone is made for that.
         self._idle: SimpleQueue[NDArray[np.uint8]] = SimpleQueue()
+
+    def __reduce__(self) -> tuple[Callable[[], "Recycler"], tuple[()]]:
+        """Travel without buffers."""
+        return partial(Recycler, self._nbytes, keep=self._keep), ()
 
     def lend(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """Lend an array, not filled; waits for nothing: where no memory is idle, there is new."""

@@ -1,11 +1,50 @@
 """How likely each patch has to be drawn for every class, or every country, to be drawn as often."""
 
+from typing import Any, Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.errors import LoaderError
 
-__all__ = ["draw_stratified", "even_weights"]
+__all__ = ["Balance", "balance_weights", "draw_stratified", "even_weights"]
+
+Balance = Literal["class", "country"]
+"""What is drawn as often as its like."""
+
+
+def balance_weights(
+    balance: Balance | None, marks: NDArray[np.floating], country: NDArray[Any]
+) -> NDArray[np.float64] | None:
+    """Weigh patches so that every class, or every country, is drawn as often.
+
+    Parameters
+    ----------
+    balance
+        Which; None for no weights.
+    marks
+        1 where a patch is of a class, shape ``(patch, class)``.
+    country
+        Names, empty where unknown, shape ``(patch,)``.
+
+    Raises
+    ------
+    LoaderError
+        If there is no such balance, or nothing to balance.
+
+    Examples
+    --------
+    >>> balance_weights("country", np.zeros((3, 0)), np.array(["Finland", "Finland", "Serbia"]))
+    array([0.25, 0.25, 0.5 ])
+    """
+    if balance is None:
+        return None
+    if balance == "class":
+        return even_weights(marks == 1)
+    if balance == "country":
+        names = np.unique(country.astype(str))
+        return even_weights(country.astype(str)[:, None] == names[names != ""])
+    raise LoaderError(f"balance is {balance!r}, expected 'class', 'country' or None")
 
 
 def even_weights(groups: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -1,10 +1,11 @@
 """By which rules an epoch goes through patches."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bigearth_xr.errors import LoaderError
+from bigearth_xr.sampling.options import check_flag, check_integer
 
 __all__ = ["BLOCK", "WINDOW", "Sampling"]
 
@@ -26,7 +27,7 @@ class Sampling:
     Raises
     ------
     LoaderError
-        If a number is out of range.
+        If a number is out of range, or none.
 
     Examples
     --------
@@ -72,9 +73,9 @@ class Sampling:
             {} if self.window is None else {"window": 1}
         )
         for name, low in least.items():
-            value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or value < low:
-                raise LoaderError(f"{name} is {value!r}, expected an integer of at least {low}")
+            check_integer(name, getattr(self, name), low)
+        for name in ("shuffle", "drop_last") if self.pad is None else ("shuffle", "drop_last", "pad"):
+            check_flag(name, getattr(self, name))
         if self.seed > _MAX_SEED:
             raise LoaderError(f"seed is {self.seed}, expected less than 2⁶⁴")
         if self.rank >= self.world_size:
@@ -102,3 +103,20 @@ class Sampling:
         """Tell how many batches this rank makes of so many patches in an epoch."""
         share, _ = self.share(patches)
         return len(share) // self.batch_size if self.drop_last else -(-len(share) // self.batch_size)
+
+    def most_batches(self, patches: int) -> int:
+        """Tell how many batches that rank makes of so many patches which makes most: the last one.
+
+        Raises
+        ------
+        LoaderError
+            If they do not fill one.
+        """
+        most = replace(self, rank=self.world_size - 1).batches(patches)
+        if not most:
+            ranks = f" for {self.world_size} ranks" if self.world_size > 1 else ""
+            raise LoaderError(
+                f"{patches} patches{ranks} do not fill one batch of batch_size={self.batch_size}, and drop_last=True "
+                "leaves out what does not; take a smaller batch_size, or drop_last=False"
+            )
+        return most

@@ -11,15 +11,33 @@ from bigearth_xr.batches.cache import CachedReader, Memory, fitting_rows, free_h
 from bigearth_xr.batches.patches import Part, Patches
 from bigearth_xr.errors import LoaderError
 from bigearth_xr.progress import Progress
+from bigearth_xr.sampling.options import check_integer
 from bigearth_xr.store.batch import BatchReader
 
-__all__ = ["Cache", "fill_caches", "with_cache"]
+__all__ = ["Cache", "check_no_cache", "fill_caches", "with_cache"]
 
 Cache = Literal["device", "host"]
 """Where native pixels are kept: beside the loader's batches, or in any case on the host."""
 
 _OF_FREE = 2
 """What part of the free memory a cache takes by default: one of so many."""
+
+
+def check_no_cache(cache_bytes: int | None) -> None:
+    """Refuse a size of a cache that is none.
+
+    Examples
+    --------
+    >>> check_no_cache(10**9)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    bigearth_xr.errors.LoaderError: cache_bytes is 1000000000, and there is no cache; say where by ...
+    """
+    if cache_bytes is not None:
+        raise LoaderError(
+            f"cache_bytes is {cache_bytes!r}, and there is no cache; say where by cache='device' or cache='host', or "
+            "leave it out"
+        )
 
 
 def with_cache(
@@ -55,8 +73,8 @@ def with_cache(
     """
     if cache not in ("device", "host"):
         raise LoaderError(f"cache is {cache!r}, expected 'device', 'host' or None")
-    if cache_bytes is not None and cache_bytes < 1:
-        raise LoaderError(f"cache_bytes is {cache_bytes}, expected a number of at least 1")
+    if cache_bytes is not None:
+        check_integer("cache_bytes", cache_bytes, 1)
     on_gpu = cache == "device" and device.type == "cuda"
     budget = _free_bytes(device if on_gpu else None) // _OF_FREE if cache_bytes is None else cache_bytes
     parts = []

@@ -6,7 +6,9 @@ from typing import Any
 import lightning
 import xarray as xr
 
-from bigearth_xr.torch.loader import PatchLoader
+from bigearth_xr.batches.datasets import datasets_of
+from bigearth_xr.sampling.options import check_known
+from bigearth_xr.torch.loader import PatchLoader, loader_options
 
 __all__ = ["PatchDataModule"]
 
@@ -39,8 +41,8 @@ class PatchDataModule(lightning.LightningDataModule):
 
     def __init__(self, ds: xr.Dataset | Sequence[xr.Dataset], **options: Any) -> None:
         super().__init__()
-        self._datasets = [ds] if isinstance(ds, xr.Dataset) else list(ds)
-        self._options = options
+        check_known("PatchDataModule", options, loader_options())
+        self._datasets, self._options = datasets_of(ds), options
 
     def train_dataloader(self) -> PatchLoader:
         """Batches to train on, of the trainer's epoch: it may ask for a loader more than once."""

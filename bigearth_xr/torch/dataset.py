@@ -12,6 +12,7 @@ from bigearth_xr.batches.making import Maker
 from bigearth_xr.batches.patches import patches_of
 from bigearth_xr.batches.recipe import Recipe, RecipeOptions
 from bigearth_xr.errors import LoaderError
+from bigearth_xr.sampling.options import check_known
 from bigearth_xr.store.intake import Checks
 from bigearth_xr.torch.batch import PatchItem
 from bigearth_xr.torch.host_batches import HostEngine
@@ -62,12 +63,13 @@ class PatchDataset(Dataset[PatchItem]):
         checks: Checks = "first",
         **recipe: Unpack[RecipeOptions],
     ) -> None:
+        check_known("PatchDataset", recipe, [*RecipeOptions.__annotations__, "checks"])
         wanted = Recipe(seed=seed, **recipe)
         if wanted.views > 1 or (wanted.augment is not None and wanted.augment.mixes):
             raise LoaderError(
                 "PatchDataset gives patches one by one, which neither are mixed nor come in two views; use PatchLoader"
             )
-        self._maker = Maker(patches_of([ds] if isinstance(ds, xr.Dataset) else list(ds), wanted, checks=checks), wanted)
+        self._maker = Maker(patches_of(ds, wanted, checks=checks), wanted)
         # Shared memory: workers that live through several epochs see it change.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]  # of torch
 
@@ -77,6 +79,11 @@ class PatchDataset(Dataset[PatchItem]):
 
     def __getitem__(self, place: int) -> PatchItem:
         """Give one patch by its place; negative ones count from the end."""
+        if isinstance(place, bool) or not isinstance(place, int | np.integer):
+            raise TypeError(
+                f"a place is {place!r}, expected an integer from 0 to {len(self) - 1}; several patches come by a "
+                "DataLoader, or by __getitems__"
+            )
         (item,) = self.__getitems__([place])
         return item
 

@@ -27,7 +27,7 @@ def choose_device(device: str) -> torch.device:
         device = "cuda" if torch.cuda.is_available() and gpu_available() else "cpu"
     try:
         chosen = torch.device(device)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         raise DeviceError(f"device is {device!r}, expected 'auto', 'cpu', 'cuda' or e.g. 'cuda:1'") from None
     if chosen.type == "cpu":
         return chosen

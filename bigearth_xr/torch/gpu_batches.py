@@ -50,6 +50,10 @@ class GpuEngine:
         self._copies: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._kernels: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
+    def __reduce__(self) -> tuple[type["GpuEngine"], tuple[Maker, torch.device]]:
+        """Travel without streams."""
+        return GpuEngine, (self._maker, self.device)
+
     def start(self) -> None:
         """Do nothing: the first batch has the kernel compiled."""
 

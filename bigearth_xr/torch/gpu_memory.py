@@ -36,6 +36,10 @@ class GpuMemory:
         self._device = device
         self._arrays: dict[str, torch.Tensor] = {}
 
+    def __reduce__(self) -> tuple[type["GpuMemory"], tuple[torch.device]]:
+        """Travel empty."""
+        return GpuMemory, (self._device,)
+
     def allocate(self, name: str, patches: int, patch_bytes: int) -> None:
         """Take memory for so many patches of an array."""
         self._arrays[name] = torch.empty((patches, patch_bytes), dtype=torch.uint8, device=self._device)

@@ -1,44 +1,41 @@
 """Batches for training, made ahead of time by threads of this process: no workers, no copies between processes."""
 
-import os
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 import xarray as xr
-from numpy.typing import NDArray
 
-from bigearth_xr.batches.ahead import made_ahead
+from bigearth_xr.batches.ahead import choose_ahead, made_ahead
 from bigearth_xr.batches.held import with_held
 from bigearth_xr.batches.making import Maker
 from bigearth_xr.batches.patches import Patches, patches_of
 from bigearth_xr.batches.reading_ahead import ReadingAhead
 from bigearth_xr.batches.recipe import Recipe, RecipeOptions
-from bigearth_xr.errors import LoaderError
-from bigearth_xr.sampling import Epoch, Sampling, even_weights, plan_epoch
+from bigearth_xr.sampling import Epoch, Sampling, balance_weights, plan_epoch
+from bigearth_xr.sampling.balance import Balance
+from bigearth_xr.sampling.options import check_known
 from bigearth_xr.sampling.rules import WINDOW
 from bigearth_xr.store.intake import Checks
 from bigearth_xr.torch.batch import Made, PatchBatch
-from bigearth_xr.torch.caching import Cache, fill_caches, with_cache
+from bigearth_xr.torch.caching import Cache, check_no_cache, fill_caches, with_cache
 from bigearth_xr.torch.devices import choose_device, choose_rank, make_engine
+from bigearth_xr.torch.host_batches import Engine
 from bigearth_xr.torch.resuming import Position
 
-__all__ = ["Balance", "PatchLoader"]
-
-Balance = Literal["class", "country"]
-"""What is to be drawn as often, each as the others."""
-
-_MAX_THREADS = 4
+__all__ = ["Balance", "PatchLoader", "loader_options"]
 
 
 class PatchLoader:
     """Iterates over batches of patches, epoch after epoch.
 
     Each pass is an epoch of its own: another order, other variations, all of them a function of the seed. Threads make
-    batches ahead of time; a batch's memory is used again once no tensor refers to it any more.
+    batches ahead of time; a batch's memory is used again once no tensor refers to it any more. A loader can be pickled
+    and copied: its position travels, and not its files, threads and cache, which the first pass of the copy has anew.
 
     Values that are not finite, as −inf dB where radar had no echo, are kept as they are, counted, or replaced, as
     `nonfinite` says.
@@ -148,13 +145,13 @@ class PatchLoader:
             drop_last=drop_last,
             fixed_shares=cache is not None,
         )
-        here, wanted = choose_device(device), Recipe(seed=seed, **recipe)
-        patches = patches_of([ds] if isinstance(ds, xr.Dataset) else list(ds), wanted, checks=checks)
-        self._weights = _weights(patches, balance)
-        self._position = Position(_identity(patches, self._sampling, balance))
+        here, wanted = choose_device(device), _recipe(seed, recipe)
+        patches = patches_of(ds, wanted, checks=checks)
+        self._weights = balance_weights(balance, patches.marks, patches.country)
+        self._position = _position(patches, self._sampling, balance)
         self._maker = Maker(self._kept(patches, cache, cache_bytes, here), wanted)
-        self._threads, self._prefetch = _ahead(threads, prefetch)
-        self._engine = make_engine(self._maker, here, batch_size, keep=self._threads + self._prefetch + 1)
+        self._threads, self._prefetch = choose_ahead(threads, prefetch)
+        self._engine = self._engine_on(here, min(batch_size, len(patches)))
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch."""
@@ -163,8 +160,7 @@ class PatchLoader:
     def __iter__(self) -> Iterator[PatchBatch]:
         """Go through the next epoch, or the rest of the one whose state was loaded, from the first batch asked for."""
         # Not before: trainers make an iterator, look at it and make another.
-        epoch, first = self._position.begin(len(self))
-        yield from self._batches(epoch, first)
+        yield from self._batches(*self._position.begin(len(self)))
 
     @property
     def batch_size(self) -> int:
@@ -198,7 +194,7 @@ class PatchLoader:
 
     @property
     def epoch(self) -> int:
-        """Epoch of the pass that goes on, or of the next where none was begun yet."""
+        """Epoch of the pass begun last, or of the next where none was begun yet."""
         return self._position.epoch
 
     def set_epoch(self, epoch: int) -> None:
@@ -206,7 +202,7 @@ class PatchLoader:
         self._position.move_to(epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Tell epoch and step, after the batch that was handed out last: plain values."""
+        """Tell epoch and step of the pass begun last, after the batch that it handed out last: plain values."""
         return self._position.state()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -218,7 +214,7 @@ class PatchLoader:
         Raises
         ------
         LoaderError
-            If they do.
+            If they do, or it is no state.
         """
         self._position.load(state)
 
@@ -226,7 +222,7 @@ class PatchLoader:
         """Give up files; the next pass opens them again."""
         self._maker.close()
 
-    def _batches(self, epoch: int, first: int) -> Iterator[PatchBatch]:
+    def _batches(self, epoch: int, first: int, turn: int) -> Iterator[PatchBatch]:
         plan = self._plan(epoch)
         self._engine.start()
         fill_caches(self._maker.patches)
@@ -243,8 +239,12 @@ class PatchLoader:
             for step, one in zip(steps, made, strict=True):
                 ahead.leave(step)
                 self._nonfinite += one.nonfinite
-                self._position.deliver(epoch, step + 1)
+                self._position.deliver(turn, step + 1)
                 yield self._engine.deliver(one)
+
+    def _engine_on(self, device: torch.device, batch_size: int) -> Engine:
+        """What makes batches, and memory for those that are ready, in the making, or in the caller's hands."""
+        return make_engine(self._maker, device, batch_size, keep=self._threads + self._prefetch + 1)
 
     def _plan(self, epoch: int) -> Epoch:
         patches = self._maker.patches
@@ -256,39 +256,36 @@ class PatchLoader:
         Only object storage needs the latter.
         """
         if cache is None:
+            check_no_cache(cache_bytes)
             return with_held(patches)
         mine = plan_epoch(patches.store, patches.row, replace(self._sampling, window=None)).places
         return with_cache(patches, np.unique(mine), cache, cache_bytes, device)
 
 
-def _ahead(threads: int | None, prefetch: int | None) -> tuple[int, int]:
-    """How many batches to make at once, and how many to have ready or in the making."""
-    for name, given in (("threads", threads), ("prefetch", prefetch)):
-        if given is not None and (not isinstance(given, int | np.integer) or given < 0):
-            raise LoaderError(f"{name} is {given!r}, expected a number of at least 0")
-    if threads is None:
-        here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        threads = min(_MAX_THREADS, here)
-    return threads, threads + 1 if prefetch is None else prefetch
+def loader_options() -> list[str]:
+    """Name the options of a `PatchLoader`.
+
+    Examples
+    --------
+    >>> {"batch_size", "bands"} <= {*loader_options()}
+    True
+    """
+    own = inspect.signature(PatchLoader).parameters.values()
+    return [*RecipeOptions.__annotations__, *(one.name for one in own if one.kind == one.KEYWORD_ONLY)]
 
 
-def _weights(patches: Patches, balance: Balance | None) -> NDArray[np.float64] | None:
-    if balance is None:
-        return None
-    if balance == "class":
-        return even_weights(patches.marks == 1)
-    if balance == "country":
-        names = np.unique(patches.country.astype(str))
-        return even_weights(patches.country.astype(str)[:, None] == names[names != ""])
-    raise LoaderError(f"balance is {balance!r}, expected 'class', 'country' or None")
+def _recipe(seed: int, options: RecipeOptions) -> Recipe:
+    check_known("PatchLoader", options, loader_options())
+    return Recipe(seed=seed, **options)
 
 
-def _identity(patches: Patches, sampling: Sampling, balance: Balance | None) -> dict[str, object]:
-    """What the order of batches depends on beside the epoch; the same on all ranks."""
+def _position(patches: Patches, sampling: Sampling, balance: Balance | None) -> Position:
+    """Where a loader begins, and what the order of batches depends on beside the epoch; the same on all ranks."""
     names = ("batch_size", "shuffle", "window", "seed", "world_size", "pads", "drop_last", "fixed_shares")
-    return {
-        "patches": patches.row.size,
+    identity = {
+        "patches": len(patches),
         "patches_digest": patches.digest,
         "balance": balance,
         **{name: getattr(sampling, name) for name in names},
     }
+    return Position(identity, steps=sampling.most_batches(len(patches)))

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from bigearth_xr.errors import LoaderError
+from bigearth_xr.ops.random import MAX_WORD
 
 __all__ = ["Position"]
 
@@ -13,46 +16,51 @@ _FORMAT = 1
 class Position:
     """Epoch and step of a loader, and what has to be the same for them to mean the same.
 
-    Each pass that is begun is of another epoch than the one before, also if that one was left early.
+    Each pass that is begun is of another epoch than the one before, also if that one was left early or still goes on.
+    The position is that of the pass begun last.
 
     Parameters
     ----------
     identity
         What an order of batches depends on beside the epoch: plain values by name.
+    steps
+        Batches of an epoch, on the rank that has most.
 
     Examples
     --------
-    >>> position = Position({"seed": 0})
+    >>> position = Position({"seed": 0}, steps=10)
     >>> position.begin(steps=10), position.begin(steps=10)
-    ((0, 0), (1, 0))
-    >>> position.deliver(epoch=1, step=4)
-    >>> again = Position({"seed": 0})
+    ((0, 0, 1), (1, 0, 2))
+    >>> position.deliver(turn=2, step=4)
+    >>> position.deliver(turn=1, step=9)  # of a pass before: no matter
+    >>> again = Position({"seed": 0}, steps=10)
     >>> again.load(position.state())
     >>> again.begin(steps=10)
-    (1, 4)
+    (1, 4, 2)
     """
 
-    def __init__(self, identity: Mapping[str, object]) -> None:
-        self._identity = dict(identity)
+    def __init__(self, identity: Mapping[str, object], *, steps: int) -> None:
+        self._identity, self._most = dict(identity), steps
         self.epoch = 0
         """Of the pass that goes on, or of the next."""
-        self._step, self._begun = 0, False
+        self._step, self._begun, self._turn = 0, False, 0
 
-    def begin(self, steps: int) -> tuple[int, int]:
-        """Begin a pass of so many steps, or go on with the one that was loaded; gives epoch and first step."""
+    def begin(self, steps: int) -> tuple[int, int, int]:
+        """Begin a pass of so many steps, or go on with the one that was loaded; gives epoch, first step and turn."""
         if self._begun or self._step >= steps > 0:
             self.epoch, self._step = self.epoch + 1, 0
-        self._begun = True
-        return self.epoch, self._step
+        self._begun, self._turn = True, self._turn + 1
+        return self.epoch, self._step, self._turn
 
-    def deliver(self, epoch: int, step: int) -> None:
-        """Note how many batches of an epoch were handed out."""
-        self.epoch, self._step = epoch, step
+    def deliver(self, turn: int, step: int) -> None:
+        """Note how many batches were handed out in a turn; those before the last are no matter."""
+        if turn == self._turn:
+            self._step = step
 
     def move_to(self, epoch: int) -> None:
         """Have the next pass be of an epoch; where that one was loaded and not gone on with yet, it is kept."""
         if self._begun or epoch != self.epoch:
-            self.epoch, self._step, self._begun = epoch, 0, False
+            self._place(epoch, 0)
 
     def state(self) -> dict[str, Any]:
         """Epoch, step and identity: plain values, which ``torch.save`` and JSON take."""
@@ -64,8 +72,10 @@ class Position:
         Raises
         ------
         LoaderError
-            If it was taken of other patches, or in another order.
+            If it was taken of other patches or in another order, or is no state.
         """
+        if not isinstance(state, Mapping):
+            raise LoaderError(f"this state is {state!r}, expected what state_dict() gave")
         if state.get("format") != _FORMAT:
             raise LoaderError(
                 f"this state has format {state.get('format')!r}, expected {_FORMAT}: it is not of a PatchLoader, or of "
@@ -81,4 +91,18 @@ class Position:
                 f"this state was taken of other batches: {'; '.join(other)}. Make the loader as it was made then, or "
                 "begin the epoch anew with set_epoch"
             )
-        self.epoch, self._step, self._begun = int(state["epoch"]), int(state["step"]), False
+        for name, last in (("epoch", MAX_WORD), ("step", self._most)):
+            if not _is_within(state.get(name), last):
+                raise LoaderError(
+                    f"{name} of this state is {state.get(name)!r}, expected an integer from 0 to {last}; take it "
+                    "unchanged from state_dict(), or begin an epoch with set_epoch"
+                )
+        self._place(int(state["epoch"]), int(state["step"]))
+
+    def _place(self, epoch: int, step: int) -> None:
+        """Have the next pass begin here; what a pass delivers that still goes on is no matter any more."""
+        self.epoch, self._step, self._begun, self._turn = epoch, step, False, self._turn + 1
+
+
+def _is_within(number: object, last: int) -> bool:
+    return isinstance(number, int | np.integer) and not isinstance(number, bool) and bool(0 <= number <= last)
