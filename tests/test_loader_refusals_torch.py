@@ -52,7 +52,10 @@ from bigearth_xr.torch import PatchLoader
             ({"stats": {"B04": given}}, NormalizationError, "stats of B04 are .*, expected two numbers")
             for given in (1, ("a", 2), (None, 2), (1, 2, 3), "12")
         ),
-        *(({"augment": given}, LoaderError, "augment is .*expected an Augmentation") for given in (True, {}, "flips")),
+        *(
+            ({"augment": given}, LoaderError, "augment is .*expected an Augmentation")
+            for given in (True, dict[str, Any](), "flips")
+        ),
         *(({"device": given}, DeviceError, "device is .*expected 'auto', 'cpu'") for given in (None, True, 1.5)),
         *(
             ({"cache": "host", "cache_bytes": given}, LoaderError, "cache_bytes is .*an integer of at least 1")
