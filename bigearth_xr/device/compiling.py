@@ -5,15 +5,16 @@ import os
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from rich.console import Console
 
-__all__ = ["cache_folder", "compile_kernel"]
+__all__ = ["cache_folder", "compile_kernel", "compiled_once"]
 
 _KERNELS = Path(__file__).with_name("kernels")
 _CONSTANTS = tuple(_KERNELS.parents[1] / "ops" / name for name in ("taps.py", "transform.py"))
@@ -61,6 +62,25 @@ def compile_kernel(kernel: Any, arguments: tuple[Any, ...]) -> Any:
         announcement.finish(fate)
     kernel.disable_compile()
     return kernel
+
+
+def compiled_once(build: Callable[[], Any]) -> Callable[[], Any]:
+    """Have a kernel compiled by the first that asks for it; threads that ask meanwhile wait for that one.
+
+    Examples
+    --------
+    >>> kernel = compiled_once(lambda: print("compiling") or "machine code")
+    >>> kernel(), kernel()
+    compiling
+    ('machine code', 'machine code')
+    """
+    lock, built = Lock(), cache(build)
+
+    def give() -> Any:
+        with lock:
+            return built()
+
+    return give
 
 
 @lru_cache(maxsize=1)

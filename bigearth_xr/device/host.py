@@ -4,15 +4,13 @@ Threads may call it at once, each for a batch of its own.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.device.arguments import drawn_of, layout_of, packed_of, plain
-from bigearth_xr.device.compiling import compile_kernel
+from bigearth_xr.device.compiling import compile_kernel, compiled_once
 from bigearth_xr.device.unpacking import Packed
 from bigearth_xr.errors import TransformError
 from bigearth_xr.ops.parameters import AugmentParameters
@@ -26,7 +24,6 @@ __all__ = ["addresses_of", "apply", "apply_packed"]
 _TYPES = ("uint16", "float32")
 _CACHE_LINE = 64
 _FEWEST = 3  # dimensions of stored pixels: patch, y, x
-_COMPILING = Lock()
 
 
 def apply(
@@ -203,12 +200,10 @@ def transform_patches() -> Any:
     >>> transform_patches().signatures[0][-1]
     uint64
     """
-    # Of threads that ask together, one compiles and the others wait for it.
-    with _COMPILING:
-        return _compiled()
+    return _compiled()
 
 
-@lru_cache(maxsize=1)
+@compiled_once
 def _compiled() -> Any:
     from bigearth_xr.device.kernels import batch
 

@@ -1,18 +1,14 @@
 """Decode packed patches on the host, many in one call, without a line of Python a patch, and without the lock."""
 
 from dataclasses import dataclass
-from functools import lru_cache
-from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_xr.device.compiling import compile_kernel
+from bigearth_xr.device.compiling import compile_kernel, compiled_once
 
 __all__ = ["Packed", "unpack"]
-
-_COMPILING = Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,14 +71,8 @@ def unpack(
     return unpacked
 
 
+@compiled_once
 def _kernel() -> Any:
-    # Of threads that ask together, one compiles and the others wait for it.
-    with _COMPILING:
-        return _compiled()
-
-
-@lru_cache(maxsize=1)
-def _compiled() -> Any:
     from bigearth_xr.device.kernels import blosc
 
     addresses, lengths = np.zeros(1, np.uint64), np.zeros(1, np.int64)
