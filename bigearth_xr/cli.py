@@ -5,6 +5,7 @@ out. A patch that is quarantined is no failure of ``ingest`` unless ``--strict``
 """
 
 import sys
+from os.path import expanduser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -81,7 +82,7 @@ def ingest(
     """Convert an archive into a store, exactly, without unpacking it; continues where an earlier run ended."""
     from bigearth_xr.ingestion import ingest as run
 
-    _prepare(report)
+    report = _prepare(report)
     done = run(
         archive,
         store,
@@ -159,7 +160,7 @@ def verify(
     from bigearth_xr.verification import verify as run
     from bigearth_xr.verification.screen import tally_table
 
-    _prepare(report)
+    report = _prepare(report)
     found = run(
         store,
         against,
@@ -190,15 +191,17 @@ def demo(
     run_demo(archive, out, metadata=metadata)
 
 
-def _prepare(report: Path | None) -> None:
+def _prepare(report: Path | None) -> Path | None:
     """Make sure that a report can be written: now, not after hours of work."""
     if report is not None:
+        report = Path(expanduser(report))  # which a shell does not do after ``--report=``
         report.parent.mkdir(parents=True, exist_ok=True)
         is_new = not report.exists()
         report.touch()
         if is_new:
             # Where there will be nothing to report, no empty file is left.
             report.unlink()
+    return report
 
 
 def _tell(done: "IngestReport", report: Path | None) -> None:

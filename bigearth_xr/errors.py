@@ -26,6 +26,7 @@ __all__ = [
     "RetrievalError",
     "SelectionError",
     "StoreAccessError",
+    "StoreChangedError",
     "StoreError",
     "StoreNotFoundError",
     "TensorError",
@@ -75,6 +76,10 @@ class StoreAccessError(StoreError, OSError):
 
 class StoreNotFoundError(StoreError, FileNotFoundError):
     """There is no store at this place."""
+
+
+class StoreChangedError(StoreError):
+    """A place holds another store than the one that was opened there: rows of the one are not those of the other."""
 
 
 class FormatError(StoreError):

@@ -3,6 +3,7 @@
 import tarfile
 from importlib.util import find_spec
 from os import PathLike
+from os.path import expanduser
 from pathlib import Path
 
 from bigearth_xr.errors import ArchiveNotFoundError
@@ -52,7 +53,7 @@ def unpack_sample(folder: str | PathLike[str]) -> Path:
     >>> sorted(entry.name for entry in unpack_sample(getfixture("tmp_path") / "sample").iterdir())
     ['BigEarthNet-S1-Example', 'BigEarthNet-S2-Example']
     """
-    target = Path(folder)
+    target = Path(expanduser(folder))
     target.mkdir(parents=True, exist_ok=True)
     for name in _TARS:
         with tarfile.open(sample_lists() / name) as tar:

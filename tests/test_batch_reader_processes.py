@@ -29,6 +29,7 @@ def widened(store: Store, folder: Path, shards: int) -> Store:
             file = shard_path(folder, array, shard)
             file.parent.mkdir(parents=True)
             shutil.copy(shard_of(store, array.name), file)
+    (folder / "zarr.json").write_bytes(store.place.read("zarr.json"))
     return replace(store, place=place_of(folder), rows=1024 * shards)
 
 

@@ -146,7 +146,7 @@ def name_containers(paths: Iterable[Path]) -> Iterator[str]:
 
 def _look_at(place: str | os.PathLike[str]) -> Iterator[tuple[_Kind, str]]:
     """Give the containers at a place that was given."""
-    path = Path(place)
+    path = Path(os.path.expanduser(place))
     if str(place).startswith(_ADDRESSES):
         yield "stream", str(place)
     elif "://" in str(place):

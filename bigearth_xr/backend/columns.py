@@ -9,6 +9,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from bigearth_xr.backend.pixels import Rows
+from bigearth_xr.store.current import reading
 from bigearth_xr.store.read import Store, read_column, read_meanings
 from bigearth_xr.store.schema import UNKNOWN, Column
 
@@ -46,6 +47,10 @@ class StoredColumn(BackendArray):
         return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
 
     def _read(self, key: tuple[Any, ...]) -> Any:
+        with reading(self.store):
+            return self._read_column(key)
+
+    def _read_column(self, key: tuple[Any, ...]) -> Any:
         stored = read_column(self.store, self.column.name)
         kept = stored if isinstance(self.rows, range) else stored[self.rows]
         for axis in reversed(range(len(key))):

@@ -19,6 +19,7 @@ from bigearth_xr.errors import LabelError, SelectionError
 from bigearth_xr.labels import Nomenclature, label_names
 from bigearth_xr.ops.resample import Resampling, check_resampling
 from bigearth_xr.store import schema
+from bigearth_xr.store.current import reading
 from bigearth_xr.store.embeddings import embedding_names, open_embedding
 from bigearth_xr.store.read import Store, read_column, read_state
 from bigearth_xr.store.schema import Column
@@ -54,6 +55,11 @@ def build_dataset(store: Store, *, resampling: Resampling, nomenclature: Nomencl
     {'patch': 3, 'band': 12, 'y': 120, 'x': 120, 'polarization': 2, 'label': 19}
     """
     check_resampling(resampling)
+    with reading(store):
+        return _dataset(store, resampling=resampling, nomenclature=nomenclature, states=states)
+
+
+def _dataset(store: Store, *, resampling: Resampling, nomenclature: Nomenclature, states: States) -> xr.Dataset:
     rows = _rows(store, states)
     attributes = _attributes(store, resampling=resampling, nomenclature=nomenclature)
     variables: dict[str, xr.Variable] = {}
@@ -86,6 +92,11 @@ def build_groups(store: Store, *, states: States) -> dict[str, xr.Dataset]:
     >>> build_groups(store, states=("stored",))["/"].s2_60m.shape
     (3, 2, 20, 20)
     """
+    with reading(store):
+        return _groups(store, states)
+
+
+def _groups(store: Store, states: States) -> dict[str, xr.Dataset]:
     rows = _rows(store, states)
     variables: dict[str, xr.Variable] = {}
     coordinates: dict[str, Any] = dict(_patch_coordinates(store, rows, states))

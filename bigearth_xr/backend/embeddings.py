@@ -12,6 +12,7 @@ from xarray.core import indexing
 
 from bigearth_xr.backend.pixels import Rows, row_numbers
 from bigearth_xr.errors import EmbeddingError
+from bigearth_xr.store.current import check_current
 from bigearth_xr.store.embeddings import Embedding, open_embedding, read_computed, read_vectors
 
 __all__ = ["embedding_variables"]
@@ -108,6 +109,7 @@ def embedding_variables(embedding: Embedding, rows: Rows) -> dict[str, xr.Variab
 
 def _check_current(embedding: Embedding) -> None:
     """Refuse to read vectors that were made otherwise than those that were opened."""
+    check_current(embedding.store)
     now = open_embedding(embedding.store, embedding.name)
     if (now.provenance, now.features) != (embedding.provenance, embedding.features):
         raise EmbeddingError(

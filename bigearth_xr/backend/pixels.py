@@ -12,6 +12,7 @@ from xarray.core import indexing
 
 from bigearth_xr.bands import PATCH_SIDE_M, group_of
 from bigearth_xr.ops.resample import Resampling, upsample
+from bigearth_xr.store.current import reading
 from bigearth_xr.store.patches import read_patches
 from bigearth_xr.store.read import Store
 from bigearth_xr.store.schema import PixelArray
@@ -81,6 +82,10 @@ class StoredPixels(BackendArray):
 
     def read(self, key: tuple[Any, ...]) -> NDArray[Any]:
         """Read by an orthogonal key of one integer, slice or integer array an axis: each patch once."""
+        with reading(self.store):
+            return self._read(key)
+
+    def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
         rows = row_numbers(self.rows)[key[0]]
         band_key = key[1] if self.bands else slice(None)
         wanted = np.arange(max(1, len(self.bands)))[band_key]

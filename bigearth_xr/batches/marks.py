@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from bigearth_xr.errors import LabelError
 from bigearth_xr.labels import Nomenclature, Order, group_multi_hot, label_names, reorder_labels
+from bigearth_xr.store.current import reading
 from bigearth_xr.store.read import Store, read_column
 
 __all__ = ["marks_of"]
@@ -78,5 +79,6 @@ def _all_classes(store: Store | None, rows: NDArray[np.integer]) -> NDArray[np.b
             "the Dataset has 19 classes, and 43 are asked for; open the store with nomenclature=43, which v1 has and "
             "v2 has not"
         )
-    marks: NDArray[np.bool_] = read_column(store, "labels_43")[rows].astype(np.bool_)
+    with reading(store):
+        marks: NDArray[np.bool_] = read_column(store, "labels_43")[rows].astype(np.bool_)
     return marks

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterable
 from os import PathLike
+from os.path import expanduser
 from pathlib import Path
 from typing import get_args
 
@@ -101,7 +102,7 @@ def download(
     if parallel < 1:
         raise SelectionError(f"{parallel} connections cannot fetch anything; give 1 or more")
     wanted = published_files(name, parts) if files is None else tuple(files)
-    root = Path(folder)
+    root = Path(expanduser(folder))
     root.mkdir(parents=True, exist_ok=True)
     with ByteProgress() as progress:
         transfers = [

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike, fspath
+from os.path import expanduser
 from pathlib import Path
 from typing import get_args
 
@@ -54,7 +55,7 @@ class Request:
 
 
 def texts_of(places: object, name: str) -> tuple[str, ...]:
-    """Take paths or addresses, one or several, as texts.
+    """Take paths or addresses, one or several, as texts; ``~`` is the home folder.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ def texts_of(places: object, name: str) -> tuple[str, ...]:
         text = fspath(place) if isinstance(place, PathLike) else place
         if not isinstance(text, str) or not text or "\0" in text:
             raise SelectionError(f"{name} is {place!r}, expected a path or an address, or several of them")
-        texts.append(text)
+        texts.append(text if is_address(text) else expanduser(text))
     return tuple(texts)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bigearth_xr.archive import Archive, PatchFiles, read_pixels
 from bigearth_xr.errors import ArchiveError, PatchError
+from bigearth_xr.store.current import check_current
 from bigearth_xr.store.patches import read_encoded
 from bigearth_xr.store.read import Store
 from bigearth_xr.store.schema import QUARANTINED, REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
@@ -142,6 +143,7 @@ def write_shard(job: Job, advance: Callable[[], None] = lambda: None) -> ShardRe
     >>> write_shard.__name__
     'write_shard'
     """
+    check_current(job.store)  # another machine may have another store at this place, of other rows
     states: dict[int, int] = {}
     mapped: set[int] = set()
     failures: dict[str, str] = {}

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from os import PathLike, fspath
+from os.path import expanduser
 from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import unquote, urlsplit
@@ -83,7 +84,8 @@ def place_of(address: Address, storage_options: StorageOptions | None = None) ->
 def _local(text: str, is_url: bool, storage_options: StorageOptions | None) -> LocalPlace:
     if storage_options:
         raise StoreError(f"{text}: a folder takes no storage_options; leave them out, or give an address on s3://")
-    path = Path(unquote(urlsplit(text).path) if is_url else text)
+    # From now on the same folder, wherever this process or the one that unpickles it works.
+    path = Path(unquote(urlsplit(text).path) if is_url else expanduser(text)).absolute()
     if path.name in ("", ".."):
         path = path.resolve()  # its table, which lies beside it, is called after it
     if not path.name:

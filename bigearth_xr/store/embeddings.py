@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.errors import EmbeddingError
+from bigearth_xr.store.current import check_current, reading
 from bigearth_xr.store.layout import consolidate
 from bigearth_xr.store.read import Store
 
@@ -97,6 +98,7 @@ def create_embedding(store: Store, name: str, *, features: int, provenance: Prov
     import zarr
 
     check_name(name)
+    check_current(store)
     with store.place.explaining(GROUP):
         root = zarr.open_group(store.place.zarr(), mode="r+", use_consolidated=False)
         _create(root, name, store.rows, features, provenance)
@@ -260,7 +262,9 @@ def _opened(embedding: Embedding, name: str, mode: Literal["r", "r+"]) -> Iterat
     import zarr
 
     place, key = embedding.store.place, f"{embedding.key}/{name}"
-    with place.explaining(key):
+    # Before as well: no vector is to be written under the rows of another store.
+    check_current(embedding.store)
+    with reading(embedding.store), place.explaining(key):
         yield zarr.open_array(place.zarr(), path=key, mode=mode, zarr_format=3)
 
 

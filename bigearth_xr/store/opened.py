@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from bigearth_xr.store.buffers import BufferPool
 from bigearth_xr.store.crew import Crew
+from bigearth_xr.store.current import reading
 from bigearth_xr.store.fetched import FetchedShards
 from bigearth_xr.store.intake import Checks, Patches, Shards, refuse_absent, verify
 from bigearth_xr.store.mapped import MappedShards
@@ -63,10 +64,11 @@ class Opened:
 
     def look_up(self, wanted: Wanted) -> list[Patches]:
         """Find patches of every array, all of them there, and sound as far as that is to be verified now."""
-        found = self.find(wanted)
-        for array, patches in zip(self._arrays, found, strict=True):
-            refuse_absent(self._store, array, patches, self._mapless)
-        verify(self._store, self._arrays, found, self._checks)
+        with reading(self._store):
+            found = self.find(wanted)
+            for array, patches in zip(self._arrays, found, strict=True):
+                refuse_absent(self._store, array, patches, self._mapless)
+            verify(self._store, self._arrays, found, self._checks)
         return found
 
     def give_all(self, buffers: Iterable[NDArray[np.uint8]]) -> None:

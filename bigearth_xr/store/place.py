@@ -142,13 +142,13 @@ class LocalPlace:
         return LocalPlace(self.path.parent)
 
     def find(self, key: str) -> Found | None:
-        """Tell a version by time of change and size."""
+        """Tell a version by inode, time of change and size."""
         try:
             # No Path of it: this is asked before every read.
             status = os.stat(os.path.join(self.path, key))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return Found(size=status.st_size, version=status.st_mtime_ns)
+        return Found(size=status.st_size, version=(status.st_ino, status.st_mtime_ns))
 
     def read(self, key: str) -> bytes:
         """Read a file."""

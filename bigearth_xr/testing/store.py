@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
+from os.path import expanduser
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -47,7 +48,7 @@ def write_store(
     with TemporaryDirectory() as folder:
         archive = write_archive(Path(folder) / "archive", pairs=pairs, version=version, seed=seed)
         ingest(archive, path, profile=profile)
-    return Path(path)
+    return Path(expanduser(path))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from os import PathLike
+from os.path import expanduser
 from pathlib import Path
 from typing import Literal
 
@@ -94,7 +95,7 @@ def write_archive(
         raise ArchiveError(
             "as_published=True writes tars, but container is 'folder'; use 'tar', 'tar.gz' (as v1 is) or 'tar.zst' (v2)"
         )
-    root = Path(path)
+    root = Path(expanduser(path))
     written: Sequence[Pair]
     if lists is None:
         written = [synthetic_pair(index, release=version, seed=seed) for index in range(first, first + pairs)]
