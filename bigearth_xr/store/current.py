@@ -73,8 +73,8 @@ def check_current(store: Store) -> None:
     found = store.place.find("zarr.json")
     if found is None:
         raise StoreNotFoundError(
-            f"no store at {store.place} on {socket.gethostname()} any more; it was opened there with uuid {store.uuid}: "
-            "put it back, or open it where it is now"
+            f"no store at {store.place} on {socket.gethostname()} any more; it was opened there as {store.uuid}: put "
+            "it back, or open it where it is now"
         )
     if _confirmed.get((store.place, store.uuid)) == found:
         return
