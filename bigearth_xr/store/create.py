@@ -1,5 +1,6 @@
 """Create a store, bring it up to a table that says more, record what it holds; its table lies beside it."""
 
+import json
 import shutil
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,10 +12,13 @@ from numpy.typing import NDArray
 
 from bigearth_xr import table
 from bigearth_xr.errors import StoreAccessError, StoreError
+from bigearth_xr.store import schema
 from bigearth_xr.store.address import Address, StorageOptions, place_of
+from bigearth_xr.store.chunk import chunk_key, encode_chunk
 from bigearth_xr.store.layout import consolidate, lay_out
 from bigearth_xr.store.marker import MARKER_KEY, Marker, encode_marker
-from bigearth_xr.store.place import LocalPlace, Place
+from bigearth_xr.store.metadata import forget_roots, read_root
+from bigearth_xr.store.place import LocalPlace, Place, put
 from bigearth_xr.store.read import Store
 from bigearth_xr.store.schema import PixelArray, Profile
 
@@ -195,6 +199,7 @@ def update_store(store: Store, rows: pa.Table, *, sensors: Sequence[str]) -> Non
         _write_table(store.place, rows)
         # Last, as it bears the identity: an update that is killed before is done again.
         store.place.adopt("zarr.json", new / "zarr.json")
+        forget_roots()
 
 
 def _replace(store: Place, name: str, new: Path) -> None:
@@ -208,11 +213,15 @@ def _replace(store: Place, name: str, new: Path) -> None:
 
 def _adopt_metadata(store: Place, new: Path, *, but: Container[str]) -> None:
     """Take over what was added to a store since it was laid out, such as embeddings, into consolidated metadata."""
+    told = read_root(store).members
     for added in store.children():
         for key in () if added in but else store.keys(added):
             if key.endswith("/zarr.json"):
+                name = key.removesuffix("/zarr.json")
+                # Of what is the format's the root is right: it has a digest.
+                data = json.dumps(told[name]).encode() if schema.is_own(name) and name in told else store.read(key)
                 (new / key).parent.mkdir(parents=True, exist_ok=True)
-                (new / key).write_bytes(store.read(key))
+                (new / key).write_bytes(data)
     consolidate(LocalPlace(new))
 
 
@@ -270,10 +279,8 @@ def write_states(store: Store, state: NDArray[np.uint8], mapped: NDArray[np.bool
     >>> read_state(store)
     array([1, 0], dtype=uint8)
     """
-    import zarr
-
+    has_checksum = schema.has_checksums(store.format_version)
     # The states last: what they call stored is never written again.
     for name, values in {"has_reference_map": mapped, "state": state}.items():
         if name in store.columns:
-            with store.place.explaining(name):
-                zarr.open_array(store.place.zarr(), path=name, mode="r+", zarr_format=3)[...] = values
+            put(store.place, chunk_key(name, 1), encode_chunk(values, has_checksum=has_checksum))
