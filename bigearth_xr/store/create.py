@@ -1,8 +1,7 @@
-"""Create a store, bring it up to a table that says more, record what it holds; its table lies beside it."""
+"""Create a store, record what it holds; its table lies beside it."""
 
-import json
 import shutil
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,10 +14,9 @@ from bigearth_xr.errors import StoreAccessError, StoreError
 from bigearth_xr.store import schema
 from bigearth_xr.store.address import Address, StorageOptions, place_of
 from bigearth_xr.store.chunk import chunk_key, encode_chunk
-from bigearth_xr.store.layout import consolidate, lay_out
+from bigearth_xr.store.layout import lay_out
 from bigearth_xr.store.marker import MARKER_KEY, Marker, encode_marker
-from bigearth_xr.store.metadata import forget_roots, read_root
-from bigearth_xr.store.place import LocalPlace, Place, put
+from bigearth_xr.store.place import Place, put
 from bigearth_xr.store.read import Store
 from bigearth_xr.store.schema import PixelArray, Profile
 
@@ -29,10 +27,11 @@ __all__ = [
     "read_table",
     "remove_store",
     "restore_table",
+    "scratch_folder_of",
     "table_key",
     "table_path",
-    "update_store",
     "write_states",
+    "write_table",
 ]
 
 
@@ -60,7 +59,7 @@ def table_key(store: Place) -> str:
 
 
 def read_table(store: Place) -> pa.Table:
-    """Read the table beside a store; FileNotFoundError without one.
+    """Read the table beside a store; FileNotFoundError without one, ChecksumError or MetadataError of a damaged one.
 
     Examples
     --------
@@ -69,7 +68,8 @@ def read_table(store: Place) -> pa.Table:
     >>> read_table(place_of(path)).num_rows
     2
     """
-    return table.read(table_path(store.local) if store.local else pa.BufferReader(store.parent.read(table_key(store))))
+    key = table_key(store)
+    return table.read(pa.BufferReader(store.parent.read(key)), where=str(store.parent / key))
 
 
 def find_table(store: Place) -> pa.Table | None:
@@ -134,12 +134,12 @@ def create_store(
     ['band_10m', 'cloud_or_shadow', 'column']
     """
     place = place_of(address, storage_options)
-    with _scratch_folder(place) as new:
+    with scratch_folder_of(place) as new:
         lay_out(new, rows, profile, arrays, sensors)
         if marker is not None:
             (new / MARKER_KEY).write_bytes(encode_marker(marker))
         check_free(place, but=[path.name for path in new.iterdir()])
-        _write_table(place, rows)
+        write_table(place, rows)
         place.adopt_all(new)
 
 
@@ -173,61 +173,19 @@ def restore_table(store: Place, rows: pa.Table) -> None:
     """
     found = find_table(store)
     if found is None or table.digest(found) != table.digest(rows):
-        _write_table(store, rows)
-
-
-def update_store(store: Store, rows: pa.Table, *, sensors: Sequence[str]) -> None:
-    """Bring a store up to a table that says more of the same patches; pixels and states stay as they are.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
-    >>> rows = table.read(table_path(path))
-    >>> names = pa.array(["Kosovo", "Kosovo"])
-    >>> update_store(open_store(path), rows.set_column(17, rows.field("country"), names), sensors=["s1", "s2"])
-    >>> bex.open(path).country.values.tolist()
-    ['Kosovo', 'Kosovo']
-    """
-    with _scratch_folder(store.place) as new:
-        lay_out(new, rows, store.profile, store.arrays, sensors)
-        columns = {path.name for path in new.iterdir() if path.is_dir()}
-        _adopt_metadata(store.place, new, but=columns)
-        for name in columns - {"patch", "state", "has_reference_map", *(array.name for array in store.arrays)}:
-            _replace(store.place, name, new)
-        _write_table(store.place, rows)
-        # Last, as it bears the identity: an update that is killed before is done again.
-        store.place.adopt("zarr.json", new / "zarr.json")
-        forget_roots()
-
-
-def _replace(store: Place, name: str, new: Path) -> None:
-    """Replace a column file by file, so that there is one at every moment; what has no successor goes last."""
-    fresh = {file.relative_to(new).as_posix(): file for file in (new / name).rglob("*") if file.is_file()}
-    for key, file in sorted(fresh.items()):
-        store.adopt(key, file)
-    for key in {*store.keys(name)} - fresh.keys():
-        store.delete(key)
-
-
-def _adopt_metadata(store: Place, new: Path, *, but: Container[str]) -> None:
-    """Take over what was added to a store since it was laid out, such as embeddings, into consolidated metadata."""
-    told = read_root(store).members
-    for added in store.children():
-        for key in () if added in but else store.keys(added):
-            if key.endswith("/zarr.json"):
-                name = key.removesuffix("/zarr.json")
-                # Of what is the format's the root is right: it has a digest.
-                data = json.dumps(told[name]).encode() if schema.is_own(name) and name in told else store.read(key)
-                (new / key).parent.mkdir(parents=True, exist_ok=True)
-                (new / key).write_bytes(data)
-    consolidate(LocalPlace(new))
+        write_table(store, rows)
 
 
 @contextmanager
-def _scratch_folder(place: Place) -> Iterator[Path]:
-    """A local folder in which to lay out what then moves to a place, all at once or piece by piece."""
+def scratch_folder_of(place: Place) -> Iterator[Path]:
+    """Give a local folder in which to lay out what then moves to a place, all at once or piece by piece.
+
+    Examples
+    --------
+    >>> with scratch_folder_of(place_of(getfixture("tmp_path") / "ben.zarr")) as new:
+    ...     new.name
+    'ben.new'
+    """
     new = place.scratch_folder()
     try:
         yield new
@@ -260,8 +218,15 @@ def check_free(place: Place, *, but: Iterable[str] = ()) -> None:
         raise StoreError(f"{place}: exists and is no store; choose another place")
 
 
-def _write_table(store: Place, rows: pa.Table) -> None:
-    """Write the table beside a store, whole or not at all."""
+def write_table(store: Place, rows: pa.Table) -> None:
+    """Write the table beside a store, whole or not at all.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
+    >>> write_table(place_of(path), read_table(place_of(path)))
+    """
     file = store.parent.scratch_file(table_key(store))
     table.write(rows, file)
     store.parent.adopt(table_key(store), file)

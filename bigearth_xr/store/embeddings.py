@@ -36,6 +36,7 @@ __all__ = [
     "read_computed",
     "read_vectors",
     "remove_embedding",
+    "write_computed",
     "write_vectors",
 ]
 
@@ -102,7 +103,7 @@ def create_embedding(store: Store, name: str, *, features: int, provenance: Prov
         root = zarr.open_group(store.place.zarr(), mode="r+", use_consolidated=False)
         _create(root, name, store, features, provenance)
     embedding = Embedding(store=store, name=name, features=features, provenance=provenance)
-    _write_computed(embedding, np.zeros(store.rows, bool))
+    write_computed(embedding, np.zeros(store.rows, bool))
     consolidate(store.place, changed=embedding.key)
     return embedding
 
@@ -223,7 +224,7 @@ def write_vectors(embedding: Embedding, rows: NDArray[np.intp], vectors: NDArray
     write_rows(embedding.store.place, embedding.key, rows, vectors, due=flags)
     # Last: a run that is killed in between computes these rows again.
     flags[rows] = True
-    _write_computed(embedding, flags)
+    write_computed(embedding, flags)
 
 
 def read_vectors(embedding: Embedding, rows: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -252,15 +253,10 @@ def read_vectors(embedding: Embedding, rows: NDArray[np.intp]) -> NDArray[np.flo
         vectors = read_rows(place, embedding.key, rows, shape)
         lost = rows[blank_rows(vectors) & flags[rows]]
         if lost.size:
-            raise named(_lost(embedding, int(lost[0])), embedding.store, lost)
+            where = place / f"{embedding.key}/embedding/c/{lost[0] // CHUNK_ROWS}/0"
+            error = ChecksumError(f"{where}: vectors are missing that were computed; {remedy_of(f'{embedding.key}/')}")
+            raise named(error, embedding.store, lost)
     return vectors
-
-
-def _lost(embedding: Embedding, row: int) -> ChecksumError:
-    where = embedding.store.place / f"{embedding.key}/embedding/c/{row // CHUNK_ROWS}/0"
-    return ChecksumError(
-        f"{where}: is missing, or not what was written: the vector was computed; {remedy_of(embedding.key + '/')}"
-    )
 
 
 def read_computed(embedding: Embedding) -> NDArray[np.bool_]:
@@ -278,7 +274,16 @@ def read_computed(embedding: Embedding) -> NDArray[np.bool_]:
     return read_small(embedding.store, known_root(embedding.store.place), f"{embedding.key}/computed")
 
 
-def _write_computed(embedding: Embedding, flags: NDArray[np.bool_]) -> None:
+def write_computed(embedding: Embedding, flags: NDArray[np.bool_]) -> None:
+    """Record which rows are computed, shape ``(patch,)``.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.read import open_store
+    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
+    >>> write_computed(create_embedding(store, "mine", features=2, provenance={}), np.array([False, False]))
+    """
     has_checksum = schema.has_checksums(embedding.store.format_version)
     chunk = encode_chunk(flags, has_checksum=has_checksum)
     put(embedding.store.place, chunk_key(f"{embedding.key}/computed", 1), chunk)
