@@ -1,4 +1,4 @@
-"""The command line: ``bigearth demo | download | ingest | info | verify``.
+"""The command line: ``bigearth demo | download | ingest | info | verify | upgrade``.
 
 Exit codes: 0 all is well; 1 a patch, file, archive or store is not as it should be; 2 the command could not be carried
 out. A patch that is quarantined is no failure of ``ingest`` unless ``--strict`` says so; an archive cut short is one.
@@ -177,6 +177,15 @@ def verify(
     terminal.print(escape(found.summary()))
     if not found.sound or (complete and not found.complete):
         raise typer.Exit(1)
+
+
+@app.command()
+def upgrade(store: StoreFolder) -> None:
+    """Bring a store of an older format up to the one written now, without its archive; pixels stay where they are."""
+    from bigearth_xr.verification.upgrade import upgrade as run
+
+    done = run(store)
+    terminal.print(escape(f"{store}: {'brought up to' if done else 'is of'} the format that is written now"))
 
 
 @app.command()

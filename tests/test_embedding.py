@@ -15,12 +15,13 @@ import xarray as xr
 import bigearth_xr as bex
 from bigearth_xr import table
 from bigearth_xr.backend import pixels as stored_pixels
-from bigearth_xr.errors import EmbeddingError, NormalizationError, NotStoredError
+from bigearth_xr.errors import ChecksumError, EmbeddingError, NormalizationError, NotStoredError
 from bigearth_xr.ops.spectral import spectral_features
 from bigearth_xr.stats import band_statistics
-from bigearth_xr.store.create import table_path, update_store
+from bigearth_xr.store.create import table_path
 from bigearth_xr.store.embeddings import CHUNK_ROWS, open_embedding
 from bigearth_xr.store.read import open_store
+from bigearth_xr.store.update import update_store
 from bigearth_xr.testing import count_reads
 
 BANDS = ["VV", "B04", "VH", "B8A", "B08"]
@@ -101,7 +102,8 @@ def test_nothing_is_read_but_rows_and_bands_asked_for(store: Path) -> None:
 def test_embedding_is_lazy_until_used(store: Path) -> None:
     found = bex.embed(bex.open(store), "spectral", name="spectral", bands=["B02"])
     (store / "embeddings/spectral/embedding/c/0/0").unlink()
-    assert np.isnan(found.values).all()
+    with pytest.raises(ChecksumError, match=r"row 0 .*spectral/embedding/c/0/0: vectors are missing.*overwrite=True"):
+        found.load()
 
 
 def test_rows_not_asked_for_are_nan_and_not_computed(store: Path) -> None:

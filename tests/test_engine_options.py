@@ -131,9 +131,9 @@ def test_zarr_of_another_kind_is_refused(any_opener: Opener, tmp_path: Path) -> 
 
 def test_another_version_of_the_format_is_refused(any_opener: Opener, store: Path, tmp_path: Path) -> None:
     document = json.loads((store / "zarr.json").read_text())
-    document["attributes"]["bigearth"]["format_version"] = 2
+    document["attributes"]["bigearth"]["format_version"] = 3
     (tmp_path / "zarr.json").write_text(json.dumps(document))
-    with pytest.raises(FormatError, match="format version 2, this package reads 1"):
+    with pytest.raises(FormatError, match="format version 3, this package reads 1, 2"):
         any_opener(tmp_path)
 
 

@@ -132,7 +132,7 @@ def test_a_store_that_is_gone_is_not_called_damaged(five: Path) -> None:
 def test_a_root_that_tells_no_identity_is_named(five: Path) -> None:
     store = open_store(five)
     (five / "zarr.json").write_text('{"attributes": {}}')
-    with pytest.raises(bex.errors.FormatError, match=r"zarr\.json: does not say which store it is of"):
+    with pytest.raises(bex.errors.FormatError, match=r"zarr\.json: describes a Zarr store, but not one of bigearth_xr"):
         check_current(store)
 
 

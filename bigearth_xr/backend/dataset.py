@@ -223,7 +223,7 @@ def _attributes(store: Store, **opened: Any) -> dict[str, str]:
     identity = {
         "store": store.place.address,
         "uuid": store.uuid,
-        "format": schema.FORMAT_VERSION,
+        "format": store.format_version,
         "release": store.release,
         **opened,
     }

@@ -10,12 +10,13 @@ from bigearth_xr.ingestion.contents import Contents
 from bigearth_xr.ingestion.request import Request
 from bigearth_xr.ingestion.rerow import rerow_store
 from bigearth_xr.releases import Release
-from bigearth_xr.store.create import check_free, create_store, find_table, restore_table, update_store
+from bigearth_xr.store.create import check_free, create_store, find_table, restore_table
 from bigearth_xr.store.layout import store_uuid
 from bigearth_xr.store.marker import Marker, read_marker, write_marker
 from bigearth_xr.store.place import Place
 from bigearth_xr.store.read import Store, open_store, read_column, read_state
-from bigearth_xr.store.schema import REFERENCE_MAP, STORED, PixelArray
+from bigearth_xr.store.schema import FORMAT_VERSION, REFERENCE_MAP, STORED, PixelArray
+from bigearth_xr.store.update import update_store
 from bigearth_xr.table import extends, release_of
 
 __all__ = ["BEGUN", "check_target", "find_store", "open_or_create"]
@@ -99,8 +100,10 @@ def open_or_create(request: Request, contents: Contents) -> Store:
         return open_store(request.store)
     _check_kind(request, store, release_of(table))
     found = read_marker(store.place)
-    if store.uuid == store_uuid(table, profile=store.profile, arrays=arrays):
+    if store.uuid == store_uuid(table, profile=store.profile, arrays=arrays, version=store.format_version):
         restore_table(store.place, table)
+        if store.format_version != FORMAT_VERSION:
+            update_store(store, table, sensors=sensors)
         if found not in (None, marker):
             write_marker(store.place, marker)
     elif _says_more(table, store, arrays):

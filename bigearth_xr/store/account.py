@@ -31,7 +31,7 @@ def describe(address: Address, storage_options: StorageOptions | None = None) ->
     states = Counter(read_state(store).tolist())
     marker = read_marker(store.place)
     return {
-        "store": f"{store.place} (format {schema.FORMAT_VERSION}, profile {store.profile})",
+        "store": f"{store.place} (format {store.format_version}, profile {store.profile})",
         **({} if marker is None else {"incomplete": f"{marker.reason}; call ingest again to continue"}),
         "release": f"{store.release}: {attributes['title']}, licence {attributes['license']}",
         "rows": f"{store.rows:,}: " + ", ".join(f"{states[i]:,} {name}" for i, name in _present(states)),

@@ -1,7 +1,7 @@
-"""Create a store, bring it up to a table that says more, record what it holds; its table lies beside it."""
+"""Create a store, record what it holds; its table lies beside it."""
 
 import shutil
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from bigearth_xr import table
 from bigearth_xr.errors import StoreAccessError, StoreError
+from bigearth_xr.store import schema
 from bigearth_xr.store.address import Address, StorageOptions, place_of
-from bigearth_xr.store.layout import consolidate, lay_out
+from bigearth_xr.store.chunk import chunk_key, encode_chunk
+from bigearth_xr.store.layout import lay_out
 from bigearth_xr.store.marker import MARKER_KEY, Marker, encode_marker
-from bigearth_xr.store.place import LocalPlace, Place
+from bigearth_xr.store.place import Place, put
 from bigearth_xr.store.read import Store
 from bigearth_xr.store.schema import PixelArray, Profile
 
@@ -25,10 +27,11 @@ __all__ = [
     "read_table",
     "remove_store",
     "restore_table",
+    "scratch_folder_of",
     "table_key",
     "table_path",
-    "update_store",
     "write_states",
+    "write_table",
 ]
 
 
@@ -56,7 +59,7 @@ def table_key(store: Place) -> str:
 
 
 def read_table(store: Place) -> pa.Table:
-    """Read the table beside a store; FileNotFoundError without one.
+    """Read the table beside a store; FileNotFoundError without one, ChecksumError or MetadataError of a damaged one.
 
     Examples
     --------
@@ -65,7 +68,8 @@ def read_table(store: Place) -> pa.Table:
     >>> read_table(place_of(path)).num_rows
     2
     """
-    return table.read(table_path(store.local) if store.local else pa.BufferReader(store.parent.read(table_key(store))))
+    key = table_key(store)
+    return table.read(pa.BufferReader(store.parent.read(key)), where=str(store.parent / key))
 
 
 def find_table(store: Place) -> pa.Table | None:
@@ -130,12 +134,12 @@ def create_store(
     ['band_10m', 'cloud_or_shadow', 'column']
     """
     place = place_of(address, storage_options)
-    with _scratch_folder(place) as new:
+    with scratch_folder_of(place) as new:
         lay_out(new, rows, profile, arrays, sensors)
         if marker is not None:
             (new / MARKER_KEY).write_bytes(encode_marker(marker))
         check_free(place, but=[path.name for path in new.iterdir()])
-        _write_table(place, rows)
+        write_table(place, rows)
         place.adopt_all(new)
 
 
@@ -169,56 +173,19 @@ def restore_table(store: Place, rows: pa.Table) -> None:
     """
     found = find_table(store)
     if found is None or table.digest(found) != table.digest(rows):
-        _write_table(store, rows)
-
-
-def update_store(store: Store, rows: pa.Table, *, sensors: Sequence[str]) -> None:
-    """Bring a store up to a table that says more of the same patches; pixels and states stay as they are.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
-    >>> rows = table.read(table_path(path))
-    >>> names = pa.array(["Kosovo", "Kosovo"])
-    >>> update_store(open_store(path), rows.set_column(17, rows.field("country"), names), sensors=["s1", "s2"])
-    >>> bex.open(path).country.values.tolist()
-    ['Kosovo', 'Kosovo']
-    """
-    with _scratch_folder(store.place) as new:
-        lay_out(new, rows, store.profile, store.arrays, sensors)
-        columns = {path.name for path in new.iterdir() if path.is_dir()}
-        _adopt_metadata(store.place, new, but=columns)
-        for name in columns - {"patch", "state", "has_reference_map", *(array.name for array in store.arrays)}:
-            _replace(store.place, name, new)
-        _write_table(store.place, rows)
-        # Last, as it bears the identity: an update that is killed before is done again.
-        store.place.adopt("zarr.json", new / "zarr.json")
-
-
-def _replace(store: Place, name: str, new: Path) -> None:
-    """Replace a column file by file, so that there is one at every moment; what has no successor goes last."""
-    fresh = {file.relative_to(new).as_posix(): file for file in (new / name).rglob("*") if file.is_file()}
-    for key, file in sorted(fresh.items()):
-        store.adopt(key, file)
-    for key in {*store.keys(name)} - fresh.keys():
-        store.delete(key)
-
-
-def _adopt_metadata(store: Place, new: Path, *, but: Container[str]) -> None:
-    """Take over what was added to a store since it was laid out, such as embeddings, into consolidated metadata."""
-    for added in store.children():
-        for key in () if added in but else store.keys(added):
-            if key.endswith("/zarr.json"):
-                (new / key).parent.mkdir(parents=True, exist_ok=True)
-                (new / key).write_bytes(store.read(key))
-    consolidate(LocalPlace(new))
+        write_table(store, rows)
 
 
 @contextmanager
-def _scratch_folder(place: Place) -> Iterator[Path]:
-    """A local folder in which to lay out what then moves to a place, all at once or piece by piece."""
+def scratch_folder_of(place: Place) -> Iterator[Path]:
+    """Give a local folder in which to lay out what then moves to a place, all at once or piece by piece.
+
+    Examples
+    --------
+    >>> with scratch_folder_of(place_of(getfixture("tmp_path") / "ben.zarr")) as new:
+    ...     new.name
+    'ben.new'
+    """
     new = place.scratch_folder()
     try:
         yield new
@@ -251,8 +218,15 @@ def check_free(place: Place, *, but: Iterable[str] = ()) -> None:
         raise StoreError(f"{place}: exists and is no store; choose another place")
 
 
-def _write_table(store: Place, rows: pa.Table) -> None:
-    """Write the table beside a store, whole or not at all."""
+def write_table(store: Place, rows: pa.Table) -> None:
+    """Write the table beside a store, whole or not at all.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
+    >>> write_table(place_of(path), read_table(place_of(path)))
+    """
     file = store.parent.scratch_file(table_key(store))
     table.write(rows, file)
     store.parent.adopt(table_key(store), file)
@@ -270,10 +244,8 @@ def write_states(store: Store, state: NDArray[np.uint8], mapped: NDArray[np.bool
     >>> read_state(store)
     array([1, 0], dtype=uint8)
     """
-    import zarr
-
+    has_checksum = schema.has_checksums(store.format_version)
     # The states last: what they call stored is never written again.
     for name, values in {"has_reference_map": mapped, "state": state}.items():
         if name in store.columns:
-            with store.place.explaining(name):
-                zarr.open_array(store.place.zarr(), path=name, mode="r+", zarr_format=3)[...] = values
+            put(store.place, chunk_key(name, 1), encode_chunk(values, has_checksum=has_checksum))

@@ -1,19 +1,14 @@
 """Whether a place still holds the store that was opened there: in any other one the same rows are other patches."""
 
-import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from bigearth_xr.errors import FormatError, StoreChangedError, StoreNotFoundError
-from bigearth_xr.store.place import Found, Place
+from bigearth_xr.errors import StoreChangedError, StoreNotFoundError
+from bigearth_xr.store.metadata import known_root
 from bigearth_xr.store.read import Store
 
 __all__ = ["check_current", "reading"]
-
-_confirmed: dict[tuple[Place, str], Found] = {}
-"""Version of the root document in which this process last found a store of this uuid at a place."""
 
 
 @contextmanager
@@ -53,8 +48,8 @@ def check_current(store: Store) -> None:
         Names both identities.
     StoreNotFoundError
         Names the host: other machines may have a store of the same path.
-    FormatError
-        If the root document does not say which store it is of.
+    ChecksumError, FormatError
+        If the root document is not what was written.
 
     Examples
     --------
@@ -70,28 +65,16 @@ def check_current(store: Store) -> None:
     ...
     bigearth_xr.errors.StoreNotFoundError: no store at ...ben.zarr on ... any more; ...
     """
-    found = store.place.find("zarr.json")
-    if found is None:
+    host = socket.gethostname()
+    try:
+        uuid = known_root(store.place).ours.get("uuid")
+    except StoreNotFoundError:
         raise StoreNotFoundError(
-            f"no store at {store.place} on {socket.gethostname()} any more; it was opened there as {store.uuid}: put "
-            "it back, or open it where it is now"
-        )
-    if _confirmed.get((store.place, store.uuid)) == found:
-        return
-    uuid = _uuid_at(store.place)
+            f"no store at {store.place} on {host} any more; it was opened there as {store.uuid}: put it back, or open "
+            "it where it is now"
+        ) from None
     if uuid != store.uuid:
         raise StoreChangedError(
-            f"{store.place} on {socket.gethostname()} holds another store by now: uuid {uuid}, and the one that was "
-            f"opened is {store.uuid}; its rows are other patches, or say other things of them: open the store again"
+            f"{store.place} on {host} holds another store by now: uuid {uuid}, and the one that was opened is "
+            f"{store.uuid}; its rows are other patches, or say other things of them: open the store again"
         )
-    _confirmed[store.place, store.uuid] = found
-
-
-def _uuid_at(place: Place) -> Any:
-    try:
-        return json.loads(place.read("zarr.json"))["attributes"]["bigearth"]["uuid"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise FormatError(
-            f"{place / 'zarr.json'}: does not say which store it is of ({type(error).__name__}: {error}); it was "
-            "damaged since it was opened: verify the store, and repair it"
-        ) from None

@@ -1,23 +1,27 @@
 """Vectors of a model, a row each, in the store's group ``embeddings/<name>``.
 
 ``embedding (patch, feature)`` has all rows of the store, NaN where not computed; ``computed (patch)`` says which are.
-The group's attributes say how the vectors were made, and neither when nor where.
+The group's attributes say how the vectors were made, and neither when nor where. Metadata are those of the root.
 """
 
-import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_xr.errors import EmbeddingError
+from bigearth_xr.errors import ChecksumError, EmbeddingError
+from bigearth_xr.store import schema
+from bigearth_xr.store.chunk import chunk_key, encode_chunk, remedy_of, small_codecs
 from bigearth_xr.store.current import check_current, reading
 from bigearth_xr.store.layout import consolidate
-from bigearth_xr.store.read import Store
+from bigearth_xr.store.metadata import known_root
+from bigearth_xr.store.patches import named
+from bigearth_xr.store.place import put
+from bigearth_xr.store.read import Store, read_small
+from bigearth_xr.store.vectors import CHUNK_ROWS, blank_rows, read_rows, write_rows
 
 if TYPE_CHECKING:
     import zarr
@@ -33,17 +37,15 @@ __all__ = [
     "read_computed",
     "read_vectors",
     "remove_embedding",
+    "write_computed",
     "write_vectors",
 ]
 
-GROUP = "embeddings"
-CHUNK_ROWS = 1024
-"""Rows in a chunk: what is written at once, and lost at most when a run is killed."""
+GROUP = schema.EMBEDDINGS
 
 Provenance = Mapping[str, Any]
 
-_LAST = "computed/zarr.json"
-"""What is written last when an embedding is made."""
+_PARTS = ("embedding", "computed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,18 +103,20 @@ def create_embedding(store: Store, name: str, *, features: int, provenance: Prov
     check_current(store)
     with store.place.explaining(GROUP):
         root = zarr.open_group(store.place.zarr(), mode="r+", use_consolidated=False)
-        _create(root, name, store.rows, features, provenance)
-    consolidate(store.place)
-    return Embedding(store=store, name=name, features=features, provenance=provenance)
+        _create(root, name, store, features, provenance)
+    embedding = Embedding(store=store, name=name, features=features, provenance=provenance)
+    write_computed(embedding, np.zeros(store.rows, bool))
+    consolidate(store.place, changed=embedding.key)
+    return embedding
 
 
-def _create(root: "zarr.Group", name: str, rows: int, features: int, provenance: Provenance) -> None:
+def _create(root: "zarr.Group", name: str, store: Store, features: int, provenance: Provenance) -> None:
     from zarr.codecs import BytesCodec, Crc32cCodec
 
     group = root.require_group(GROUP).create_group(name, attributes={"bigearth": dict(provenance)})
     group.create_array(
         "embedding",
-        shape=(rows, features),
+        shape=(store.rows, features),
         chunks=(CHUNK_ROWS, features),
         dtype="float32",
         serializer=BytesCodec(),
@@ -123,9 +127,10 @@ def _create(root: "zarr.Group", name: str, rows: int, features: int, provenance:
     )
     group.create_array(
         "computed",
-        shape=(rows,),
-        chunks=(rows,),
+        shape=(store.rows,),
+        chunks=(store.rows,),
         dtype="bool",
+        compressors=small_codecs(has_checksum=schema.has_checksums(store.format_version)),
         fill_value=False,
         dimension_names=("patch",),
         attributes={"long_name": "whether the vector of a patch was computed"},
@@ -149,13 +154,13 @@ def open_embedding(store: Store, name: str) -> Embedding:
     >>> open_embedding(store, "mine").provenance
     {'model': 'mine'}
     """
-    if store.place.find(f"{GROUP}/{name}/{_LAST}") is None:
-        names = embedding_names(store)
+    names = embedding_names(store)
+    if name not in names:
         raise EmbeddingError(
             f"{store.place}: no embedding {name!r}, it has {', '.join(names) or 'none'}; make it with bex.embed"
         )
-    attributes = json.loads(store.place.read(f"{GROUP}/{name}/zarr.json"))["attributes"]
-    shape = json.loads(store.place.read(f"{GROUP}/{name}/embedding/zarr.json"))["shape"]
+    members = known_root(store.place).members
+    attributes, shape = members[f"{GROUP}/{name}"]["attributes"], members[f"{GROUP}/{name}/embedding"]["shape"]
     return Embedding(store=store, name=name, features=shape[1], provenance=attributes["bigearth"])
 
 
@@ -169,7 +174,10 @@ def embedding_names(store: Store) -> tuple[str, ...]:
     >>> embedding_names(open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)))
     ()
     """
-    return tuple(name for name in store.place.children(GROUP) if store.place.find(f"{GROUP}/{name}/{_LAST}"))
+    members = known_root(store.place).members
+    names = (key.removeprefix(f"{GROUP}/") for key in members if key.startswith(f"{GROUP}/"))
+    # One whose making was cut short is not in the root; what others put into the group is none.
+    return tuple(sorted(name for name in names if {f"{GROUP}/{name}/{part}" for part in _PARTS} <= members.keys()))
 
 
 def remove_embedding(store: Store, name: str) -> None:
@@ -186,9 +194,9 @@ def remove_embedding(store: Store, name: str) -> None:
     ()
     """
     check_name(name)
-    if name in store.place.children(GROUP):
+    if name in store.place.children(GROUP) or name in embedding_names(store):
         store.place.delete(f"{GROUP}/{name}")
-        consolidate(store.place)
+        consolidate(store.place, changed=f"{GROUP}/{name}")
 
 
 def write_vectors(embedding: Embedding, rows: NDArray[np.intp], vectors: NDArray[np.float32]) -> None:
@@ -214,17 +222,20 @@ def write_vectors(embedding: Embedding, rows: NDArray[np.intp], vectors: NDArray
     >>> read_computed(mine)
     array([False,  True, False])
     """
-    with _opened(embedding, "embedding", "r+") as array:
-        array.oindex[rows, :] = vectors
+    flags = read_computed(embedding)  # which refuses another store, under whose rows nothing is to be written
+    write_rows(embedding.store.place, embedding.key, rows, vectors, due=flags)
     # Last: a run that is killed in between computes these rows again.
-    with _opened(embedding, "computed", "r+") as computed:
-        flags = np.asarray(computed[...])
-        flags[rows] = True
-        computed[...] = flags
+    flags[rows] = True
+    write_computed(embedding, flags)
 
 
 def read_vectors(embedding: Embedding, rows: NDArray[np.intp]) -> NDArray[np.float32]:
     """Read vectors in the order asked for, shape ``(patch, feature)``; NaN where not computed.
+
+    Raises
+    ------
+    ChecksumError
+        If vectors are damaged, or computed ones are lost; names file, row and patch of the first.
 
     Examples
     --------
@@ -236,8 +247,23 @@ def read_vectors(embedding: Embedding, rows: NDArray[np.intp]) -> NDArray[np.flo
     >>> read_vectors(mine, np.array([1, 0])).tolist()
     [[5.0, 6.0], [nan, nan]]
     """
-    with _opened(embedding, "embedding", "r") as array:
-        return np.asarray(array.oindex[rows, :])
+    with reading(embedding.store):
+        return _read_vectors(embedding, rows)
+
+
+def _read_vectors(embedding: Embedding, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+    place, shape = embedding.store.place, (rows.size, embedding.features)
+    vectors = read_rows(place, embedding.key, rows, shape)
+    if blank_rows(vectors).any():
+        flags = read_computed(embedding)
+        # Again: another process may have written them in between, before the flags.
+        vectors = read_rows(place, embedding.key, rows, shape)
+        lost = rows[blank_rows(vectors) & flags[rows]]
+        if lost.size:
+            where = place / f"{embedding.key}/embedding/c/{lost[0] // CHUNK_ROWS}/0"
+            error = ChecksumError(f"{where}: vectors are missing that were computed; {remedy_of(f'{embedding.key}/')}")
+            raise named(error, embedding.store, lost)
+    return vectors
 
 
 def read_computed(embedding: Embedding) -> NDArray[np.bool_]:
@@ -252,20 +278,23 @@ def read_computed(embedding: Embedding) -> NDArray[np.bool_]:
     >>> read_computed(mine)
     array([False, False, False])
     """
-    with _opened(embedding, "computed", "r") as computed:
-        return np.asarray(computed[...])
+    with reading(embedding.store):
+        return read_small(embedding.store, known_root(embedding.store.place), f"{embedding.key}/computed")
 
 
-@contextmanager
-def _opened(embedding: Embedding, name: str, mode: Literal["r", "r+"]) -> Iterator["zarr.Array[Any]"]:
-    """One of the arrays of an embedding, for as long as its place explains what goes wrong."""
-    import zarr
+def write_computed(embedding: Embedding, flags: NDArray[np.bool_]) -> None:
+    """Record which rows are computed, shape ``(patch,)``.
 
-    place, key = embedding.store.place, f"{embedding.key}/{name}"
-    # Before as well: no vector is to be written under the rows of another store.
-    check_current(embedding.store)
-    with reading(embedding.store), place.explaining(key):
-        yield zarr.open_array(place.zarr(), path=key, mode=mode, zarr_format=3)
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.read import open_store
+    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
+    >>> write_computed(create_embedding(store, "mine", features=2, provenance={}), np.array([False, False]))
+    """
+    has_checksum = schema.has_checksums(embedding.store.format_version)
+    chunk = encode_chunk(flags, has_checksum=has_checksum)
+    put(embedding.store.place, chunk_key(f"{embedding.key}/computed", 1), chunk)
 
 
 def check_name(name: str) -> None:

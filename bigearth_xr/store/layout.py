@@ -4,8 +4,9 @@ import json
 import math
 import uuid
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +15,13 @@ from numpy.typing import NDArray
 
 from bigearth_xr import bands as band_facts
 from bigearth_xr import releases, table
+from bigearth_xr.errors import ChecksumError
 from bigearth_xr.labels import Nomenclature, label_names
 from bigearth_xr.store import schema
+from bigearth_xr.store.chunk import REMEDY, chunk_key, encode_chunk, is_fill, small_codecs
 from bigearth_xr.store.columns import encode_column
-from bigearth_xr.store.place import LocalPlace, Place
+from bigearth_xr.store.metadata import ROOT_KEY, encode_root, forget_roots, read_root
+from bigearth_xr.store.place import LocalPlace, Place, put
 from bigearth_xr.store.schema import Column, PixelArray, Profile
 
 if TYPE_CHECKING:
@@ -29,7 +33,9 @@ NAMESPACE = uuid.UUID("6f0b6a0e-3b8e-5d0a-9c39-5d1f2b1f6c11")
 """Namespace of the UUIDv5 that identifies a store's content."""
 
 
-def store_uuid(rows: pa.Table, *, profile: Profile, arrays: Sequence[PixelArray]) -> str:
+def store_uuid(
+    rows: pa.Table, *, profile: Profile, arrays: Sequence[PixelArray], version: int = schema.FORMAT_VERSION
+) -> str:
     """Identify a store by what it will hold: format version, profile, arrays and table.
 
     Returns
@@ -43,10 +49,12 @@ def store_uuid(rows: pa.Table, *, profile: Profile, arrays: Sequence[PixelArray]
     >>> store_uuid(rows, profile="fast", arrays=()) == store_uuid(rows, profile="compact", arrays=())
     False
     """
-    return uuid_of(table.digest(rows), profile=profile, arrays=arrays)
+    return uuid_of(table.digest(rows), profile=profile, arrays=arrays, version=version)
 
 
-def uuid_of(digest: str, *, profile: Profile, arrays: Sequence[PixelArray]) -> str:
+def uuid_of(
+    digest: str, *, profile: Profile, arrays: Sequence[PixelArray], version: int = schema.FORMAT_VERSION
+) -> str:
     """Identify a store by the digest of its table, as `store_uuid` does by the table.
 
     Examples
@@ -55,14 +63,22 @@ def uuid_of(digest: str, *, profile: Profile, arrays: Sequence[PixelArray]) -> s
     False
     """
     layout = [[array.name, *array.bands] for array in arrays]
-    content = [schema.FORMAT_VERSION, profile, layout, digest]
+    content = [version, profile, layout, digest]
     return str(uuid.uuid5(NAMESPACE, json.dumps(content)))
 
 
 def lay_out(
-    folder: Path, rows: pa.Table, profile: Profile, arrays: Sequence[PixelArray], sensors: Sequence[str]
+    folder: Path,
+    rows: pa.Table,
+    profile: Profile,
+    arrays: Sequence[PixelArray],
+    sensors: Sequence[str],
+    *,
+    version: int = schema.FORMAT_VERSION,
 ) -> None:
     """Write everything but pixels into a folder that is not there yet, or empty; all rows are absent.
+
+    In an older version of the format it is what a store of that version is held against.
 
     Examples
     --------
@@ -75,7 +91,7 @@ def lay_out(
     """
     import zarr
 
-    root = zarr.create_group(folder, attributes=_root_attributes(rows, profile, arrays, sensors))
+    root = zarr.create_group(folder, attributes=_root_attributes(rows, profile, arrays, sensors, version))
     for array in arrays:
         _create_pixels(root, array, rows.num_rows, profile)
     _write_axes(root, arrays)
@@ -88,8 +104,22 @@ def lay_out(
     consolidate(LocalPlace(folder))
 
 
-def consolidate(place: Place) -> None:
-    """Gather all metadata into the root, without which plain readers list the hierarchy and warn.
+def consolidate(place: Place, changed: str | None = None) -> None:
+    """Gather all metadata into the root, which no reader of ours goes past, with a digest of them.
+
+    What the root says of the format's own arrays stays: their own files may have been damaged since it was written.
+
+    Parameters
+    ----------
+    place
+        Where the store lies.
+    changed
+        Key below which metadata were just written or removed: of these, what lies there counts.
+
+    Raises
+    ------
+    ChecksumError
+        If the root was damaged.
 
     Examples
     --------
@@ -99,14 +129,51 @@ def consolidate(place: Place) -> None:
     >>> "consolidated_metadata" in json.loads((path / "zarr.json").read_bytes())
     True
     """
+    document = json.loads(place.read(ROOT_KEY))
+    known: dict[str, Any] = {}
+    if "consolidated_metadata" in document:
+        root = read_root(place)
+        if schema.has_checksums(root.format_version):
+            own = {name: told for name, told in root.members.items() if schema.is_own(name)}
+            known = {name: told for name, told in own.items() if not _is_at(name, changed)}
+    put(place, ROOT_KEY, encode_root(_consolidated(document, _gather(place, "", known))))
+    forget_roots()
+
+
+def _is_at(name: str, key: str | None) -> bool:
+    return key is not None and f"{name}/".startswith(f"{key}/")
+
+
+def _gather(place: Place, below: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata of everything below a group, by name; of what file managers leave behind there are none."""
+    found: dict[str, Any] = {}
+    for name in (f"{below}{child}" for child in place.children(below)):
+        if "zarr.json" not in place.children(name):
+            continue
+        try:
+            found[name] = known.get(name) or json.loads(place.read(f"{name}/zarr.json"))
+        except ValueError as error:
+            raise ChecksumError(f"{place / name}/zarr.json: is damaged ({error}): {REMEDY}") from None
+        if found[name].get("node_type") == "group":
+            found |= _gather(place, f"{name}/", known)
+    return found
+
+
+def _consolidated(root: dict[str, Any], members: Mapping[str, Any]) -> dict[str, Any]:
+    """The document of a root as zarr-python writes it: it is given the metadata alone."""
     import zarr
 
-    with warnings.catch_warnings(), place.explaining():
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        for name, member in {"": root, **members}.items():
+            bare = {key: told for key, told in member.items() if key != "consolidated_metadata"}
+            path = Path(folder, name)
+            path.mkdir(parents=True, exist_ok=True)
+            (path / "zarr.json").write_text(json.dumps(bare))
         # zarr-python says that consolidated metadata is not in the specification of Zarr v3; known and wanted.
         warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
-        # Nor is what file managers leave behind part of the hierarchy.
-        warnings.filterwarnings("ignore", message="Object at .* is not recognized", category=UserWarning)
-        zarr.consolidate_metadata(place.zarr())
+        zarr.consolidate_metadata(folder)
+        document: dict[str, Any] = json.loads(Path(folder, "zarr.json").read_bytes())
+    return document
 
 
 _STATE_ATTRIBUTES = {
@@ -117,7 +184,7 @@ _STATE_ATTRIBUTES = {
 
 
 def _root_attributes(
-    rows: pa.Table, profile: Profile, arrays: Sequence[PixelArray], sensors: Sequence[str]
+    rows: pa.Table, profile: Profile, arrays: Sequence[PixelArray], sensors: Sequence[str], version: int
 ) -> dict[str, Any]:
     release = table.release_of(rows)
     return {
@@ -126,8 +193,8 @@ def _root_attributes(
         "license": releases.LICENSE,
         "bigearth": {
             "format": schema.FORMAT,
-            "format_version": schema.FORMAT_VERSION,
-            "uuid": store_uuid(rows, profile=profile, arrays=arrays),
+            "format_version": version,
+            "uuid": store_uuid(rows, profile=profile, arrays=arrays, version=version),
             "release": release,
             "profile": profile,
             "sensors": list(sensors),
@@ -193,14 +260,20 @@ def _write_whole(
     dims: list[str],
     attributes: dict[str, Any] | None = None,
 ) -> None:
-    """Write a small array as one chunk."""
-    array = root.create_array(
+    """Write a small array as one chunk, there also if it holds fill values alone: else its loss would pass for them."""
+    version: int = root.attrs["bigearth"]["format_version"]  # type: ignore[index, assignment, call-overload]  # JSON
+    has_checksum = schema.has_checksums(version)
+    root.create_array(
         name,
         shape=values.shape,
         chunks=tuple(max(1, length) for length in values.shape),
         dtype="string" if values.dtype == object else values.dtype,
+        compressors=small_codecs(has_checksum=has_checksum),
         fill_value="" if values.dtype == object else (math.nan if values.dtype.kind == "f" else 0),
         dimension_names=dims,
         attributes=attributes or {},
     )
-    array[...] = values
+    if has_checksum or not is_fill(values):
+        path = Path(str(root.store_path.store.root)) / chunk_key(name, values.ndim)  # type: ignore[attr-defined]
+        path.parent.mkdir(parents=True)
+        path.write_bytes(encode_chunk(values, has_checksum=has_checksum))

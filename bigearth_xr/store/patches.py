@@ -134,7 +134,7 @@ def fill_or_refuse(store: Store, array: PixelArray, rows: NDArray[np.intp]) -> f
     Returns
     -------
     float
-        The fill value of the reference map, if all of these patches are stored and merely have no map.
+        The fill value of the reference map, if all of these patches are stored and on record as without a map.
 
     Raises
     ------
@@ -144,13 +144,17 @@ def fill_or_refuse(store: Store, array: PixelArray, rows: NDArray[np.intp]) -> f
     Examples
     --------
     >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.create import write_states
     >>> from bigearth_xr.store.read import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> write_states(store, np.uint8([1, 1, 1]), np.array([True, True, False]))
     >>> fill_or_refuse(store, store.array("reference_map"), np.array([2]))
     65535
     """
     state = read_state(store)
-    refused = rows[state[rows] != schema.STORED] if array.name == schema.REFERENCE_MAP else rows
+    refused = rows
+    if array.name == schema.REFERENCE_MAP:
+        refused = rows[(state[rows] != schema.STORED) | read_column(store, "has_reference_map")[rows]]
     if not refused.size:
         return array.fill_value
     row = int(refused[0])

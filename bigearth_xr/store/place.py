@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from zarr.storage import StoreLike
 
-__all__ = ["Found", "LocalPlace", "Place"]
+__all__ = ["Found", "LocalPlace", "Place", "put"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,3 +216,18 @@ class LocalPlace:
     def explaining(self, key: str = "") -> AbstractContextManager[None]:
         """Python's own errors name the file."""
         return nullcontext()
+
+
+def put(place: Place, key: str, data: bytes) -> None:
+    """Write bytes to a key, all of them or none.
+
+    Examples
+    --------
+    >>> place = LocalPlace(getfixture("tmp_path"))
+    >>> put(place, "split/c/0", b"chunk")
+    >>> place.read("split/c/0")
+    b'chunk'
+    """
+    file = place.scratch_file(key)
+    file.write_bytes(data)
+    place.adopt(key, file)

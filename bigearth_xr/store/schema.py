@@ -1,7 +1,8 @@
-"""The store format, version 1, as data; docs/store-format.md is its specification in prose.
+"""The store format, version 2, as data; docs/store-format.md is its specification in prose.
 
 Pixels lie at native resolution in one array a resolution, one patch an inner chunk, 1,024 patches a shard.
-What the table says of a patch lies in small arrays along `patch`, one chunk each.
+What the table says of a patch lies in small arrays along `patch`, one chunk each, with a checksum. A digest in the
+root covers the metadata.
 """
 
 import math
@@ -14,9 +15,14 @@ from bigearth_xr.bands import GROUPS
 __all__ = [
     "ABSENT",
     "COLUMNS",
+    "DIGEST",
+    "EMBEDDINGS",
     "FORMAT",
     "FORMAT_VERSION",
+    "FORMAT_VERSIONS",
     "LISTED",
+    "NEVER_FILL",
+    "OWN_ATTRIBUTES",
     "PROFILES",
     "QUARANTINED",
     "REFERENCE_MAP",
@@ -27,11 +33,27 @@ __all__ = [
     "Column",
     "PixelArray",
     "Profile",
+    "has_checksums",
+    "is_own",
     "pixel_arrays",
 ]
 
 FORMAT = "bigearth-xr"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""What is written."""
+
+FORMAT_VERSIONS = (1, 2)
+"""What is read. In version 1 small arrays and metadata have no checksums, and a chunk of fill values is not written."""
+
+OWN_ATTRIBUTES = ("Conventions", "title", "license", "bigearth")
+"""Attributes of the root that are the format's; others may be added."""
+
+DIGEST = "metadata_digest"
+"""Entry of the root's attribute `bigearth`: the digest of all metadata but itself."""
+
+EMBEDDINGS = "embeddings"
+"""Group of the embeddings, each a group of its own."""
+
 SHARD_PATCHES = 1024
 """Patches a shard holds; also the number of entries of every shard index, the last shard's included."""
 
@@ -186,3 +208,39 @@ COLUMNS: tuple[Column, ...] = (
 
 LISTED = Column(name="recommended", kind="known", dtype="bool", long_name="whether the published lists name the patch")
 """The truth of a flag that is unknown is False: this tells the two apart. It is read off the flag itself."""
+
+
+NEVER_FILL = frozenset({"patch", "lon", "lat", "epsg", "ulx", "uly", "s2_time", "s1_time", "polarization"}).union(
+    *({group.dim, group.y, group.x} for group in GROUPS), {"label_19", "label_43"}
+)
+"""Small arrays whose every value cannot be the fill value: even in version 1 their chunk must be there."""
+
+_OWN = frozenset(
+    {
+        *(column.name for column in COLUMNS),
+        *(name for group in GROUPS for name in (group.array, group.dim, group.y, group.x)),
+        *("state", "has_labels", "labels_19", "label_19", "labels_43", "label_43", REFERENCE_MAP, "has_reference_map"),
+    }
+)
+
+
+def is_own(member: str) -> bool:
+    """Tell whether a member of the hierarchy is the format's; others may lie beside it, added with other tools.
+
+    Examples
+    --------
+    >>> [is_own(member) for member in ("split", "embeddings/mine/computed", "mine")]
+    [True, True, False]
+    """
+    return member in _OWN or member.partition("/")[0] == EMBEDDINGS
+
+
+def has_checksums(version: int) -> bool:
+    """Tell whether small arrays and metadata of a format version have checksums, and every chunk is written.
+
+    Examples
+    --------
+    >>> has_checksums(1), has_checksums(2)
+    (False, True)
+    """
+    return version >= 2

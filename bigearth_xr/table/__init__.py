@@ -11,9 +11,10 @@ import pyarrow as pa
 from bigearth_xr.labels import Release
 from bigearth_xr.table.assembly import assemble
 from bigearth_xr.table.encode import multi_hot
+from bigearth_xr.table.file import is_table, read, write
 from bigearth_xr.table.found import FoundLabels, from_archive, read_labels
 from bigearth_xr.table.lists import read_lists
-from bigearth_xr.table.schema import SCHEMA, digest, extends, read, release_of, write
+from bigearth_xr.table.schema import SCHEMA, digest, extends, release_of
 
 __all__ = [
     "SCHEMA",
@@ -23,6 +24,7 @@ __all__ = [
     "extends",
     "from_archive",
     "from_lists",
+    "is_table",
     "multi_hot",
     "read",
     "read_labels",

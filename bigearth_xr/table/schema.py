@@ -1,9 +1,8 @@
-"""What a table is: its columns, its file, and the digest that identifies what it says."""
+"""What a table is: its columns, and the digest that identifies what it says."""
 
 import hashlib
 import json
 from collections.abc import Mapping
-from os import PathLike
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +11,7 @@ import pyarrow.compute as pc
 from bigearth_xr.errors import MetadataError
 from bigearth_xr.labels import Release
 
-__all__ = ["DERIVED", "SCHEMA", "digest", "extends", "metadata_of", "read", "release_of", "write"]
+__all__ = ["DERIVED", "SCHEMA", "digest", "extends", "metadata_of", "release_of"]
 
 BBOX = pa.struct([(side, pa.float64()) for side in ("xmin", "ymin", "xmax", "ymax")])
 
@@ -94,38 +93,6 @@ def release_of(table: pa.Table) -> Release:
         raise MetadataError("the table has no 'bigearth' entry in its schema metadata; build it with bigearth_xr.table")
     release: Release = json.loads(entry)["release"]
     return release
-
-
-def write(table: pa.Table, path: str | PathLike[str]) -> None:
-    """Write a table as GeoParquet, zstd-compressed, rows in the given order.
-
-    Examples
-    --------
-    >>> path = getfixture("tmp_path") / "ben.parquet"
-    >>> write(SCHEMA.empty_table(), path)
-    >>> read(path).num_rows
-    0
-    """
-    import pyarrow.parquet as pq
-
-    pq.write_table(table, path, compression="zstd", row_group_size=131_072)
-
-
-def read(path: str | PathLike[str] | pa.NativeFile) -> pa.Table:
-    """Read a table that `write` wrote, with its types as in `SCHEMA`.
-
-    Examples
-    --------
-    >>> path = getfixture("tmp_path") / "ben.parquet"
-    >>> write(SCHEMA.empty_table(), path)
-    >>> read(path).schema.equals(SCHEMA)
-    True
-    """
-    import pyarrow.parquet as pq
-
-    stored = pq.read_table(path)
-    # Parquet has no seconds: the times come back as milliseconds.
-    return stored.cast(SCHEMA.with_metadata(stored.schema.metadata))
 
 
 def digest(table: pa.Table) -> str:

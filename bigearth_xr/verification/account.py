@@ -30,6 +30,7 @@ def report_on(found: Examination) -> VerifyReport:
         store=str(store.place),
         release=store.release,
         profile=store.profile,
+        format_version=store.format_version,
         rows=store.rows,
         stored=int((state == STORED).sum()),
         absent=tuple(subject.names[state == ABSENT]),

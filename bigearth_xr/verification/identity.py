@@ -30,8 +30,9 @@ def identify(store: Store) -> Store:
     True
     """
     told = json.loads(store.place.read("zarr.json"))["attributes"]["bigearth"]
+    digest, version = told.get("table_digest", ""), store.format_version
     for profile in (store.profile, *PROFILES):
-        if uuid_of(told.get("table_digest", ""), profile=profile, arrays=store.arrays) == store.uuid:
+        if uuid_of(digest, profile=profile, arrays=store.arrays, version=version) == store.uuid:
             return replace(store, profile=profile)
     for array, document in _documents(store):
         is_compact = any(codec["name"] == "blosc" for codec in document["codecs"][0]["configuration"]["codecs"])

@@ -44,10 +44,11 @@ class Blank:
     def of(self, store: Store, rows: pa.Table) -> Place:
         """Give it, in a folder that goes away with this."""
         sensors = json.loads(store.place.read("zarr.json"))["attributes"]["bigearth"]["sensors"]
-        wanted = (store.profile, store.arrays, sensors)
+        wanted = (store.format_version, store.profile, store.arrays, sensors)
         if self._place is None or wanted != self._format or not rows.equals(self._rows):
             self._scratch = Scratch()
-            lay_out(self._scratch.path / "fresh.zarr", rows, store.profile, store.arrays, sensors)
+            version = store.format_version
+            lay_out(self._scratch.path / "fresh.zarr", rows, store.profile, store.arrays, sensors, version=version)
             self._rows, self._format = rows, wanted
             self._place = LocalPlace(self._scratch.path / "fresh.zarr")
         return self._place

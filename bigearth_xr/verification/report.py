@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bigearth_xr.labels import Release
-from bigearth_xr.store.schema import Profile
+from bigearth_xr.store.schema import Profile, has_checksums
 from bigearth_xr.verification.completeness import Completeness
 
 __all__ = ["Comparison", "Finding", "FindingKind", "VerifyReport"]
@@ -77,6 +77,9 @@ class VerifyReport:
     profile: Profile
     """How pixels are encoded."""
 
+    format_version: int
+    """Version of the format that it is in."""
+
     rows: int
     """Rows of the store."""
 
@@ -135,6 +138,11 @@ class VerifyReport:
         rows = f"{self.stored:,} stored, {len(self.absent):,} absent, {len(self.quarantined):,} quarantined"
         lines = [f"{self.store}: {outcome}, {'complete' if self.complete else 'not complete'}"]
         lines.append(f"{self.rows:,} rows: {rows}; {self.checked:,} checksums verified")
+        if not has_checksums(self.format_version):
+            lines.append(
+                f"format {self.format_version}: its columns have no checksums; bring it up with: bigearth upgrade "
+                f"{self.store}"
+            )
         if self.comparison:
             lines.append(_compared(self.comparison))
         if self.repaired:

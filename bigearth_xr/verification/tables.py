@@ -79,7 +79,8 @@ def _finding(store: Store, problem: str) -> Finding:
 
 
 def _is_table_of(store: Store, rows: pa.Table) -> bool:
-    return store_uuid(rows, profile=store.profile, arrays=store.arrays) == store.uuid
+    own = store_uuid(rows, profile=store.profile, arrays=store.arrays, version=store.format_version)
+    return own == store.uuid
 
 
 def _derived_again(rows: pa.Table) -> pa.Table:

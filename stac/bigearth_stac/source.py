@@ -59,7 +59,7 @@ def read_source(path: Path, zarr_href: str | None = None) -> Source:
     if (path / "zarr.json").is_file():
         source = _of_store(path.resolve())
         return source if zarr_href is None else _at(source, zarr_href)
-    table = bex.table.read(path) if _is_ours(path) else bex.table.from_lists(path)
+    table = bex.table.read(path) if bex.table.is_table(path) else bex.table.from_lists(path)
     numbered = table.append_column("row", pa.array(np.arange(table.num_rows, dtype=np.int32)))
     holdings = Holdings(rows=table.num_rows, has_maps=bex.table.release_of(table) == "v2")
     source = Source(table=numbered, holdings=holdings, store=None)
@@ -86,10 +86,3 @@ def _of_store(path: Path) -> Source:
 def _at(source: Source, zarr_href: str) -> Source:
     """The same, at another address."""
     return replace(source, holdings=replace(source.holdings, zarr_href=zarr_href.rstrip("/")))
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether this is a table of ours, not a published parquet."""
-    import pyarrow.parquet as pq
-
-    return path.is_file() and b"bigearth" in (pq.read_schema(path).metadata or {})
