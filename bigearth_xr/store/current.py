@@ -65,16 +65,15 @@ def check_current(store: Store) -> None:
     ...
     bigearth_xr.errors.StoreNotFoundError: no store at ...ben.zarr on ... any more; ...
     """
-    host = socket.gethostname()
     try:
         uuid = known_root(store.place).ours.get("uuid")
     except StoreNotFoundError:
         raise StoreNotFoundError(
-            f"no store at {store.place} on {host} any more; it was opened there as {store.uuid}: put it back, or open "
-            "it where it is now"
+            f"no store at {store.place} on {socket.gethostname()} any more; it was opened there as {store.uuid}: put "
+            "it back, or open it where it is now"
         ) from None
     if uuid != store.uuid:
         raise StoreChangedError(
-            f"{store.place} on {host} holds another store by now: uuid {uuid}, and the one that was opened is "
-            f"{store.uuid}; its rows are other patches, or say other things of them: open the store again"
+            f"{store.place} on {socket.gethostname()} holds another store by now: uuid {uuid}, and the one that was "
+            f"opened is {store.uuid}; its rows are other patches, or say other things of them: open the store again"
         )
