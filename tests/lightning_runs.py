@@ -14,18 +14,10 @@ from bigearth_xr.torch import PatchDataModule, PatchDataset, PatchLoader
 
 BANDS = ["B04", "VV"]
 
+_SAID = ("LeafSpec", "many workers", "Checkpoint directory", "no `val_dataloader`", "dirpath has", "Be aware that when")
+
 # Of lightning itself, with torch 2.13, and of what is so small here.
-of_lightning = [
-    pytest.mark.filterwarnings(f"ignore:.*{words}")
-    for words in (
-        "LeafSpec",
-        "many workers",
-        "Checkpoint directory",
-        "no `val_dataloader`",
-        "dirpath has",
-        "Be aware that when using",
-    )
-]
+of_lightning = [pytest.mark.filterwarnings(f"ignore:.*{words}") for words in _SAID]
 
 Seen = tuple[str, int, list[int]]
 """What for, in which epoch of the trainer, and the rows of a batch."""

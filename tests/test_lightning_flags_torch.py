@@ -7,6 +7,7 @@ import pytest
 import torch
 import xarray as xr
 from lightning.fabric.utilities.apply_func import move_data_to_device
+from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.utilities import CombinedLoader
 from lightning_runs import Model, epochs_of, module_of, of_lightning, ours, stock, trainer_of
 
@@ -130,6 +131,36 @@ def test_a_loader_predicted_with_can_be_trained_with(whole: xr.Dataset) -> None:
     trainer_of().predict(model, loader)
     trainer_of(max_epochs=1).fit(model, loader)
     assert model.rows("train") == model.rows("predict")
+
+
+class Writer(BasePredictionWriter):
+    """Notes which patches it is told of."""
+
+    def __init__(self) -> None:
+        super().__init__("batch")
+        self.told: list[Any] = []
+
+    def write_on_batch_end(self, trainer: Any, model: Any, prediction: Any, indices: Any, *rest: Any) -> None:
+        self.told.append(indices)
+
+
+def test_a_writer_of_predictions_hears_that_it_gets_no_places(whole: xr.Dataset) -> None:
+    writer, model = Writer(), Model()
+    with pytest.warns(
+        UserWarning, match="Couldn't infer the batch indices fetched from your dataloader: `PatchLoader`"
+    ):
+        trainer_of(callbacks=[writer]).predict(model, ours(whole, shuffle=False))
+    assert writer.told == [None] * len(model.rows("predict"))
+
+
+def test_patches_that_are_never_seen_are_told(whole: xr.Dataset) -> None:
+    with pytest.warns(UserWarning, match="leaves out 2 of 17 patches, and without shuffling they are the same"):
+        loader = ours(whole, shuffle=False, drop_last=True)
+    model, expected = Model(), Model()
+    trainer_of().predict(model, loader)
+    trainer_of().predict(expected, stock(whole, shuffle=False, drop_last=True))
+    assert model.rows("predict") == expected.rows("predict")[:5]
+    assert len(expected.rows("predict")) == 6  # Lightning takes drop_last back
 
 
 def test_several_validation_loaders_follow_each_other(whole: xr.Dataset) -> None:

@@ -1,6 +1,7 @@
 """Batches for training, made ahead of time by threads of this process: no workers, no copies between processes."""
 
 import inspect
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -83,7 +84,7 @@ class PatchLoader:
         Whether all ranks take as many steps, some patches coming twice (`PatchLoader.padding`); by default where
         patches are shuffled. Else each patch comes exactly once.
     drop_last
-        Leave out what does not fill a batch.
+        Leave out what does not fill a batch; without shuffling these are always the same patches, which is warned of.
     device
         ``"auto"`` is the current GPU where torch and CuPy find one, else the CPU.
     cache, cache_bytes
@@ -156,6 +157,7 @@ class PatchLoader:
         self._position = Position(
             _identity(patches, self._sampling, balance), steps=self._sampling.most_batches(len(patches))
         )
+        _warn_of_left_out(self._sampling, len(patches))
         self._uncached = None if cache is None else (patches, cache, cache_bytes)
         self._maker = Maker(self._kept(patches, cache, cache_bytes, here), wanted)
         self._threads, self._prefetch = choose_ahead(threads, prefetch)
@@ -350,3 +352,16 @@ def _identity(patches: Patches, sampling: Sampling, balance: Balance | None) -> 
         "balance": balance,
         **{name: getattr(sampling, name) for name in names},
     }
+
+
+def _warn_of_left_out(sampling: Sampling, patches: int) -> None:
+    """Say that patches never come, where it is always the same ones."""
+    if sampling.shuffle or not sampling.drop_last:
+        return
+    left = patches - sampling.batches(patches) * sampling.batch_size * sampling.world_size
+    if left:
+        warnings.warn(
+            f"drop_last=True leaves out {left} of {patches} patches, and without shuffling they are the same ones in "
+            "every pass, also where a trainer predicts; take drop_last=False to see all",
+            stacklevel=3,
+        )
