@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import CombinedLoader
 from lightning_runs import Model, epochs_of, module_of, of_lightning, ours, stock, trainer_of
 
 import bigearth_xr as bex
-from bigearth_xr.torch import PatchBatch
+from bigearth_xr.torch import Augmentation, PatchBatch
 
 pytestmark = of_lightning
 
@@ -219,7 +219,7 @@ def test_precision_casts_pixels_and_labels_and_keeps_rows(whole: xr.Dataset, pre
 
 
 def test_a_batch_moves_to_a_device_whole(whole: xr.Dataset) -> None:
-    batch = next(iter(ours(whole, views=2)))
+    batch = next(iter(ours(whole, views=2, augment=Augmentation(noise_std=0.1))))
     moved = move_data_to_device(batch, torch.device("meta"))
     assert isinstance(moved, PatchBatch)
     assert {tensor.device.type for tensor in moved if tensor is not None} == {"meta"}
