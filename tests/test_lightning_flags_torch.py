@@ -150,7 +150,7 @@ def test_a_writer_of_predictions_hears_that_it_gets_no_places(whole: xr.Dataset)
         UserWarning, match="Couldn't infer the batch indices fetched from your dataloader: `PatchLoader`"
     ):
         trainer_of(callbacks=[writer]).predict(model, ours(whole, shuffle=False))
-    assert writer.told == [None] * len(model.rows("predict"))
+    assert writer.told == [[]] * len(model.rows("predict"))
 
 
 def test_patches_that_are_never_seen_are_told(whole: xr.Dataset) -> None:

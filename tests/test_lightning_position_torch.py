@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import xarray as xr
 from lightning.pytorch.callbacks import BatchSizeFinder
-from lightning.pytorch.tuner import Tuner
+from lightning.pytorch.tuner.tuning import Tuner
 from lightning_runs import Model, epochs_of, keeper, module_of, of_lightning, ours, trainer_of
 
 import bigearth_xr as bex
