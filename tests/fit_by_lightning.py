@@ -9,7 +9,7 @@ import lightning
 import torch
 
 import bigearth_xr as bex
-from bigearth_xr.torch import PatchDataModule
+from bigearth_xr.torch import PatchDataModule, PatchLoader
 
 BANDS = ["B04", "B8A", "VV"]
 
@@ -51,8 +51,22 @@ def fit(store: Path, kept: Path, resumed: str | None = None, **options: Any) -> 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     torch.set_num_threads(1)
+    # Made while nobody knows that there will be two processes.
+    early = PatchLoader(bex.open(folder / "ben.zarr"), batch_size=2, bands=BANDS, device="cpu", threads=1)
     for name, resumed in (("whole", None), ("resumed", "step=3")):
         checkpoint = None if resumed is None else str(next(folder.glob(f"kept/*{resumed}.ckpt")))
         model = fit(folder / "ben.zarr", folder / "kept", checkpoint, devices=2, strategy="ddp")
         rank = torch.distributed.get_rank()
         (folder / f"{name}-{rank}.json").write_text(json.dumps([model.rows, model.validated]))
+    joined = {"accelerator": "cpu", "devices": 2, "strategy": "ddp", "logger": False, "enable_checkpointing": False}
+    for sampler in (True, False):
+        model = Model()
+        early.set_epoch(0)
+        lightning.Trainer(**joined, max_epochs=1, limit_val_batches=0, use_distributed_sampler=sampler).fit(
+            model, early
+        )
+        (folder / f"early-{sampler}-{rank}.json").write_text(json.dumps(model.rows))
+    model = Model()
+    data = PatchDataModule(bex.open(folder / "ben.zarr"), batch_size=2, bands=BANDS, device="cpu", threads=1)
+    lightning.Trainer(**joined, max_epochs=2, limit_val_batches=0, overfit_batches=2).fit(model, datamodule=data)
+    (folder / f"overfitted-{rank}.json").write_text(json.dumps(model.rows))

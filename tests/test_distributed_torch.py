@@ -48,6 +48,11 @@ def passed(path: Path, options: dict[str, Any]) -> tuple[list[list[int]], int]:
     return rows, loader.padding
 
 
+def handed_over(loader: PatchLoader) -> tuple[list[list[int]], int]:
+    """Rows of one pass of a loader that was made elsewhere."""
+    return [batch.row.tolist() for batch in loader], loader.padding
+
+
 def flat(batches: list[list[int]]) -> list[int]:
     return [row for batch in batches for row in batch]
 
@@ -69,6 +74,17 @@ def test_ranks_see_each_patch_once_to_evaluate(path: Path, ranks: Ranks) -> None
 def test_a_rank_that_is_given_wins(path: Path, ranks: Ranks) -> None:
     for rows, _ in ranks.do(passed, path, {"rank": 0, "world_size": 1}):
         assert sorted(flat(rows)) == list(range(PAIRS))
+
+
+@pytest.mark.parametrize("cache", [None, "host"])
+def test_a_loader_made_before_processes_are_joined_takes_its_share(path: Path, ranks: Ranks, cache: Any) -> None:
+    loader = loader_of(path, cache=cache)
+    assert len(loader) == 6
+    for rank, (rows, padding) in enumerate(ranks.do(handed_over, loader)):
+        alone = loader_of(path, cache=cache, rank=rank, world_size=WORLD_SIZE)
+        assert (rows, padding) == ([batch.row.tolist() for batch in alone], 1)
+    for rows, _ in ranks.do(handed_over, loader_of(path, rank=0, world_size=1)):
+        assert len(flat(rows)) == PAIRS
 
 
 def model_of() -> torch.nn.Module:
@@ -158,4 +174,8 @@ def test_lightning_trains_on_two_ranks_and_resumes_in_an_epoch(tmp_path: Path) -
         assert rows == expected
         assert again == expected[3:]
         validated += seen
+        early = [batch.row.tolist() for batch in loader_of(store, **options)]
+        overfitted = [batch.row.tolist() for batch in loader_of(store, "train", **options, shuffle=False, pad=True)]
+        for name, rows in (("early-True", early), ("early-False", early), ("overfitted", 2 * overfitted[:2])):
+            assert json.loads((tmp_path / f"{name}-{rank}.json").read_text()) == rows
     assert sorted(validated) == sorted(2 * bex.open(store).ben.select(split="validation").row.values.tolist())

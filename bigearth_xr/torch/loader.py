@@ -1,6 +1,7 @@
 """Batches for training, made ahead of time by threads of this process: no workers, no copies between processes."""
 
 import inspect
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 
 from bigearth_xr.batches.ahead import choose_ahead, made_ahead
 from bigearth_xr.batches.held import with_held
@@ -25,6 +27,7 @@ from bigearth_xr.torch.batch import Made, PatchBatch
 from bigearth_xr.torch.caching import Cache, check_no_cache, fill_caches, with_cache
 from bigearth_xr.torch.devices import choose_device, choose_rank, make_engine
 from bigearth_xr.torch.host_batches import Engine
+from bigearth_xr.torch.orders import ShuffledOrder, StoredOrder
 from bigearth_xr.torch.resuming import Position
 
 __all__ = ["Balance", "PatchLoader", "loader_options"]
@@ -75,12 +78,13 @@ class PatchLoader:
     seed
         Key of all random numbers.
     rank, world_size
-        Which of how many processes this is; by default as ``torch.distributed`` says, if it is initialised.
+        Which of how many processes this is; by default as ``torch.distributed`` says when a pass begins, if it is
+        initialised by then: a loader may be made before.
     pad
         Whether all ranks take as many steps, some patches coming twice (`PatchLoader.padding`); by default where
         patches are shuffled. Else each patch comes exactly once.
     drop_last
-        Leave out what does not fill a batch.
+        Leave out what does not fill a batch; without shuffling these are always the same patches, which is warned of.
     device
         ``"auto"`` is the current GPU where torch and CuPy find one, else the CPU.
     cache, cache_bytes
@@ -133,14 +137,15 @@ class PatchLoader:
         prefetch: int | None = None,
         **recipe: Unpack[RecipeOptions],
     ) -> None:
-        rank, world_size = choose_rank(rank, world_size)
+        self._told = rank, world_size
+        here_rank, here_world_size = choose_rank(rank, world_size)
         self._sampling = Sampling(
             batch_size=batch_size,
             shuffle=shuffle,
             window=window,
             seed=seed,
-            rank=rank,
-            world_size=world_size,
+            rank=here_rank,
+            world_size=here_world_size,
             pad=pad,
             drop_last=drop_last,
             fixed_shares=cache is not None,
@@ -148,18 +153,34 @@ class PatchLoader:
         here, wanted = choose_device(device), _recipe(seed, recipe)
         patches = patches_of(ds, wanted, checks=checks)
         self._weights = balance_weights(balance, patches.marks, patches.country)
-        self._position = _position(patches, self._sampling, balance)
+        self._balance = balance
+        self._position = Position(
+            _identity(patches, self._sampling, balance), steps=self._sampling.most_batches(len(patches))
+        )
+        _warn_of_left_out(self._sampling, len(patches))
+        self._uncached = None if cache is None else (patches, cache, cache_bytes)
         self._maker = Maker(self._kept(patches, cache, cache_bytes, here), wanted)
         self._threads, self._prefetch = choose_ahead(threads, prefetch)
-        self._engine = self._engine_on(here, min(batch_size, len(patches)))
+        self._engine = self._engine_on(here)
+
+    def __repr__(self) -> str:
+        """Say what is gone through; also why no trainer can change the order of a loader that shuffles."""
+        rules = self._sampling
+        own = ": an order of its own, which no other sampler replaces; take shuffle=False to have the stored one"
+        return (
+            f"PatchLoader({len(self._maker.patches)} patches, batch_size={rules.batch_size}, "
+            f"shuffle={rules.shuffle}{own if rules.shuffle else ''})"
+        )
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch."""
+        self._join()
         return self._sampling.batches(self._maker.patches.row.size)
 
     def __iter__(self) -> Iterator[PatchBatch]:
         """Go through the next epoch, or the rest of the one whose state was loaded, from the first batch asked for."""
         # Not before: trainers make an iterator, look at it and make another.
+        self._join()
         yield from self._batches(*self._position.begin(len(self)))
 
     @property
@@ -185,7 +206,27 @@ class PatchLoader:
     @property
     def padding(self) -> int:
         """How many patches of an epoch, over all ranks, come a second time so that all ranks take as many steps."""
+        self._join()
         return 0 if self._weights is not None else self._sampling.share(self._maker.patches.row.size)[1]
+
+    @property
+    def dataset(self) -> range:
+        """Places of its patches, over all ranks: what trainers ask how many patches there are."""
+        return range(len(self._maker.patches))
+
+    @property
+    def sampler(self) -> ShuffledOrder | StoredOrder:
+        """Places of this rank's next pass in their order, as a sampler of torch: trainers ask whether it shuffles.
+
+        Its ``set_epoch`` takes the epoch of a trainer: the next pass is of that epoch, or goes on with it where a state
+        of it was loaded, or is of a later one if the loader is as far.
+        """
+        kind = ShuffledOrder if self._sampling.shuffle else StoredOrder
+        return kind(len(self._maker.patches), self._next_places, self._reach)
+
+    @property
+    def batch_sampler(self) -> None:
+        """None: batches are made here, of what `sampler` gives."""
 
     @property
     def nonfinite(self) -> int:
@@ -203,6 +244,7 @@ class PatchLoader:
 
     def state_dict(self) -> dict[str, Any]:
         """Tell epoch and step of the pass begun last, after the batch that it handed out last: plain values."""
+        self._join()
         return self._position.state()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -216,11 +258,32 @@ class PatchLoader:
         LoaderError
             If they do, or it is no state.
         """
+        self._join()
         self._position.load(state)
 
     def close(self) -> None:
         """Give up files; the next pass opens them again."""
         self._maker.close()
+
+    def _join(self) -> None:
+        """Take the share of this process, where it was joined by others, or left by them, since the loader was made."""
+        rank, world_size = choose_rank(*self._told)
+        if (rank, world_size) == (self._sampling.rank, self._sampling.world_size):
+            return
+        patches = self._maker.patches
+        sampling = replace(self._sampling, rank=rank, world_size=world_size)
+        self._position.become(_identity(patches, sampling, self._balance), steps=sampling.most_batches(len(patches)))
+        self._sampling = sampling
+        if self._uncached is not None:
+            self._maker = Maker(self._kept(*self._uncached, self.device), self._maker.recipe)
+            self._engine = self._engine_on(self.device)
+
+    def _reach(self, epoch: int) -> None:
+        self._position.reach(epoch, len(self))
+
+    def _next_places(self) -> NDArray[np.intp]:
+        steps = len(self)
+        return self._plan(self._position.next_epoch(steps)).places
 
     def _batches(self, epoch: int, first: int, turn: int) -> Iterator[PatchBatch]:
         plan = self._plan(epoch)
@@ -242,8 +305,9 @@ class PatchLoader:
                 self._position.deliver(turn, step + 1)
                 yield self._engine.deliver(one)
 
-    def _engine_on(self, device: torch.device, batch_size: int) -> Engine:
+    def _engine_on(self, device: torch.device) -> Engine:
         """What makes batches, and memory for those that are ready, in the making, or in the caller's hands."""
+        batch_size = min(self.batch_size, len(self._maker.patches))
         return make_engine(self._maker, device, batch_size, keep=self._threads + self._prefetch + 1)
 
     def _plan(self, epoch: int) -> Epoch:
@@ -279,13 +343,25 @@ def _recipe(seed: int, options: RecipeOptions) -> Recipe:
     return Recipe(seed=seed, **options)
 
 
-def _position(patches: Patches, sampling: Sampling, balance: Balance | None) -> Position:
-    """Where a loader begins, and what the order of batches depends on beside the epoch; the same on all ranks."""
+def _identity(patches: Patches, sampling: Sampling, balance: Balance | None) -> dict[str, object]:
+    """What the order of batches depends on beside the epoch; the same on all ranks."""
     names = ("batch_size", "shuffle", "window", "seed", "world_size", "pads", "drop_last", "fixed_shares")
-    identity = {
+    return {
         "patches": len(patches),
         "patches_digest": patches.digest,
         "balance": balance,
         **{name: getattr(sampling, name) for name in names},
     }
-    return Position(identity, steps=sampling.most_batches(len(patches)))
+
+
+def _warn_of_left_out(sampling: Sampling, patches: int) -> None:
+    """Say that patches never come, where it is always the same ones."""
+    if sampling.shuffle or not sampling.drop_last:
+        return
+    left = patches - sampling.batches(patches) * sampling.batch_size * sampling.world_size
+    if left:
+        warnings.warn(
+            f"drop_last=True leaves out {left} of {patches} patches, and without shuffling they are the same ones in "
+            "every pass, also where a trainer predicts; take drop_last=False to see all",
+            stacklevel=3,
+        )

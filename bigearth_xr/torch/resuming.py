@@ -47,10 +47,14 @@ class Position:
 
     def begin(self, steps: int) -> tuple[int, int, int]:
         """Begin a pass of so many steps, or go on with the one that was loaded; gives epoch, first step and turn."""
-        if self._begun or self._step >= steps > 0:
-            self.epoch, self._step = self.epoch + 1, 0
+        if (epoch := self.next_epoch(steps)) != self.epoch:
+            self.epoch, self._step = epoch, 0
         self._begun, self._turn = True, self._turn + 1
         return self.epoch, self._step, self._turn
+
+    def next_epoch(self, steps: int) -> int:
+        """Tell which epoch the next pass is of, if an epoch has so many steps."""
+        return self.epoch + int(self._begun or self._step >= steps > 0)
 
     def deliver(self, turn: int, step: int) -> None:
         """Note how many batches were handed out in a turn; those before the last are no matter."""
@@ -61,6 +65,17 @@ class Position:
         """Have the next pass be of an epoch; where that one was loaded and not gone on with yet, it is kept."""
         if self._begun or epoch != self.epoch:
             self._place(epoch, 0)
+
+    def reach(self, epoch: int, steps: int) -> None:
+        """Have the next pass be of an epoch, unless it is of that one, begun or not, or of a later one."""
+        if self.next_epoch(steps) < epoch:
+            self._place(epoch, 0)
+
+    def become(self, identity: Mapping[str, object], *, steps: int) -> None:
+        """Go on under another identity, which has other steps: with the whole of the epoch that would be next."""
+        epoch = self.epoch + int(self._begun)
+        self._identity, self._most = dict(identity), steps
+        self._place(epoch, 0)
 
     def state(self) -> dict[str, Any]:
         """Epoch, step and identity: plain values, which ``torch.save`` and JSON take."""
