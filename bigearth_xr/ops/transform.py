@@ -26,8 +26,8 @@ results are the same to the last bit, but for the noise, whose logarithms and si
 The noise of four output pixels along x, 4 q to 4 q + 3, is that of the counter ``(y << 16 | q, parameters.noise_words
 [band], row, epoch)`` with the seed as key, in the order of `ops.random.normal`.
 
-NaN and −inf pass through. So a resampled pixel is not finite where a stored one that weighs something is not; whether it
-is NaN or ±∞ then, IEEE arithmetic says: −inf times a negative weight of bicubic is +inf, and both together are NaN.
+NaN and −inf pass through. So a resampled pixel is not finite where a stored one that weighs something is not. IEEE
+arithmetic says whether it is NaN or ±∞: −inf times a negative weight of bicubic is +inf, and both together are NaN.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
