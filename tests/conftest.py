@@ -11,12 +11,14 @@ import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 import xarray as xr
 from downloads import CONTENT
 from faulty_server import Site, serving
+from fused_on_host import compile_for_host
 from holdings import copy_store
 from hypothesis import settings
 from openings import CHUNKED_OPENERS, OPENERS, Opener
@@ -63,6 +65,12 @@ def published_lists(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     for path in (shared / "data" / "v1" / "lists").glob("*.csv.bz2"):
         (folder / path.stem).write_bytes(bz2.decompress(path.read_bytes()))
     return folder
+
+
+@pytest.fixture(scope="session")
+def on_host(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The source of the CUDA kernel, compiled for the host."""
+    return compile_for_host(tmp_path_factory.mktemp("fused"))
 
 
 # The pipeline, once a session and a release: archive → store and table → ds. Tests that change an archive or a store

@@ -1,15 +1,12 @@
 """The CUDA kernel without a GPU: it compiles for one, and on the host it computes what the specification says."""
 
-import ctypes
 import re
-import shutil
-import subprocess
 from itertools import product
 from typing import Any, get_args
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from fused_on_host import run_on_host
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -17,17 +14,7 @@ from nvrtc import compile_cubin, resources
 from stored_pixels import STORED, stored_pixels, transform_to_test, widened
 
 from bigearth_xr.device.cubin import SOURCE
-from bigearth_xr.device.records import (
-    BAND,
-    PATCH,
-    THREADS,
-    Variant,
-    band_records,
-    launch_of,
-    patch_records,
-    scalars,
-    variant_of,
-)
+from bigearth_xr.device.records import BAND, PATCH, THREADS, Variant
 from bigearth_xr.ops.parameters import Augmentation, AugmentParameters, draw_parameters
 from bigearth_xr.ops.reference import transform_batch
 from bigearth_xr.ops.taps import TAPS
@@ -47,60 +34,15 @@ ALL_WAYS = Augmentation(
 )
 
 
-@pytest.fixture(scope="session")
-def on_host(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The kernel's source, compiled for the host."""
-    compiler = shutil.which("g++")
-    if compiler is None:
-        pytest.skip(
-            "no g++ to run the kernel on the host with; install it (apt install g++), as nothing else here needs it"
-        )
-    library = tmp_path_factory.mktemp("fused") / "fused.so"
-    options = ("-std=c++17", "-O2", "-ffp-contract=off", "-fno-strict-aliasing", "-Wall", "-Wextra", "-Werror")
-    shared = ("-Wno-unknown-pragmas", "-shared", "-fPIC", f"-I{SOURCE.parent}")
-    source = ROOT / "tests" / "fused_on_host.cpp"
-    subprocess.run([compiler, *options, *shared, source, "-o", library], check=True)
-    return ctypes.CDLL(str(library))
-
-
-def laid_out(pixels: NDArray[Any], *, past: int) -> NDArray[Any]:
-    """Copy pixels to memory that begins so many of them past a multiple of 64 bytes."""
-    memory = np.empty(pixels.nbytes + 64 + past * pixels.itemsize, np.uint8)
-    start = -memory.ctypes.data % 64 + past * pixels.itemsize
-    copy = memory[start : start + pixels.nbytes].view(pixels.dtype).reshape(pixels.shape)
-    copy[...] = pixels
-    return copy
+def run(
+    on_host: Any, transform: Transform, parameters: AugmentParameters | None, *, past: int = 0, wide: bool = True
+) -> NDArray[Any]:
+    """Transform the patches with the kernel."""
+    return run_on_host(on_host, transform, sources_of(transform), parameters, past=past, wide=wide)
 
 
 def sources_of(transform: Transform) -> list[NDArray[Any]]:
     return [PIXELS[name] for name in transform.sources]
-
-
-def run(
-    on_host: Any, transform: Transform, parameters: AugmentParameters | None, *, past: int = 0, wide: bool = True
-) -> NDArray[Any]:
-    """Transform the patches with the kernel, one block after the other."""
-    variant, bands = variant_of(transform, parameters), len(transform.bands)
-    launch = launch_of(transform, variant)
-    unset = 0x7FC1 if transform.dtype == "bfloat16" else np.nan
-    out = laid_out(np.full(transform.out_shape(PATCHES), unset, transform.out_dtype), past=0 if wide else 1)
-    sources = [laid_out(source, past=past) for source in sources_of(transform)]
-    steps = [source.ctypes.data + source.strides[0] * np.arange(PATCHES) for source in sources]
-    told = (
-        band_records(transform, parameters),
-        patch_records(transform, parameters, PATCHES),
-        np.array(steps, np.uint64),
-    )
-    numbers = scalars(transform, parameters, launch, PATCHES, out.ctypes.data)
-    kept = on_host.launch(
-        *(variant.taps, PRECISIONS.index(variant.dtype), variant.noise, variant.mix),
-        *(launch.tiles, bands, PATCHES, launch.shared_bytes),
-        *(ctypes.c_void_p(records.ctypes.data) for records in told),
-        *(np.ctypeslib.as_ctypes(np.array(number)) for number in numbers),
-        0,
-    )
-    assert kept, "the kernel wrote to more shared memory than it asked for"
-    return out
 
 
 def draw(augmentation: Augmentation, bands: tuple[str, ...] = BANDS, seed: int = 5) -> AugmentParameters:

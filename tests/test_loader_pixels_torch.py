@@ -76,20 +76,6 @@ def test_two_views_are_two_variations_of_one_patch(ds: xr.Dataset) -> None:
     torch.testing.assert_close(batch.image.sum((2, 3)), batch.image2.sum((2, 3)), rtol=1e-3, atol=1)
 
 
-def test_what_is_not_finite_is_kept_counted_or_replaced(ds: xr.Dataset) -> None:
-    stats = dict.fromkeys(NAMES, (0.0, 1e-38))
-    for dtype in ("float32", "float16", "bfloat16"):
-        options: Any = {"stats": stats, "dtype": dtype, "batch_size": 24, "shuffle": False}
-        keep, count, zero = (loader_of(ds, nonfinite=nonfinite, **options) for nonfinite in ("keep", "count", "zero"))
-        (kept,), (counted,), (replaced,) = keep, count, zero
-        odd = ~torch.isfinite(kept.image)
-        assert odd.any()
-        assert keep.nonfinite == 0
-        assert count.nonfinite == zero.nonfinite == odd.sum()
-        assert torch.equal(counted.image.isinf(), kept.image.isinf())
-        assert torch.equal(replaced.image, torch.where(odd, 0, kept.image))
-
-
 @pytest.mark.parametrize("store", ["fast"], indirect=True)
 def test_computed_pixels_are_read_through_xarray_with_a_warning(ds: xr.Dataset) -> None:
     changed = ds.assign(s1=ds.s1 + 1)

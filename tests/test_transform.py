@@ -251,7 +251,7 @@ def test_what_cannot_be_transformed_is_refused() -> None:
             transform_of(ARRAYS, ["B04"], size=size)  # type: ignore[arg-type]  # the mistake under test
     with pytest.raises(TransformError, match="there is no scale for band B04, only for VV; give two numbers each"):
         transform_of(ARRAYS, ["B04"], {"VV": (0, 1)})
-    for pair in ((0, 0), (np.nan, 1), (0, np.inf)):
+    for pair in ((0, 0), (np.nan, 1), (0, np.inf), (0, 1e-45)):
         with pytest.raises(TransformError, match=r"the scale of band B04 is .* the last not 0"):
             transform_of(ARRAYS, ["B04"], {"B04": pair})
 

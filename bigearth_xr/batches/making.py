@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bigearth_xr.batches.cache import CachedReader
 from bigearth_xr.batches.cutting import MapReader, labels_of_maps
-from bigearth_xr.batches.finiteness import count_nonfinite
+from bigearth_xr.batches.finiteness import zero_nonfinite
 from bigearth_xr.batches.held import HeldReader
 from bigearth_xr.batches.patches import Part, Patches
 from bigearth_xr.batches.recipe import Recipe
@@ -152,16 +152,24 @@ class Maker:
         Returns
         -------
         int
-            How many values were not finite, where the recipe has them counted.
+            Where the recipe has them counted, how many stored pixels of the patches, in the bands of the batch, are
+            not finite; 0 of any view but the first, as the patches are the same.
         """
         from bigearth_xr.device.host import apply, apply_packed
 
+        found = np.zeros(len(out), np.int64)
+        counted = self.recipe.nonfinite != "keep" and view == 0
         for one in drawn:
             transform, varied, target = one.part.transform, one.views[view], out[one.within]
+            nonfinite = found[one.within] if counted else None
             with one.part.reader.locate(one.numbers) as located:
-                if located.packed is None or not apply_packed(transform, located.packed, varied, out=target):
-                    apply(transform, located.addresses, varied, out=target)
-        return count_nonfinite(out, self.recipe.dtype, self.recipe.nonfinite)
+                if located.packed is None or not apply_packed(
+                    transform, located.packed, varied, out=target, nonfinite=nonfinite
+                ):
+                    apply(transform, located.addresses, varied, out=target, nonfinite=nonfinite)
+        if self.recipe.nonfinite == "zero":
+            zero_nonfinite(out, self.recipe.dtype)
+        return int(found.sum())
 
     def prefetch(self, places: NDArray[np.intp]) -> None:
         """Have the pixels of patches read that are wanted soon."""

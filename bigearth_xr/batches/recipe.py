@@ -73,8 +73,8 @@ class Recipe:
     """Key of the random numbers that patches vary with."""
 
     nonfinite: Nonfinite = "keep"
-    """Whether NaN and ±inf stay as they are, are counted, or counted and replaced by 0: the mean of a standardised
-    band. To look for them costs time."""
+    """Whether NaN and ±inf stay as they are, are counted as the store holds them, or counted and replaced in the batch
+    by 0: the mean of a standardised band. To replace them costs time."""
 
     def __post_init__(self) -> None:
         if self.bands is not None:

@@ -17,6 +17,11 @@
 #define DEVICE __device__ __forceinline__
 #define EACH_THREAD(thread) if (const int thread = threadIdx.x; true)
 #define BARRIER __syncthreads()
+
+DEVICE unsigned bits_of(float value)
+{
+    return __float_as_uint(value);
+}
 #endif
 
 typedef unsigned long long Address;
@@ -122,12 +127,11 @@ DEVICE float tap_weight(double distance)
 {
     if (TAPS == 1)
         return 1;
-    if (TAPS == 2)
-        return static_cast<float>(1 - distance);
-    constexpr double a = -0.75;
+    constexpr double a = -0.75, least = 1.0 / (1 << 24);
     const double near = ((a + 2) * distance - (a + 3)) * distance * distance + 1;
     const double far = a * (((distance - 5) * distance + 8) * distance - 4);
-    return static_cast<float>(distance <= 1 ? near : far);
+    const double weight = TAPS == 2 ? 1 - distance : distance <= 1 ? near : far;
+    return static_cast<float>(fabs(weight) < least ? 0 : weight);
 }
 
 template <int TAPS>
@@ -277,6 +281,57 @@ DEVICE void resample(const Layer<TAPS> &layer, int column, int row, float (&valu
     }
 }
 
+DEVICE bool is_finite(float value)
+{
+    return (bits_of(value) & 0x7F800000) != 0x7F800000;
+}
+
+// What weighs nothing is no part of a pixel: 0 × NaN is 0 here.
+DEVICE float weighed(float number, float weight)
+{
+    return weight == 0 && !is_finite(number) ? 0 : number * weight;
+}
+
+template <int TAPS>
+DEVICE float resample_carefully(const Layer<TAPS> &layer, bool transposed, int column, int row)
+{
+    const int of_y = transposed ? column : TILE_X + row, of_x = transposed ? TILE_X + row : column;
+    const char *pixels = reinterpret_cast<const char *>(layer.pixel);
+    float total = 0, part = 0;
+#pragma unroll 1
+    for (int x = of_x; x < TAPS * LINE; x += LINE) {
+#pragma unroll 1
+        for (int y = of_y; y < TAPS * LINE; y += LINE) {
+            const float stored = *reinterpret_cast<const float *>(pixels + (layer.offset()[x] + layer.offset()[y]));
+            const float term = weighed(stored, layer.weight()[y]);
+            part = y == of_y ? term : part + term;
+        }
+        const float term = weighed(part, layer.weight()[x]);
+        total = x == of_x ? term : total + term;
+    }
+    return total;
+}
+
+// Make pixels again where any is not finite, which is rare: to ask of each product takes longer.
+template <int TAPS, int WIDTH>
+DEVICE void mend(const Layer<TAPS> &layer, bool transposed, int column, int row, float (&value)[WIDTH])
+{
+    bool finite = true;
+#pragma unroll
+    for (int k = 0; k < WIDTH; ++k)
+        finite = finite && is_finite(value[k]);
+    if (finite)
+        return;
+#pragma unroll 1
+    for (int at = 0; at < WIDTH; ++at) {
+        const float mended = resample_carefully(layer, transposed, column + at, row);
+        // Registers have no index.
+#pragma unroll
+        for (int k = 0; k < WIDTH; ++k)
+            value[k] = k == at ? mended : value[k];
+    }
+}
+
 // Philox4x32-10, and Box–Muller on its words, as in `bigearth_xr.ops.random`.
 DEVICE void normal(unsigned (&word)[4], Address seed, float (&number)[4])
 {
@@ -306,15 +361,15 @@ DEVICE void normal(unsigned (&word)[4], Address seed, float (&number)[4])
 
 // What becomes of the pixels of a patch, in registers.
 struct Change {
-    bool transposed, dropped;
+    bool transposed, dropped, floats;
     float subtract, factor, gain, bias;
     unsigned noise_word, row;
 };
 
 DEVICE Change change_of(const Patch *patch, const Band &band)
 {
-    return {is_transposed(patch), is_dropped(patch), band.subtract,   band.factor,
-            patch->gain,          patch->bias,       band.noise_word, patch->row};
+    return {is_transposed(patch), is_dropped(patch), band.floats != 0, band.subtract, band.factor,
+            patch->gain,          patch->bias,       band.noise_word,  patch->row};
 }
 
 // 1 to 4: pixels of one patch along x.
@@ -332,6 +387,8 @@ DEVICE void evaluate(const Batch &batch, const Layer<TAPS> &layer, const Change 
         resample<TAPS, true>(layer, column, row, value);
     else
         resample<TAPS, false>(layer, column, row, value);
+    if (TAPS > 1 && change.floats)
+        mend(layer, change.transposed, column, row, value);
 #pragma unroll
     for (int k = 0; k < WIDTH; ++k)
         value[k] = (value[k] - change.subtract) * change.factor;
@@ -369,6 +426,8 @@ DEVICE void mix(const Patch *patch, int x, int y, const float (&partner)[WIDTH],
     for (int k = 0; k < WIDTH; ++k) {
         if (patch->box[0] <= y && y < patch->box[2] && patch->box[1] <= x + k && x + k < patch->box[3])
             value[k] = partner[k];
+        else if (patch->weight == 0)
+            value[k] = partner[k];
         else if (patch->weight != 1)
             value[k] = value[k] * patch->weight + partner[k] * (1 - patch->weight);
     }
@@ -383,11 +442,6 @@ DEVICE void store_16_bytes(Address at, const unsigned (&word)[4])
     asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(at), "r"(word[0]), "r"(word[1]), "r"(word[2]),
                  "r"(word[3])
                  : "memory");
-}
-
-DEVICE unsigned bits_of(float value)
-{
-    return __float_as_uint(value);
 }
 
 DEVICE unsigned pair_of_halves(float low, float high)

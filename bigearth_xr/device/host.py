@@ -32,6 +32,7 @@ def apply(
     parameters: AugmentParameters | None = None,
     *,
     out: NDArray[Any] | None = None,
+    nonfinite: NDArray[np.int64] | None = None,
 ) -> NDArray[Any]:
     """Transform the stored pixels at some addresses into a batch.
 
@@ -48,6 +49,9 @@ def apply(
         How each patch varies; None for not at all.
     out
         Memory to write the batch to, C-contiguous, not the memory that is read. A new batch costs a third more.
+    nonfinite
+        Memory to count in, shape ``(patch,)``, int64: how many stored pixels of each patch, in the bands of the
+        transform, are NaN or infinite, whatever becomes of them.
 
     Returns
     -------
@@ -77,12 +81,17 @@ def apply(
     if out is None:
         out = _new_batch(transform, addresses.shape[1])
     _check_out(out, transform, addresses.shape[1])
-    _run(transform, parameters, packed_of(None), plain(addresses, np.uint64), out)
+    _run(transform, parameters, packed_of(None), plain(addresses, np.uint64), out, nonfinite)
     return out
 
 
 def apply_packed(
-    transform: Transform, packed: Packed, parameters: AugmentParameters | None = None, *, out: NDArray[Any]
+    transform: Transform,
+    packed: Packed,
+    parameters: AugmentParameters | None = None,
+    *,
+    out: NDArray[Any],
+    nonfinite: NDArray[np.int64] | None = None,
 ) -> bool:
     """Unpack patches one at a time, and transform each while its pixels are in the processor's cache.
 
@@ -92,14 +101,14 @@ def apply_packed(
         As `apply` takes them; parameters that mix patches are left to it.
     packed
         Where the patches lie, by the sources of the transform; the caller keeps that memory until this returns.
-    out
-        Memory to write the batch to, as `apply` takes it.
+    out, nonfinite
+        Memory to write the batch to, and to count in, as `apply` takes it.
 
     Returns
     -------
     bool
         Whether the batch is what `apply` would make of the unpacked pixels. If not, patches are to be mixed, or one of
-        them is damaged or packed in another way, and `out` means nothing: unpack them, and `apply`.
+        them is damaged or packed in another way, and what was written means nothing: unpack them, and `apply`.
 
     Raises
     ------
@@ -125,7 +134,7 @@ def apply_packed(
     if parameters is not None and parameters.augmentation.mixes:
         return False
     arrays = packed_of(packed)
-    _run(transform, parameters, arrays, np.zeros(packed.starts.shape, np.uint64), out)
+    _run(transform, parameters, arrays, np.zeros(packed.starts.shape, np.uint64), out, nonfinite)
     return bool(arrays.unpacked.all())
 
 
@@ -135,10 +144,14 @@ def _run(
     packed: "PackedArrays",
     addresses: NDArray[np.uint64],
     out: NDArray[Any],
+    nonfinite: NDArray[np.int64] | None,
 ) -> None:
+    counts = np.zeros(0 if nonfinite is None else addresses.shape[1], np.int64)
     layout = layout_of(transform, cropped=parameters is not None and parameters.augmentation.crops)
     drawn = drawn_of(parameters, addresses.shape[1], transform)
-    transform_patches()(layout, drawn, packed, addresses, np.uint64(out.ctypes.data))
+    transform_patches()(layout, drawn, packed, addresses, counts, np.uint64(out.ctypes.data))
+    if nonfinite is not None:
+        nonfinite[...] = counts
 
 
 def addresses_of(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:
@@ -209,7 +222,7 @@ def _compiled() -> Any:
 
     sample = Transform(bands=(), sources=(), planes=(), subtract=(), factor=())
     layout, drawn = layout_of(sample, cropped=False), drawn_of(None, 0, sample)
-    arguments = (layout, drawn, packed_of(None), np.zeros((0, 0), np.uint64), np.uint64(0))
+    arguments = (layout, drawn, packed_of(None), np.zeros((0, 0), np.uint64), np.zeros(0, np.int64), np.uint64(0))
     return compile_kernel(batch.transform_patches, arguments)
 
 

@@ -64,6 +64,7 @@ def draw_mixing(counter: Sequence[Any], *, seed: int, mixup: float, cutmix: floa
     blended = which < (0.5 if mixup and cutmix else float(mixup > 0))
     if mixup:
         weight[blended] = _beta_quantile(chance[blended], mixup)
+        weight[np.float32(1) - weight == 1] = 0  # as what is lost beside 1 at the other end
     if cutmix:
         side = SIDE * np.sqrt(1 - _beta_quantile(chance[~blended], cutmix))
         box[~blended] = _boxes(SIDE * y[~blended], SIDE * x[~blended], side)
@@ -85,7 +86,8 @@ def mix_labels(
     Returns
     -------
     NDArray
-        Same shape, float32: ``own * weight + partner's * (1 - weight)``; its own, where the weight is 1.
+        Same shape, float32: ``own * weight + partner's * (1 - weight)``; its own where the weight is 1, its partner's
+        where it is 0.
 
     Raises
     ------
@@ -106,8 +108,8 @@ def mix_labels(
         )
     own, kept = labels.astype(np.float32), weight[:, None]
     # Labels that are not known are NaN, and 0 × NaN is NaN.
-    mixed: NDArray[np.float32] = np.where(kept == 1, own, own * kept + own[partner] * (1 - kept))
-    return mixed
+    mixed = np.where(kept == 1, own, own * kept + own[partner] * (1 - kept))
+    return np.where(kept == 0, own[partner], mixed)
 
 
 def pixel_boxes(box: NDArray[np.int32], size: int) -> NDArray[np.int32]:

@@ -19,7 +19,7 @@ Batch = NDArray[np.float32]
 """Shape ``(patch, band, y, x)``."""
 
 
-@np.errstate(invalid="ignore")  # −inf dB with a weight of 0 is NaN
+@np.errstate(invalid="ignore")  # −inf dB with a gain of 0 is NaN
 def transform_batch(
     transform: Transform, sources: Sequence[NDArray[Any]], parameters: AugmentParameters | None = None
 ) -> NDArray[Any]:
@@ -125,7 +125,9 @@ def _mixed(batch: Batch, parameters: AugmentParameters) -> Batch:
     for patch, (partner, weight) in enumerate(zip(parameters.partner, parameters.weight, strict=True)):
         if partner == patch:
             continue
-        if weight != 1:
+        if weight == 0:
+            mixed[patch] = batch[partner]
+        elif weight != 1:
             mixed[patch] = batch[patch] * weight + batch[partner] * (1 - weight)
         top, left, bottom, right = pixel_boxes(parameters.box[[patch]], batch.shape[-1])[0]
         mixed[patch, :, top:bottom, left:right] = batch[partner, :, top:bottom, left:right]

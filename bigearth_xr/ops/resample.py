@@ -80,7 +80,7 @@ def spread(pixels: ArrayT, taps: Taps, axis: int) -> ArrayT:
     """Weigh neighbours along one dimension.
 
     A product with the weights as a matrix would be shorter, but would let one NaN flood its whole row and column:
-    0 × NaN is NaN.
+    0 × NaN is NaN. Here it counts as 0.
 
     Parameters
     ----------
@@ -105,12 +105,20 @@ def spread(pixels: ArrayT, taps: Taps, axis: int) -> ArrayT:
     xp = array_namespace(pixels)
     shape = (-1, 1) if axis == -2 else (-1,)
     index, weight = xp.asarray(taps.index), xp.asarray(taps.weight)
-    terms: list[Any] = [
-        xp.take(pixels, index[tap].astype(xp.intp), axis=axis) * weight[tap].reshape(shape)
-        for tap in range(taps.index.shape[0])
-    ]
-    weighed: ArrayT = reduce(operator.add, terms)
+    taken: list[Any] = [xp.take(pixels, tap.astype(xp.intp), axis=axis) for tap in index]
+    with np.errstate(invalid="ignore"):  # −inf less −inf is NaN
+        terms = [_weighed(pixel, one.reshape(shape)) for pixel, one in zip(taken, weight, strict=True)]
+        weighed: ArrayT = reduce(operator.add, terms)
     return weighed
+
+
+def _weighed(pixels: Any, weight: Any) -> Any:
+    """Weigh pixels; those that weigh nothing count as 0, whatever they are."""
+    nothing = weight == 0
+    if not nothing.any():
+        return pixels * weight
+    xp = array_namespace(pixels)
+    return xp.where(nothing & ~xp.isfinite(pixels), xp.float32(0), pixels) * weight
 
 
 @lru_cache(maxsize=64)

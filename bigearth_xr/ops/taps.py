@@ -5,7 +5,8 @@ whoever follows it, in NumPy, CuPy or a compiled kernel, has the same tables to 
 
 The convention is that of ``torch.nn.functional.interpolate`` with ``align_corners=False``: pixels are areas, not
 points, so that a patch keeps its footprint. Bicubic uses a = −0.75, and beyond the border the nearest pixel is
-repeated.
+repeated. Where a position is a stored pixel's centre in exact arithmetic, it is here, and only that pixel weighs
+anything.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from bigearth_xr.bands import PATCH_SIDE_M
 from bigearth_xr.ops.namespace import Array, array_namespace
 
-__all__ = ["CUBIC_A", "SIDE", "TAPS", "Resampling", "Taps", "crop_taps", "place_taps"]
+__all__ = ["CUBIC_A", "LEAST_WEIGHT", "SIDE", "TAPS", "Resampling", "Taps", "crop_taps", "place_taps"]
 
 Resampling = Literal["nearest", "bilinear", "bicubic"]
 """How a coarse pixel spreads over finer ones."""
@@ -31,6 +32,9 @@ TAPS: dict[Resampling, int] = {"nearest": 1, "bilinear": 2, "bicubic": 4}
 CUBIC_A = -0.75
 """Slope of the cubic kernel, as in torch and OpenCV."""
 
+LEAST_WEIGHT = 2.0**-24
+"""What weighs less is lost beside 1 in float32: its weight is 0."""
+
 # Of the taps, counted from the pixel in which, or after whose centre, a position lies.
 _FIRST_TAP: dict[Resampling, int] = {"nearest": 0, "bilinear": 0, "bicubic": -1}
 
@@ -43,7 +47,8 @@ class Taps:
     """Stored pixels, shape ``(..., tap, pixel)``, uint16."""
 
     weight: Array
-    """Their weights, same shape, float32; those of a pixel add up to 1 but for rounding."""
+    """Their weights, same shape, float32; those of a pixel add up to 1 but for rounding. What has a weight of 0 is no
+    part of the pixel, even if it is NaN or infinite."""
 
 
 def place_taps(position: Array, size: int, method: Resampling) -> Taps:
@@ -79,6 +84,7 @@ def place_taps(position: Array, size: int, method: Resampling) -> Taps:
     index: Any = xp.floor(centred)[..., None, :] + offsets
     distance = xp.abs(centred[..., None, :] - index)
     weight = _WEIGH[method](distance)
+    weight = xp.where(xp.abs(weight) < LEAST_WEIGHT, 0, weight)
     return Taps(index=index.clip(0, size - 1).astype(xp.uint16), weight=weight.astype(xp.float32))
 
 

@@ -8,8 +8,9 @@ results are the same to the last bit, but for the noise, whose logarithms and si
    stored pixels from the border, float64, where ``start`` and ``extent`` are of the crop (0 and 120 without one), along
    the axes of the patch *as it is stored*: it is cropped first and turned afterwards. `ops.taps` makes of it which
    stored pixels count, and weights rounded to float32. Sums run over the taps in their order, first along y, then
-   along x: ``(w0 * p0 + w1 * p1) + w2 * p2 …``. A band that has S pixels a side already and is not cropped is copied,
-   whatever the resampling (`Transform.taps_of`): 0 × NaN is NaN, and a copy costs nothing.
+   along x: ``(w0 * p0 + w1 * p1) + w2 * p2 …``, where 0 × NaN and 0 × ∞ are 0, not NaN: what weighs nothing is no
+   part of a pixel. A band that has S pixels a side already and is not cropped is copied, whatever the resampling
+   (`Transform.taps_of`), which costs nothing.
 2. **Turn.** As `ops.augment.orient` does: ``d4 % 4`` quarter turns counter-clockwise, then for 4 and more a flip along
    x. As turning only moves pixels, an engine reads them where they come from: with ``sy, sx, tr = SYMMETRIES[d4]``,
    output pixel (y, x) is resampled pixel ``(a, b)``, where ``a, b = (x, y) if tr else (y, x)``, and then
@@ -18,12 +19,15 @@ results are the same to the last bit, but for the noise, whose logarithms and si
 4. **Vary.** Where the augmentation changes values: ``v = v * gain + bias``, by patch. Where it has noise:
    ``v = v + noise_std * normal``, drawn for the output pixel. Where a band is dropped, ``v = 0`` whatever it was.
 5. **Mix.** With a partner in the batch other than the patch itself, which went through 1 to 4 by its own parameters:
-   in the box (`ops.mixing.pixel_boxes`) its value, elsewhere ``v * weight + partner * (1 - weight)`` where
-   weight is not 1.
+   in the box (`ops.mixing.pixel_boxes`) its value, elsewhere ``v * weight + partner * (1 - weight)``; but ``v`` where
+   weight is 1, and ``partner`` where it is 0.
 6. **Cast** to the data type asked for, to nearest, ties to even.
 
 The noise of four output pixels along x, 4 q to 4 q + 3, is that of the counter ``(y << 16 | q, parameters.noise_words
-[band], row, epoch)`` with the seed as key, in the order of `ops.random.normal`. NaN and −inf pass through.
+[band], row, epoch)`` with the seed as key, in the order of `ops.random.normal`.
+
+NaN and −inf pass through. So a resampled pixel is not finite where a stored one that weighs something is not. IEEE
+arithmetic says whether it is NaN or ±∞: −inf times a negative weight of bicubic is +inf, and both together are NaN.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -263,9 +267,12 @@ def _factor(name: str, scale: Mapping[str, tuple[float, float]] | None) -> float
     if name not in scale:
         raise TransformError(f"there is no scale for band {name}, only for {', '.join(scale)}; give two numbers each")
     shift, spread = np.array(scale[name], np.float32)
-    if not (np.isfinite(shift) and np.isfinite(spread) and spread):
+    with np.errstate(divide="ignore", over="ignore"):
+        factor = np.float32(1) / spread
+    # An infinite factor makes NaN of what is equal to the mean.
+    if not np.isfinite([shift, spread, factor]).all():
         raise TransformError(f"the scale of band {name} is {scale[name]}, expected two finite numbers, the last not 0")
-    return float(np.float32(1) / spread)
+    return float(factor)
 
 
 def _check(names: tuple[str, ...], size: int, dtype: str) -> None:

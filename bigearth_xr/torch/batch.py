@@ -48,7 +48,7 @@ class Made(NamedTuple):
     """What the consumer gets."""
 
     nonfinite: int = 0
-    """How many of its values are not finite, where these are counted."""
+    """How many stored pixels of its patches are not finite, where these are counted."""
 
     ready: Any = None
     """Event of a GPU after which it is whole; None on the host."""

@@ -69,7 +69,8 @@ class PatchLoader:
     size
         Pixels along a side.
     nonfinite
-        ``"keep"``; ``"count"`` and see `PatchLoader.nonfinite`; or ``"zero"``, which also puts 0 in their place.
+        ``"keep"``; ``"count"`` and see `PatchLoader.nonfinite`; or ``"zero"``, which also puts 0 in the place of what
+        is not finite in a batch.
     shuffle, window
         Whether an epoch has an order of its own, drawn from so many patches at a time; ``window=None`` is a true
         shuffle, and small random reads (see `Sampling`). Of object storage a window is held in memory.
@@ -230,7 +231,10 @@ class PatchLoader:
 
     @property
     def nonfinite(self) -> int:
-        """Values so far that were not finite, where ``nonfinite="count"`` or ``"zero"`` looks for them."""
+        """NaN and ±inf among the stored pixels, in the bands asked for, of all patches so far: each time that one came.
+
+        Crops, views and mixing do not matter. 0 unless ``nonfinite="count"`` or ``"zero"`` looks for them.
+        """
         return self._nonfinite
 
     @property

@@ -4,13 +4,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bigearth_xr.device.kernels.finiteness import count_nonfinite
 from bigearth_xr.device.kernels.lanes import LANES
 from bigearth_xr.device.kernels.laying import lay
 from bigearth_xr.device.kernels.memory import advance, fence, floats_at, get, integers_at, kernel, put, words_at
 from bigearth_xr.device.kernels.noise import add_noise, room_for_noise
 from bigearth_xr.device.kernels.resampling import ROOM, Table, fill_taps, resample
 from bigearth_xr.device.kernels.rounding import round_to_bfloat16, round_to_float16
-from bigearth_xr.device.kernels.scaling import Scale
+from bigearth_xr.device.kernels.scaling import Scale, copy_line
 from bigearth_xr.device.kernels.streaming import KEPT, Lines, stream
 from bigearth_xr.device.kernels.unpacking import pixel_room, unpack_sources
 from bigearth_xr.ops.transform import SYMMETRIES
@@ -121,7 +122,7 @@ class Room(NamedTuple):
 
 
 @kernel
-def transform_patches(layout: Any, drawn: Any, packed: Any, addresses: Any, out: Any) -> None:
+def transform_patches(layout: Any, drawn: Any, packed: Any, addresses: Any, nonfinite: Any, out: Any) -> None:
     """Write a batch.
 
     Parameters
@@ -132,6 +133,9 @@ def transform_patches(layout: Any, drawn: Any, packed: Any, addresses: Any, out:
         A `PackedArrays`; with patches, they are unpacked first, and no patch has a partner.
     addresses
         Of the first stored pixel, shape ``(source, patch)``, uint64; of packed patches they are written.
+    nonfinite
+        To be written: how many stored pixels of each patch, in the bands of the batch, are not finite, int64; with no
+        patches, they are not counted.
     out
         Address of the batch, uint64.
 
@@ -156,6 +160,8 @@ def transform_patches(layout: Any, drawn: Any, packed: Any, addresses: Any, out:
             packed.unpacked[patch] = unpack_sources(packed, patch, addresses, pixels)
             if not packed.unpacked[patch]:
                 continue
+        if nonfinite.size:
+            nonfinite[patch] = _nonfinite_of(layout, addresses, patch)
         partner = drawn.partner[patch]
         if not alike:
             _fill_tables(layout, drawn.crop[patch], room)
@@ -222,9 +228,20 @@ def _lay_band(stored: Any, spec: Any, layout: Any, symmetry: Any, scale: Any, li
     if table == COPIED:
         lay(stored, side, _SYMMETRIES[symmetry], scale, lines, size, spare)
         return
-    first, weight = room.first[table].ctypes.data, room.weight[table].ctypes.data
-    taps = Table(layout.taps, integers_at(np.uint64(first)), floats_at(np.uint64(weight)), room.first.shape[2])
+    first, weight = integers_at(np.uint64(room.first[table].ctypes.data)), _floats(room.weight[table])
+    taps = Table(layout.taps, first, weight, room.first.shape[2], spec[_IS_FLOAT] != 0)
     resample(stored, side, taps, _SYMMETRIES[symmetry], scale, lines, size, _floats(room.resampled), spare)
+
+
+@kernel
+def _nonfinite_of(layout: Any, addresses: Any, patch: Any) -> Any:
+    """Count the stored pixels of a patch that are not finite, of the bands of the batch."""
+    found = 0
+    for spec in layout.planes:
+        if spec[_IS_FLOAT]:
+            pixels = floats_at(addresses[spec[_SOURCE], patch] + np.uint64(spec[_OFFSET]))
+            found += count_nonfinite(pixels, spec[_SIDE] * spec[_SIDE])
+    return found
 
 
 @kernel
@@ -238,7 +255,9 @@ def _fill_tables(layout: Any, crop: Any, room: Any) -> None:
 
 @kernel
 def _mix(plane: Any, other: Any, size: Any, weight: Any, box: Any) -> None:
-    if weight != 1:
+    if weight == 0:
+        copy_line(other, size * size, plane)
+    elif weight != 1:
         rest = np.float32(1) - weight
         for at in range(size * size):
             put(plane, at, get(plane, at) * weight + get(other, at) * rest)

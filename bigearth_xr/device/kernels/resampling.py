@@ -4,13 +4,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bigearth_xr.device.kernels.finiteness import count_nonfinite
 from bigearth_xr.device.kernels.lanes import LANES, get_lanes, in_all_lanes, put_lanes, reversed_lanes
 from bigearth_xr.device.kernels.laying import transpose
 from bigearth_xr.device.kernels.memory import advance, get, kernel, put
 from bigearth_xr.device.kernels.picking import get_places, pick_lanes
 from bigearth_xr.device.kernels.scaling import copy_line, scale_line, scaled_lanes
 from bigearth_xr.device.kernels.streaming import Lines, finished, repeated, writable
-from bigearth_xr.ops.taps import CUBIC_A, SIDE
+from bigearth_xr.ops.taps import CUBIC_A, LEAST_WEIGHT, SIDE
 
 __all__ = ["ROOM", "Table", "fill_taps", "resample"]
 
@@ -53,7 +54,8 @@ def fill_taps(start: Any, extent: Any, side: Any, taps: Any, first: Any, weight:
         first[pixel] = np.int32(min(max(below, 1.0 - taps), side - 1.0))
         for tap in range(taps if taps > 1 else 0):
             distance = abs(position - (below + tap))
-            weight[tap, pixel] = np.float32(1 - distance if taps == 2 else _cubic(distance))
+            share = 1 - distance if taps == 2 else _cubic(distance)
+            weight[tap, pixel] = np.float32(0.0 if abs(share) < LEAST_WEIGHT else share)
 
 
 @kernel
@@ -84,6 +86,9 @@ class Table(NamedTuple):
     width: Any
     """How many numbers each of these parts has: eight at least."""
 
+    floats: Any
+    """Whether stored pixels are float32, bool: these may be NaN or infinite."""
+
 
 @kernel
 def resample(
@@ -110,7 +115,7 @@ def resample(
     >>> from bigearth_xr.device.kernels.scaling import Scale
     >>> @kernel
     ... def double(stored, plane, room, first, weight):
-    ...     table = Table(1, integers_at(first), floats_at(weight), 8)
+    ...     table = Table(1, integers_at(first), floats_at(weight), 8, False)
     ...     scale = Scale(np.float32(0), np.float32(0.5), False, np.float32(1), np.float32(0))
     ...     lines, place = Lines(floats_at(plane), floats_at(plane), False, 4), floats_at(room)
     ...     resample(words_at(stored), 1, table, (0, 0, 0), scale, lines, 2, place, place)
@@ -130,8 +135,11 @@ def resample(
         last = get(table.first, size - 1) + table.taps - 1
         top, bottom = _inside(get(table.first, 0), side), _inside(last, side)
         pixels = advance(room, ROOM + _AT_ONCE * side)
-        copy_line(advance(stored, top * side), (bottom + 1 - top) * side, advance(pixels, top * side))
-        _sum_lines(pixels, side, table, backward, scale, made, size, room)
+        count = (bottom + 1 - top) * side
+        copy_line(advance(stored, top * side), count, advance(pixels, top * side))
+        # 0 × NaN is NaN, and rare: to ask once costs less than to ask of each product.
+        careful = table.floats and _has_zeros(table) and count_nonfinite(advance(pixels, top * side), count) > 0
+        _sum_lines(pixels, side, table, backward, scale, made, size, careful, room)
     if transposed:
         transpose(spare, size, backward_y, backward_x, lines)
 
@@ -162,7 +170,17 @@ def _pick_lines(
 
 
 @kernel
-def _sum_lines(pixels: Any, side: Any, table: Any, backward: Any, scale: Any, lines: Any, size: Any, room: Any) -> None:
+def _sum_lines(
+    pixels: Any,
+    side: Any,
+    table: Any,
+    backward: Any,
+    scale: Any,
+    lines: Any,
+    size: Any,
+    careful: Any,
+    room: Any,
+) -> None:
     """Make the lines of a plane, four at a time, which share what is read of the table."""
     pitch = side + 2 * LANES
     four, few = advance(room, LANES), advance(room, _AT_ONCE * pitch + LANES)
@@ -179,7 +197,53 @@ def _sum_lines(pixels: Any, side: Any, table: Any, backward: Any, scale: Any, li
             _sum_columns(four, pitch, count, table, near, scale, size, backward[1], few, 2 * LANES)
             for line in range(count):
                 copy_line(advance(few, 2 * LANES * line), size, advance(target, line * size))
+        if careful:
+            _mend(pixels, side, table, y, count, backward, scale, size, target)
         finished(lines, y * size, count * size)
+
+
+@kernel
+def _has_zeros(table: Any) -> Any:
+    """Whether any weight is 0."""
+    found = np.uint32(0)
+    for at in range(2 * table.taps * table.width):
+        found = np.uint32(found + (np.uint32(1) if get(table.weight, at) == 0 else np.uint32(0)))
+    return found > 0
+
+
+@kernel
+def _mend(
+    pixels: Any, side: Any, table: Any, y: Any, count: Any, backward: Any, scale: Any, size: Any, target: Any
+) -> None:
+    """Make those pixels of some lines again that are not finite, without what weighs nothing."""
+    for at in range(count * size):
+        if np.isfinite(get(target, at)):
+            continue
+        row, column = y + at // size, at % size
+        row, column = (size - 1 - row if backward[0] else row), (size - 1 - column if backward[1] else column)
+        place = advance(target, at)
+        put(place, 0, _sum_carefully(pixels, side, table, row, column))
+        scale_line(place, False, 1, scale, place)
+
+
+@kernel
+def _sum_carefully(pixels: Any, side: Any, table: Any, row: Any, column: Any) -> Any:
+    """Sum along y and then along x, for one pixel."""
+    total = part = np.float32(0)
+    for across in range(table.taps):
+        x = _inside(get(table.first, table.width + column) + across, side)
+        for down in range(table.taps):
+            stored = get(pixels, _inside(get(table.first, row) + down, side) * side + x)
+            term = _weighed(stored, get(table.weight, down * table.width + row))
+            part = term if down == 0 else part + term
+        term = _weighed(part, get(table.weight, (table.taps + across) * table.width + column))
+        total = term if across == 0 else total + term
+    return total
+
+
+@kernel
+def _weighed(number: Any, weight: Any) -> Any:
+    return np.float32(0) if weight == 0 and not np.isfinite(number) else number * weight
 
 
 @kernel
