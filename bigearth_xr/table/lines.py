@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 
 from bigearth_xr.errors import MetadataError
 
-__all__ = ["Lines", "Pairs", "canonical", "find_names", "find_rows", "read_lines", "read_text", "refuse_line", "rows_of"]
+__all__ = [
+    "Lines",
+    "Pairs",
+    "canonical",
+    "find_names",
+    "find_rows",
+    "read_lines",
+    "read_text",
+    "refuse_line",
+    "rows_of",
+]
 
 _PLACE = r"_(?:90|[0-8]?\d)_(?:90|[0-8]?\d)"
 _FORMS = {
@@ -241,7 +251,9 @@ def _find_odd(lines: Lines, odd: NDArray[np.int64], pairs: Pairs) -> NDArray[np.
     apart = np.asarray(pc.and_(pc.is_valid(s2), pc.is_valid(s1))) & (by_s2 != by_s1)
     if apart.any():
         refuse_line(
-            lines, int(odd[apart.argmax()]), f"names two patches that are no pair in {pairs.source}; correct either list"
+            lines,
+            int(odd[apart.argmax()]),
+            f"names two patches that are no pair in {pairs.source}; correct either list",
         )
     return np.maximum(by_s2, by_s1)
 
@@ -265,9 +277,7 @@ def _refuse_other_release(lines: Lines, odd: NDArray[np.int64], texts: pa.Array,
             refuse_line(lines, int(odd[suspects[of_v2.argmax()]]), "names a patch of v2; give the lists of v1")
 
 
-def _refuse_several(
-    lines: Lines, odd: NDArray[np.int64], texts: pa.Array, firsts: dict[str, pa.Array]
-) -> None:
+def _refuse_several(lines: Lines, odd: NDArray[np.int64], texts: pa.Array, firsts: dict[str, pa.Array]) -> None:
     """Refuse a line with two names of one form, as where a whole list was saved as one line."""
     for form, first in firsts.items():
         mark = "_MSIL2A_" if form == "s2" else "_GRDH_"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bigearth_xr import releases
 from bigearth_xr.errors import MetadataError
 from bigearth_xr.table.lines import Lines, Pairs, find_names, find_rows, read_lines, read_text, refuse_line, rows_of
+from bigearth_xr.table.places import S1_NAMES, are_unique, read_places
 
 __all__ = ["V1_PAIRS", "csv_at", "read_v1"]
 
@@ -22,8 +23,8 @@ V1_UNLABELLED = "patches_with_no_19_class_targets"
 _ALSO_CALLED = {"val": "validation"}
 
 S2_NAME = r"^S2[AB]_MSIL2A_\d{8}T\d{5,6}_\d{1,2}_\d{1,2}$"
-S1_PLACE = r"^S1[AB]_IW_GRDH_1SDV_\d{8}T\d{6}_(?P<tile>\w{5})_(?P<column>\d{1,2})_(?P<tile_row>\d{1,2})$"
-_PLACE_IN_S1, _PLACE_IN_S2 = 39, 26
+S2_SCENE_LENGTH = 26
+"""Characters before the place, or one more where the hour lacks its zero."""
 _EXPECTED = (
     "expected a line such as S1A_IW_GRDH_1SDV_20170613T165043_33UUP_61_39,S2A_MSIL2A_20170613T101031_61_39,Austria; "
     "correct the line or take it out"
@@ -67,7 +68,7 @@ def read_v1(folder: Path) -> Columns:
     >>> from bigearth_xr.testing import write_archive
     >>> lists = write_archive(getfixture("tmp_path") / "v1", pairs=2, version="v1") / "lists"
     >>> read_v1(lists)["split"].to_pylist()
-    ['train', None]
+    ['train', 'train']
     """
     source = _required(folder, V1_PAIRS)
     columns = _as_published(read_text(source)) or _by_line(read_lines(source))
@@ -121,25 +122,25 @@ def _as_published(data: bytes) -> Columns | None:
     except (pa.ArrowInvalid, KeyError):
         return None
     s1_name, patch, country = (column.combine_chunks() for column in table.columns)
-    place = _place(s1_name)
+    place = read_places(s1_name, S1_NAMES)
     is_plain = (
-        place is not None
+        not place["tile"].null_count
         and not pc.index_in(pc.unique(country), pa.array(releases.COUNTRIES)).null_count
         and pc.all(pc.match_substring_regex(patch, S2_NAME), min_count=0).as_py()
         and _places_agree(s1_name, patch)
-        and all(pc.count_distinct(names).as_py() == len(names) for names in (patch, s1_name))
+        and are_unique(patch, S2_SCENE_LENGTH)
+        and are_unique(s1_name, S1_NAMES.head_length)
     )
-    return {"patch": patch, "s1_name": s1_name, **place, "country": country} if place and is_plain else None
+    return {"patch": patch, "s1_name": s1_name, **place, "country": country} if is_plain else None
 
 
 def _places_agree(s1_name: pa.Array, patch: pa.Array) -> bool:
     """Tell whether names of both satellites end alike."""
     s1_place, s2_place = (
-        pc.binary_slice(names.cast(pa.binary()), start, start + 6).cast(pa.string())
-        for names, start in ((s1_name, _PLACE_IN_S1), (patch, _PLACE_IN_S2))
+        pc.ascii_ltrim(pc.binary_slice(names.cast(pa.binary()), start, start + 6).cast(pa.string()), characters="_")
+        for names, start in ((s1_name, S1_NAMES.head_length), (patch, S2_SCENE_LENGTH))
     )
-    # Where an hour lacks its zero, the place begins a byte earlier.
-    return bool(s1_place.equals(pc.ascii_ltrim(s2_place, characters="_")))
+    return bool(s1_place.equals(s2_place))
 
 
 def _by_line(lines: Lines) -> Columns:
@@ -158,19 +159,10 @@ def _by_line(lines: Lines) -> Columns:
             at = pc.index(pc.is_null(names), True).as_py()
             refuse_line(lines, int(rows[at]), f"names no {what}; {_EXPECTED}")
     patch, s1_name, country = found.values()
-    columns = {"patch": patch, "s1_name": s1_name, **(_place(s1_name) or {}), "country": country}
+    columns = {"patch": patch, "s1_name": s1_name, **read_places(s1_name, S1_NAMES), "country": country}
     _refuse_apart(lines, rows, columns)
     kept = pa.array(_first_of_each(lines, rows, columns))
     return {name: column.take(kept) for name, column in columns.items()}
-
-
-def _place(s1_name: pa.Array) -> Columns | None:
-    """Tile, column and row, read off the names of Sentinel-1; None where one of them is no name."""
-    parts = pc.extract_regex(s1_name, S1_PLACE)
-    if parts.null_count:
-        return None
-    tile, column, tile_row = parts.flatten()
-    return {"tile": tile, "column": column.cast(pa.int16()), "tile_row": tile_row.cast(pa.int16())}
 
 
 def _refuse_apart(lines: Lines, rows: NDArray[np.int64], columns: Columns) -> None:

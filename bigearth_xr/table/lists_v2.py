@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bigearth_xr import releases
 from bigearth_xr.errors import MetadataError, SelectionError
 from bigearth_xr.labels import label_names
+from bigearth_xr.table.places import S1_NAMES, V2_NAMES, are_unique, read_places
 from bigearth_xr.table.typed import as_flags, as_labels, as_texts, refuse_value
 
 __all__ = ["V2_EXCLUDED", "V2_RECOMMENDED", "is_parts", "read_v2"]
@@ -26,8 +27,6 @@ V2_COLUMNS = {
 }
 V2_FLAGS = {"contains_seasonal_snow": "seasonal_snow", "contains_cloud_or_shadow": "cloud_or_shadow"}
 
-V2_PLACE = r"^S2[AB]_MSIL2A_\d{8}T\d{6}_N\d{4}_R\d{3}_T(?P<tile>\w{5})_(?P<column>\d{2})_(?P<tile_row>\d{2})$"
-S1_SCENE = r"^S1[AB]_IW_GRDH_1SDV_\d{8}T\d{6}_"
 _UNKNOWN_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 Columns = dict[str, pa.Array]
@@ -79,14 +78,14 @@ def read_v2(parquets: Sequence[Path]) -> Columns:
     --------
     >>> from bigearth_xr.testing import write_archive
     >>> archive = write_archive(getfixture("tmp_path") / "v2", pairs=2)
-    >>> read_v2([archive / "metadata.parquet"])["country"].to_pylist()
-    ['Lithuania']
+    >>> read_v2([archive / "metadata.parquet"])["tile_row"].to_pylist()
+    [48, 49]
     """
     parts = [part for parquet in parquets for part in _parts(parquet)]
     tables = [_read_part(part) for part in parts]
     listed = pa.concat_tables(tables)
     patch = listed["patch"].combine_chunks()
-    if pc.count_distinct(patch).as_py() < len(patch):
+    if not are_unique(patch, V2_NAMES.head_length):
         listed = listed.take(pa.array(_first_of_each(listed, parts, [table.num_rows for table in tables])))
     return {name: listed[name].combine_chunks() for name in listed.column_names}
 
@@ -153,7 +152,9 @@ def _require_columns(part: Part, names: Sequence[str], wanted: Sequence[str]) ->
         )
     twice = [name for name in wanted if names.count(name) > 1]
     if twice:
-        raise MetadataError(f"{part.path}: several columns {', '.join(twice)}, expected one; take the list as published")
+        raise MetadataError(
+            f"{part.path}: several columns {', '.join(twice)}, expected one; take the list as published"
+        )
 
 
 def _no_parquet(path: Path, error: Exception) -> str:
@@ -168,33 +169,35 @@ def _no_parquet(path: Path, error: Exception) -> str:
     if b"_MSIL2A_" in start and not start.startswith(b"PAR1"):
         return f"{path}: a list of names, expected parquet (v2); of v1 give the folder that holds all of its lists"
     return (
-        f"{path}: no parquet, or a damaged one ({error}); give {V2_RECOMMENDED} as published, or the folder of the lists"
+        f"{path}: no parquet, or a damaged one ({error}); give {V2_RECOMMENDED} as published, or the folder of the "
+        "lists"
     )
 
 
 def _places(patch: pa.Array, source: Path) -> Columns:
     """Tile, column and row, read off the names."""
-    parts = pc.extract_regex(patch, V2_PLACE)
-    if parts.null_count:
-        at = pc.index(pc.is_null(parts), True).as_py()
+    places = read_places(patch, V2_NAMES)
+    if places["tile"].null_count:
+        at = pc.index(pc.is_null(places["tile"]), True).as_py()
         raise MetadataError(
             f"{source}: column patch_id, row {at}: {patch[at].as_py()!r} is no patch name of v2; expected one like "
             "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_26_57; correct it, or take the parquet as published"
         )
-    tile, column, tile_row = parts.flatten()
-    return {"tile": tile, "column": column.cast(pa.int16()), "tile_row": tile_row.cast(pa.int16())}
+    return places
 
 
 def _check_partners(columns: Columns, source: Path) -> None:
     """Refuse a Sentinel-1 name that is none, or of another place than its row."""
-    names, place = columns["s1_name"], [columns[name].cast(pa.string()) for name in ("tile", "column", "tile_row")]
-    expected = pc.binary_join_element_wise(*place, "_")
-    found = pc.binary_slice(names.cast(pa.binary()), 33, 64).cast(pa.string())
-    right = pc.and_(pc.equal(found, expected), pc.match_substring_regex(names, S1_SCENE))
-    at = pc.index(right, False).as_py()
-    if at >= 0:
-        name, where = "S1A_IW_GRDH_1SDV_<date>T<time>_", expected[at].as_py()
-        refuse_value(names, at, f"{source}: column s1_name", f"{name}{where}, the place of its patch")
+    found = read_places(columns["s1_name"], S1_NAMES)
+    wrong = np.zeros(len(columns["s1_name"]), bool)
+    for name, part in found.items():
+        wrong |= ~np.asarray(pc.fill_null(pc.equal(part, columns[name]), False))
+    wrong &= np.asarray(pc.is_valid(columns["s1_name"]))
+    if wrong.any():
+        at = int(wrong.argmax())
+        place = "_".join(str(columns[name][at].as_py()) for name in found)
+        expected = f"S1A_IW_GRDH_1SDV_<date>T<time>_{place}, the place of its patch"
+        refuse_value(columns["s1_name"], at, f"{source}: column s1_name", expected)
 
 
 def _known_split(name: str) -> str:
