@@ -68,7 +68,7 @@ def read_v1(folder: Path) -> Columns:
     >>> from bigearth_xr.testing import write_archive
     >>> lists = write_archive(getfixture("tmp_path") / "v1", pairs=2, version="v1") / "lists"
     >>> read_v1(lists)["split"].to_pylist()
-    ['train', 'train']
+    ['validation', 'validation']
     """
     source = _required(folder, V1_PAIRS)
     columns = _as_published(read_text(source)) or _by_line(read_lines(source))

@@ -79,7 +79,7 @@ def read_v2(parquets: Sequence[Path]) -> Columns:
     >>> from bigearth_xr.testing import write_archive
     >>> archive = write_archive(getfixture("tmp_path") / "v2", pairs=2)
     >>> read_v2([archive / "metadata.parquet"])["tile_row"].to_pylist()
-    [48, 49]
+    [76, 76]
     """
     parts = [part for parquet in parquets for part in _parts(parquet)]
     tables = [_read_part(part) for part in parts]
