@@ -122,9 +122,13 @@ def test_a_missing_list_is_named(v1: Path, tmp_path: Path) -> None:
         table.from_lists(lists)
 
 
-def test_a_missing_column_of_a_csv_is_named(v1: Path, tmp_path: Path) -> None:
-    lists = copied(v1, tmp_path / "lists", lambda data: data.replace(b"country", b"land"))
-    with pytest.raises(MetadataError, match="no column country; it has s1_name, s2_name, land, season; take the list"):
+def test_pairs_without_a_country_are_refused(v1: Path, tmp_path: Path) -> None:
+    lists = copied(v1, tmp_path / "lists")
+    pairs = lists / "s1_s2_name_country_season.csv"
+    pairs.write_text("".join(f"{','.join(line.split(',')[:2])}\n" for line in pairs.read_text().splitlines()))
+    with pytest.raises(
+        MetadataError, match=r"season\.csv, line 2: 'S1.*' names no country; expected a line such as S1A"
+    ):
         table.from_lists(lists)
 
 
@@ -141,14 +145,14 @@ def test_what_is_no_list_at_all_is_named(v1: Path, tmp_path: Path) -> None:
         read_lists([tmp_path / "some.txt"])
     lists = shutil.copytree(v1, tmp_path / "lists")
     (lists / "s1_s2_name_country_season.csv").write_text("s1_name,s2_name\na,b,c\n")
-    with pytest.raises(MetadataError, match=r"season\.csv: no CSV, or a damaged one \(.*\); take the list"):
+    with pytest.raises(MetadataError, match=r"season\.csv, line 2: 'a,b,c' names no Sentinel-2 patch of v1; expected"):
         read_lists([lists])
 
 
 def test_a_name_of_no_release_is_named(v1: Path, tmp_path: Path) -> None:
     name = synthetic_pair(3, release="v1").s1_name
     lists = copied(v1, tmp_path / "lists", lambda data: data.replace(name.encode(), b"S1C_anything"))
-    with pytest.raises(MetadataError, match="'S1C_anything' is no patch name; expected one like "):
+    with pytest.raises(MetadataError, match=r"line 5: 'S1C_anything,S2A\S+' names no Sentinel-1 patch; expected"):
         table.from_lists(lists)
 
 

@@ -24,6 +24,7 @@ _METADATA_FILES: dict[str, Release] = {
     "metadata_for_patches_with_snow_cloud_or_shadow.parquet": "v2",
     "train": "v1",
     "val": "v1",
+    "validation": "v1",
     "test": "v1",
     "patches_with_seasonal_snow": "v1",
     "patches_with_cloud_and_shadow": "v1",
