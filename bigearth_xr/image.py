@@ -9,7 +9,7 @@ import xarray as xr
 from xarray.core import indexing
 
 from bigearth_xr import bands as band_facts
-from bigearth_xr.backend.dataset import band_coordinates
+from bigearth_xr.backend.dataset import band_coordinates, pixel_attributes
 from bigearth_xr.backend.origin import own_pixels
 from bigearth_xr.backend.pixels import StoredPixels, row_numbers
 from bigearth_xr.errors import BandError, StoreError
@@ -121,13 +121,5 @@ def _bands_of(array: xr.DataArray, dim: str, names: list[str]) -> xr.DataArray:
 
 
 def _attributes(ds: xr.Dataset, names: list[str], resampling: Resampling | None) -> dict[str, str]:
-    units = dict.fromkeys(band.units for band in band_facts.bands(names))
-    meaning = {"1": "Sentinel-2: digital numbers, 10 000 is a reflectance of 1", "dB": "Sentinel-1: backscatter, dB"}
     identity = json.loads(ds.attrs.get("bigearth", "{}")) | {"resampling": resampling}
-    return {
-        "long_name": "Sentinel image",
-        # One variable, two units: CF has no word for it, so there is none but in the comment.
-        **({"units": next(iter(units))} if len(units) == 1 else {}),
-        "comment": "; ".join(meaning[unit] for unit in units),
-        "bigearth": json.dumps(identity),
-    }
+    return pixel_attributes(names) | {"bigearth": json.dumps(identity)}

@@ -8,7 +8,12 @@ from html import escape
 
 import xarray as xr
 
+from bigearth_xr.backend.origin import stored_source
+from bigearth_xr.releases import Release, named_releases, release
+
 __all__ = ["Summary", "summarize"]
+
+_PIXELS = ("s2", "s1", "reference_map")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +64,29 @@ def summarize(ds: xr.Dataset) -> Summary:
     if "label" in ds.dims:
         facts["labels"] = f"{ds.sizes['label']} classes"
     if "store" in identity:
-        facts["store"] = identity["store"]
-    release = f" ({identity['release']})" if "release" in identity else ""
-    title = f"{ds.attrs.get('title', 'Dataset')}{release}, {patches:,} patch{'es' * (patches != 1)}"
+        facts["store"] = _store(ds, identity["store"])
+    title = f"{_release(ds, identity.get('release'))}, {patches:,} patch{'es' * (patches != 1)}"
     return Summary(title=title, facts=facts)
 
 
+def _release(ds: xr.Dataset, said: Release | None) -> str:
+    """Name the release, or both with the patches of each: attributes of two Datasets together are those of one."""
+    ids = map(str, ds["patch"].values.ravel().tolist()) if "patch" in ds.coords else ()
+    counts = Counter(named for name in ids for named in named_releases([name]) if named is not None)
+    if not {*counts} - {said}:
+        return f"{ds.attrs.get('title', 'Dataset')}{f' ({said})' if said else ''}"
+    return " and ".join(f"{release(name).title} ({name}) {counts[name]:,}" for name in sorted(counts))
+
+
+def _store(ds: xr.Dataset, said: str) -> str:
+    """Where the pixels are; where they are no store's own any more, where those of the first part came from."""
+    own = {pixels.store.place.address for name in _PIXELS if name in ds and (pixels := stored_source(ds[name]))}
+    computed = any(name in ds and stored_source(ds[name]) is None for name in _PIXELS)
+    return " and ".join(sorted(own)) if own and not computed else f"opened from {said}; loaded or computed with since"
+
+
 def _pixels(ds: xr.Dataset) -> str:
-    pixels = [name for name in ("s2", "s1", "reference_map") if name in ds]
+    pixels = [name for name in _PIXELS if name in ds]
     size_mb = sum(ds[name].nbytes for name in pixels) / 1e6
     parts = [
         f"{ds.sizes[dim]} {dim}s"
