@@ -1,7 +1,7 @@
 """Bands of both sensors as one image, in the order asked for."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -106,11 +106,19 @@ def _from_values(sources: dict[str, xr.DataArray], names: list[str], resampling:
             f"arrays; open the store with resampling={resampling!r} instead"
         )
     alike = [_bands_of(array, _DIM[sensor], names) for sensor, array in sources.items()]
-    stacked = xr.concat(
-        alike, dim="band", coords="minimal", compat="override", join="exact", combine_attrs="drop_conflicts"
-    )
+    stacked = xr.concat(alike, dim="band", coords="minimal", compat="override", join="exact", combine_attrs=_joint)
     # One patch alone, as `sel(patch=id)` gives it, has no such dimension.
     return stacked.sel(band=names).transpose("patch", "band", "y", "x", missing_dims="ignore").variable
+
+
+def _joint(attributes: Sequence[Mapping[str, Any]], context: object = None) -> dict[str, Any]:
+    """Attributes of arrays together: all that do not conflict, a unit only where each has it, every source."""
+    first = {name: value for each in reversed(attributes) for name, value in each.items()}
+    alike = {name: value for name, value in first.items() if all(each.get(name, value) == value for each in attributes)}
+    if not all("units" in each for each in attributes):
+        alike.pop("units", None)
+    sources = dict.fromkeys(each["source"] for each in attributes if "source" in each)
+    return alike | ({"source": "; ".join(sources)} if sources else {})
 
 
 def _bands_of(array: xr.DataArray, dim: str, names: list[str]) -> xr.DataArray:

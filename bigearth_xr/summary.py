@@ -79,10 +79,12 @@ def _release(ds: xr.Dataset, said: Release | None) -> str:
 
 
 def _store(ds: xr.Dataset, said: str) -> str:
-    """Where the pixels are; where they are no store's own any more, where those of the first part came from."""
-    own = {pixels.store.place.address for name in _PIXELS if name in ds and (pixels := stored_source(ds[name]))}
-    computed = any(name in ds and stored_source(ds[name]) is None for name in _PIXELS)
-    return " and ".join(sorted(own)) if own and not computed else f"opened from {said}; loaded or computed with since"
+    """Where the pixels are; of those that are no store's own any more attributes name but one origin."""
+    sources = [stored_source(ds[name]) for name in _PIXELS if name in ds]
+    places = sorted({pixels.store.place.address for pixels in sources if pixels is not None})
+    if None in sources:
+        return f"{said}, and maybe others: some pixels were loaded, joined or computed with since"
+    return " and ".join(places) or said
 
 
 def _pixels(ds: xr.Dataset) -> str:

@@ -166,24 +166,26 @@ class UnitCheck:
 
     def _check_optical(self, pixels: Any) -> None:
         """Refuse what are no digital numbers: each patch, all its bands together."""
-        xp = array_namespace(pixels)
         values, _ = _finite(pixels)
         own = tuple(range(-1 - self.axes, 0))
+        if pixels.dtype.kind == "f":
+            self._check_fractions(values, values.max(axis=own), own)
         least, most = float(values.min()), float(values.max())
         if most > _MOST or (least < 0 and not self.interpolated):
             raise NormalizationError(
                 f"Sentinel-2 pixels are {least:g} to {most:g}, expected digital numbers of 0 to {_MOST:,}: they "
                 f"wrapped around, as uint16 does below 0, or were scaled; compute in float32, and {_SAY_S2}"
             )
-        if pixels.dtype.kind != "f":
-            return
-        brightest, odd = values.max(axis=own), _is_odd(values).any(axis=own)
+
+    def _check_fractions(self, values: Any, brightest: Any, own: tuple[int, ...]) -> None:
+        """Refuse floating-point numbers that no integers are, or that are too small to tell."""
+        odd = _is_odd(values).any(axis=own)
         if bool((odd & (brightest <= _MOST_PERCENT)).any() if self.interpolated else odd.any()):
             raise NormalizationError(
                 "Sentinel-2 pixels have fractions, which digital numbers have not: these are reflectances, were "
                 f"standardised, averaged or else computed with, and the values do not say which; {_SAY_S2}"
             )
-        if bool(((brightest > 0) & (brightest < xp.float32(1.5))).any()):
+        if bool(((brightest > 0) & (brightest < values.dtype.type(1.5))).any()):
             raise NormalizationError(
                 "Sentinel-2 pixels of a patch are all 0 or 1, which may be digital numbers, or reflectances that were "
                 f"cut off at 1; {_SAY_S2}"
