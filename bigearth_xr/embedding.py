@@ -10,7 +10,6 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bigearth_xr import scaling
 from bigearth_xr.backend.embeddings import embedding_variables
 from bigearth_xr.backend.origin import own_pixels
 from bigearth_xr.backend.pixels import StoredPixels, row_numbers
@@ -18,7 +17,7 @@ from bigearth_xr.errors import EmbeddingError
 from bigearth_xr.image import image
 from bigearth_xr.ops.scale import standardize
 from bigearth_xr.ops.spectral import spectral_features
-from bigearth_xr.scaling import Method, Statistics
+from bigearth_xr.scaling import Method, Statistics, scale_of
 from bigearth_xr.store.embeddings import (
     CHUNK_ROWS,
     Embedding,
@@ -166,11 +165,11 @@ def _stored_pixels(images: xr.DataArray) -> StoredPixels:
 
 
 def _scale(images: xr.DataArray, method: Method | None, stats: Statistics | None) -> _Scale:
-    """What `normalize` would do to the images; asked of none of them, it reads no pixel."""
+    """What `normalize` would do to the images."""
     if method is None:
         size = images.sizes["band"]
         return _Scale(record=None, offset=np.zeros(size, np.float32), divisor=np.ones(size, np.float32))
-    record = json.loads(scaling.normalize(images.isel(patch=slice(0)), method, stats).attrs[scaling.NORMALIZED])
+    record = json.loads(scale_of(images, method, stats).record)
     first, second = np.array(list(record["numbers"].values()), np.float32).T
     return _Scale(record=record, offset=first, divisor=second if method == "standardize" else second - first)
 

@@ -1,7 +1,7 @@
 """Bands of both sensors as one image, in the order asked for."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import xarray as xr
 from xarray.core import indexing
 
 from bigearth_xr import bands as band_facts
-from bigearth_xr.backend.dataset import band_coordinates
+from bigearth_xr.backend.dataset import band_coordinates, pixel_attributes
 from bigearth_xr.backend.origin import own_pixels
 from bigearth_xr.backend.pixels import StoredPixels, row_numbers
 from bigearth_xr.errors import BandError, StoreError
@@ -106,11 +106,19 @@ def _from_values(sources: dict[str, xr.DataArray], names: list[str], resampling:
             f"arrays; open the store with resampling={resampling!r} instead"
         )
     alike = [_bands_of(array, _DIM[sensor], names) for sensor, array in sources.items()]
-    stacked = xr.concat(
-        alike, dim="band", coords="minimal", compat="override", join="exact", combine_attrs="drop_conflicts"
-    )
+    stacked = xr.concat(alike, dim="band", coords="minimal", compat="override", join="exact", combine_attrs=_joint)
     # One patch alone, as `sel(patch=id)` gives it, has no such dimension.
     return stacked.sel(band=names).transpose("patch", "band", "y", "x", missing_dims="ignore").variable
+
+
+def _joint(attributes: Sequence[Mapping[str, Any]], context: object = None) -> dict[str, Any]:
+    """Attributes of arrays together: all that do not conflict, a unit only where each has it, every source."""
+    first = {name: value for each in reversed(attributes) for name, value in each.items()}
+    alike = {name: value for name, value in first.items() if all(each.get(name, value) == value for each in attributes)}
+    if not all("units" in each for each in attributes):
+        alike.pop("units", None)
+    sources = dict.fromkeys(each["source"] for each in attributes if "source" in each)
+    return alike | ({"source": "; ".join(sources)} if sources else {})
 
 
 def _bands_of(array: xr.DataArray, dim: str, names: list[str]) -> xr.DataArray:
@@ -121,13 +129,5 @@ def _bands_of(array: xr.DataArray, dim: str, names: list[str]) -> xr.DataArray:
 
 
 def _attributes(ds: xr.Dataset, names: list[str], resampling: Resampling | None) -> dict[str, str]:
-    units = dict.fromkeys(band.units for band in band_facts.bands(names))
-    meaning = {"1": "Sentinel-2: digital numbers, 10 000 is a reflectance of 1", "dB": "Sentinel-1: backscatter, dB"}
     identity = json.loads(ds.attrs.get("bigearth", "{}")) | {"resampling": resampling}
-    return {
-        "long_name": "Sentinel image",
-        # One variable, two units: CF has no word for it, so there is none but in the comment.
-        **({"units": next(iter(units))} if len(units) == 1 else {}),
-        "comment": "; ".join(meaning[unit] for unit in units),
-        "bigearth": json.dumps(identity),
-    }
+    return pixel_attributes(names) | {"bigearth": json.dumps(identity)}

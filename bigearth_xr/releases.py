@@ -6,7 +6,7 @@ verifies them, of v2 from hashes.txt of kai-tub/bigearthnet-pipeline; licence
 and papers from https://bigearth.net.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +29,7 @@ __all__ = [
     "ReleaseFacts",
     "Season",
     "Split",
+    "named_releases",
     "normalize_split",
     "release",
     "season_codes",
@@ -143,6 +144,22 @@ def release(name: Release) -> ReleaseFacts:
     if name not in RELEASES:
         raise SelectionError(f"there is no release {name!r}; known are {', '.join(RELEASES)}")
     return RELEASES[name]
+
+
+def named_releases(patches: Iterable[str]) -> set[Release | None]:
+    """Tell the releases of patches from their ids: only those of v2 hold a processing baseline.
+
+    Returns
+    -------
+    set
+        Those that there are; None for names that are no ids of patches.
+
+    Examples
+    --------
+    >>> named_releases(["S2A_MSIL2A_20170613T101031_87_48"])
+    {'v1'}
+    """
+    return {None if name[:2] != "S2" else "v2" if "_N" in name else "v1" for name in patches}
 
 
 def normalize_split(name: str) -> Split:

@@ -1,7 +1,7 @@
 """Normalise a DataArray of bands with statistics that belong to its pixels, or not at all."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, cast, get_args
@@ -9,17 +9,18 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 import xarray as xr
 
-from bigearth_xr.backend.origin import own_pixels
-from bigearth_xr.bands import band
+from bigearth_xr.backend.origin import stored_source
+from bigearth_xr.bands import Sensor, band
 from bigearth_xr.bandwise import apply, band_dim, band_names
 from bigearth_xr.device.blocks import is_block, is_large, transform_block
 from bigearth_xr.errors import BandError, NormalizationError
 from bigearth_xr.ops.scale import minmax, standardize
-from bigearth_xr.releases import Release
+from bigearth_xr.releases import Release, named_releases
 from bigearth_xr.spelling import did_you_mean
 from bigearth_xr.stats import BandStatistics, band_statistics
+from bigearth_xr.units import UnitCheck, Units, check_dtype, said_units
 
-__all__ = ["NORMALIZED", "Method", "Statistics", "normalize"]
+__all__ = ["NORMALIZED", "Method", "Scale", "Statistics", "normalize", "scale_of"]
 
 Method = Literal["standardize", "minmax", "reflectance"]
 """How pixels are brought to one scale."""
@@ -44,7 +45,35 @@ _REPEATED = ("none", "nearest")
 """Pixels as stored, or repeated, which changes neither mean nor deviation."""
 
 
-def normalize(array: xr.DataArray, method: Method = "standardize", stats: Statistics | None = None) -> xr.DataArray:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How pixels are brought to one scale, and what is to be seen first."""
+
+    method: Method
+    """How."""
+
+    source: str
+    """Where the numbers are from."""
+
+    numbers: Mapping[str, tuple[float, float]]
+    """Two by band, in the unit of the pixels: mean and standard deviation, or least and greatest value."""
+
+    check: UnitCheck | None
+    """What the values are to be asked; None where they are a store's own, or somebody vouches for them."""
+
+    @property
+    def record(self) -> str:
+        """What is noted of it in `NORMALIZED`."""
+        return json.dumps({"method": self.method, "source": self.source, "numbers": self.numbers})
+
+
+def normalize(
+    array: xr.DataArray,
+    method: Method = "standardize",
+    stats: Statistics | None = None,
+    *,
+    units: Units | Iterable[Units] | None = None,
+) -> xr.DataArray:
     """Bring all bands to one scale; `DataArray.ben.normalize` documents it.
 
     Examples
@@ -54,20 +83,79 @@ def normalize(array: xr.DataArray, method: Method = "standardize", stats: Statis
     >>> normalize(ds.s2.sel(band="B04"), "reflectance").dtype
     dtype('float32')
     """
-    if NORMALIZED in array.attrs:
-        raise NormalizationError(
-            f"this array was normalised before: {array.attrs[NORMALIZED]}; normalise pixels as they were opened, once"
-        )
+    how, dim = scale_of(array, method, stats, units), band_dim(array)
+    seen = array if how.check is None else apply(how.check, array, core=(*_patch_dims(array), dim))
+    given = (xr.Variable(dim, values) for values in np.array(list(how.numbers.values())).T)
+    scale = standardize if method == "standardize" else minmax
+    scaled = apply(partial(_scale_block, scale), seen, *given, core=(dim,), dtype=np.float32)
+    scaled.attrs = {**array.attrs, "units": "1", "history": _FORMULA[method], NORMALIZED: how.record}
+    return scaled
+
+
+def scale_of(
+    array: xr.DataArray,
+    method: Method = "standardize",
+    stats: Statistics | None = None,
+    units: Units | Iterable[Units] | None = None,
+) -> Scale:
+    """Find the numbers that an array is to be scaled with; reads no pixel.
+
+    Raises
+    ------
+    NormalizationError, BandError
+        As `DataArray.ben.normalize` says.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> scale_of(ds.s1).check is None, scale_of(ds.s1 + 1).check is None
+    (True, False)
+    """
     if method not in get_args(Method):
         raise NormalizationError(f"there is no method {method!r}; known are {', '.join(get_args(Method))}")
-    names, dim = band_names(array), band_dim(array)
+    names = band_names(array)
+    said = said_units(units, names)
+    if NORMALIZED in array.attrs and {band(name).sensor for name in names} - said.keys():
+        raise NormalizationError(
+            f"this array was normalised before: {array.attrs[NORMALIZED]}; normalise pixels as they were opened, once. "
+            "Where that was undone, say what they are now: units='digital number', 'reflectance' or 'dB'"
+        )
     source, numbers = _NUMBERS[method](array, names, stats)
-    given = (xr.Variable(dim, values) for values in np.array(list(numbers.values())).T)
-    scale = standardize if method == "standardize" else minmax
-    scaled = apply(partial(_scale_block, scale), array, *given, core=(dim,), dtype=np.float32)
-    record = {"method": method, "source": source, "numbers": numbers}
-    scaled.attrs = {**array.attrs, "units": "1", "comment": _FORMULA[method], NORMALIZED: json.dumps(record)}
-    return scaled
+    check = None if isinstance(stats, Mapping) else _check_of(array, names, said, stored=_is_auto(method, stats))
+    if said.get("s2") == "reflectance" and not isinstance(stats, Mapping):
+        numbers = {name: _by_10_000(pair) if band(name).sensor == "s2" else pair for name, pair in numbers.items()}
+    return Scale(method=method, source=source, numbers=numbers, check=check)
+
+
+def _check_of(
+    array: xr.DataArray, names: tuple[str, ...], said: Mapping[Sensor, Units], *, stored: bool
+) -> UnitCheck | None:
+    """What to ask of the values; nothing of those that are a store's own."""
+    if stored_source(array) is not None:
+        if said.get("s2") == "reflectance":
+            raise NormalizationError(
+                "units says 'reflectance', but these pixels are as a store holds them: digital numbers; leave it out"
+            )
+        return None
+    check_dtype(array.dtype, said, names)
+    interpolated = _identity(array).get("resampling") not in (None, "none", *_REPEATED)
+    axes = len(_patch_dims(array))
+    check = UnitCheck(bands=names, said=said, axes=axes, interpolated=interpolated, stored=stored)
+    return check if check.is_needed else None
+
+
+def _is_auto(method: Method, stats: Statistics | None) -> bool:
+    return method == "standardize" and stats is None
+
+
+def _by_10_000(pair: tuple[float, float]) -> tuple[float, float]:
+    return pair[0] / _FULL_SCALE[1], pair[1] / _FULL_SCALE[1]
+
+
+def _patch_dims(array: xr.DataArray) -> tuple[str, ...]:
+    """Dimensions of an array along which the pixels of a patch are, as ``y`` and ``x``, or ``y_20m``."""
+    return tuple(str(dim) for dim in array.dims if str(dim).partition("_")[0] in ("y", "x"))
 
 
 def _scale_block(scale: Callable[..., Any], pixels: Any, *numbers: Any) -> Any:
@@ -143,49 +231,42 @@ class _Origin:
     """What is known of the pixels of an array."""
 
     release: Release | None
-    """Their release; None where nothing says it."""
+    """Their release, as the store or attributes say it; None where neither does."""
+
+    named: Release | None
+    """Their release, as the ids of patches say it."""
 
     resampling: str | None
     """How they were brought to one size, ``"none"`` as stored; None where nothing says it."""
 
+    is_certain: bool
+    """Whether the release is more than an attribute, which may be of other pixels."""
+
 
 def _origin(array: xr.DataArray) -> _Origin:
-    """Ask the array itself, and its attributes only where it holds computed values."""
-    own = own_pixels(array)
+    """Ask the array itself, then the names of its patches, and its attributes where these do not contradict them."""
+    own = stored_source(array)
     if own is not None:
-        return _Origin(release=own.store.release, resampling=own.resampling or "none")
-    identity = json.loads(array.attrs.get("bigearth", "{}"))
-    origin = _Origin(release=identity.get("release"), resampling=identity.get("resampling"))
-    _check_still_stored(array, origin)
-    return origin
-
-
-def _check_still_stored(array: xr.DataArray, origin: _Origin) -> None:
-    """Attributes survive arithmetic and concatenation: refuse them where patch ids or the data type contradict them."""
-    remedy = "name the statistics that fit: stats=band_statistics('v2', 'nearest'), or {'B04': (mean, std), …}"
-    patches = np.atleast_1d(array["patch"].values).astype(str) if "patch" in array.coords else np.array([], str)
-    # Only v2 names hold a processing baseline.
-    releases = {"v2" if "_N" in patch else "v1" for patch in patches if patch.startswith("S2")}
-    if origin.release is not None and releases - {origin.release}:
+        known = own.store.release
+        return _Origin(release=known, named=known, resampling=own.resampling or "none", is_certain=True)
+    release = _identity(array).get("release")
+    patches = np.atleast_1d(array["patch"].values) if "patch" in array.coords else np.array([], str)
+    named = named_releases(map(str, patches.tolist()))
+    ids = sorted(name for name in named if name is not None)
+    if len(ids) > 1 or (ids and release not in (None, ids[0])):
         raise NormalizationError(
-            f"patches of {' and '.join(sorted(releases))}, but the array's attributes say {origin.release}, as after "
-            f"concatenating two stores; normalise each alone, or {remedy}"
+            f"patches of {' and '.join(ids)}, but the array's attributes say {release or 'nothing'}, as after "
+            "concatenating two stores; give a loader the Datasets as a list, PatchLoader([v1, v2]), or normalise each "
+            "alone and concatenate what comes of it"
         )
-    if origin.resampling in (*_REPEATED, "none") and _has_fractions(array):
-        raise NormalizationError(
-            "these pixels have fractions, stored digital numbers have none: they were computed with, so the statistics "
-            f"of stored pixels do not fit; {remedy}"
-        )
+    resampling = _identity(array).get("resampling")
+    found: Release | None = next(iter(named - {None}), None)
+    return _Origin(release=release, named=found, resampling=resampling, is_certain=named == {release})
 
 
-def _has_fractions(array: xr.DataArray) -> bool:
-    """Whether values in memory of Sentinel-2 alone are no digital numbers; lazy values are not computed to be asked."""
-    optical = all(band(name).sensor == "s2" for name in band_names(array))
-    if not optical or not isinstance(array.variable._data, np.ndarray) or array.dtype.kind != "f":
-        return False
-    some = array.values.ravel()[:10_000]
-    known = some[np.isfinite(some)]
-    return bool((known != np.rint(known)).any())
+def _identity(array: xr.DataArray) -> dict[str, Any]:
+    identity: dict[str, Any] = json.loads(array.attrs.get("bigearth", "{}"))
+    return identity
 
 
 def _published(origin: _Origin, names: tuple[str, ...]) -> BandStatistics:
@@ -196,6 +277,12 @@ def _published(origin: _Origin, names: tuple[str, ...]) -> BandStatistics:
         raise NormalizationError(
             f"the {unknown} of these pixels is not known: the array's attribute 'bigearth' does not say it; take the "
             "array from ds.ben.image(…), or name statistics: stats=band_statistics('v2', 'nearest')"
+        )
+    if not origin.is_certain:
+        raise NormalizationError(
+            f"the release of these pixels is not known: their attributes say {origin.release}, which they would also "
+            "after concatenating two releases, and no ids of patches (coordinate 'patch') confirm it; name statistics: "
+            f"stats=band_statistics({origin.release!r}, 'nearest')"
         )
     if coarse and origin.resampling not in _REPEATED:
         raise NormalizationError(
@@ -209,10 +296,9 @@ def _published(origin: _Origin, names: tuple[str, ...]) -> BandStatistics:
 def _check_match(origin: _Origin, names: tuple[str, ...], stats: BandStatistics) -> None:
     """Refuse published statistics of other pixels; what nothing is known of is the caller's to say."""
     remedy = "leave stats out to have those that match, or pass your own: stats={'B04': (mean, std), …}"
-    if origin.release not in (None, stats.release):
-        raise NormalizationError(
-            f"these statistics are of release {stats.release}, the pixels of {origin.release}; {remedy}"
-        )
+    release = origin.release or origin.named
+    if release not in (None, stats.release):
+        raise NormalizationError(f"these statistics are of release {stats.release}, the pixels of {release}; {remedy}")
     alike = stats.resampling in _REPEATED and (origin.resampling in (None, *_REPEATED) or not _resampled(names))
     if not alike:
         raise NormalizationError(

@@ -8,7 +8,12 @@ from html import escape
 
 import xarray as xr
 
+from bigearth_xr.backend.origin import stored_source
+from bigearth_xr.releases import Release, named_releases, release
+
 __all__ = ["Summary", "summarize"]
+
+_PIXELS = ("s2", "s1", "reference_map")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +64,31 @@ def summarize(ds: xr.Dataset) -> Summary:
     if "label" in ds.dims:
         facts["labels"] = f"{ds.sizes['label']} classes"
     if "store" in identity:
-        facts["store"] = identity["store"]
-    release = f" ({identity['release']})" if "release" in identity else ""
-    title = f"{ds.attrs.get('title', 'Dataset')}{release}, {patches:,} patch{'es' * (patches != 1)}"
+        facts["store"] = _store(ds, identity["store"])
+    title = f"{_release(ds, identity.get('release'))}, {patches:,} patch{'es' * (patches != 1)}"
     return Summary(title=title, facts=facts)
 
 
+def _release(ds: xr.Dataset, said: Release | None) -> str:
+    """Name the release, or both with the patches of each: attributes of two Datasets together are those of one."""
+    ids = map(str, ds["patch"].values.ravel().tolist()) if "patch" in ds.coords else ()
+    counts = Counter(named for name in ids for named in named_releases([name]) if named is not None)
+    if not {*counts} - {said}:
+        return f"{ds.attrs.get('title', 'Dataset')}{f' ({said})' if said else ''}"
+    return " and ".join(f"{release(name).title} ({name}) {counts[name]:,}" for name in sorted(counts))
+
+
+def _store(ds: xr.Dataset, said: str) -> str:
+    """Where the pixels are; of those that are no store's own any more attributes name but one origin."""
+    sources = [stored_source(ds[name]) for name in _PIXELS if name in ds]
+    places = sorted({pixels.store.place.address for pixels in sources if pixels is not None})
+    if None in sources:
+        return f"{said}, and maybe others: some pixels were loaded, joined or computed with since"
+    return " and ".join(places) or said
+
+
 def _pixels(ds: xr.Dataset) -> str:
-    pixels = [name for name in ("s2", "s1", "reference_map") if name in ds]
+    pixels = [name for name in _PIXELS if name in ds]
     size_mb = sum(ds[name].nbytes for name in pixels) / 1e6
     parts = [
         f"{ds.sizes[dim]} {dim}s"

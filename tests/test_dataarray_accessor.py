@@ -169,7 +169,7 @@ def test_name_coordinates_and_attributes_are_kept(ds: xr.Dataset) -> None:
 def test_the_attributes_say_what_was_done(image: xr.DataArray, tmp_path: Path) -> None:
     scaled = image.ben.normalize()
     assert scaled.attrs["units"] == "1"
-    assert scaled.attrs["comment"] == "standardised: (value - mean) / std, by band"
+    assert scaled.attrs["history"] == "standardised: (value - mean) / std, by band"
     record = json.loads(scaled.attrs[NORMALIZED])
     assert record["method"] == "standardize"
     assert record["numbers"]["B04"] == [588.4096, 684.56885]
@@ -380,5 +380,5 @@ def test_statistics_of_one_release_are_refused_to_patches_of_the_other(tmp_path:
 
 def test_statistics_of_digital_numbers_are_refused_to_reflectances(store: Path) -> None:
     reflectance = bex.open(store).ben.image(["B04"]).compute() / 10_000
-    with pytest.raises(NormalizationError, match=r"these pixels have fractions.*stats="):
+    with pytest.raises(NormalizationError, match=r"Sentinel-2 pixels have fractions.*stats="):
         reflectance.ben.normalize()

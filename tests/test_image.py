@@ -126,9 +126,10 @@ def test_an_image_is_dask_backed_where_the_dataset_is(store: Path) -> None:
 def test_attributes_say_unit_and_resampling(ds: xr.Dataset) -> None:
     identity = json.loads(ds.attrs["bigearth"])
     s2, s1, both = (ds.ben.image(bands).attrs for bands in (["B04", "B05"], ["VV"], ["VV", "B04"]))
-    assert (s2["units"], s1["units"], both.get("units")) == ("1", "dB", None)
-    assert "10 000 is a reflectance of 1" in both["comment"]
-    assert "dB" in both["comment"]
+    assert (s2.get("units"), s1.get("units"), both.get("units")) == ("1", None, None)
+    assert both["source"] == f"{s1['source']}; {s2['source']}"
+    assert "integers of which 10 000 are 1" in s2["source"]
+    assert "stored in dB" in s1["source"]
     assert json.loads(both["bigearth"]) == identity
     assert json.loads(ds.ben.image(["B05"], "bicubic").attrs["bigearth"]) == identity | {"resampling": "bicubic"}
     assert {type(value) for value in both.values()} == {str}
@@ -186,6 +187,7 @@ def test_computed_values_take_only_the_attributes_that_hold_for_all(ds: xr.Datas
     with xr.set_options(keep_attrs=True):
         image = (ds + 1).ben.image(["VV", "B04"])
     assert not {"units", "long_name"} & set(image.attrs)
+    assert image.attrs["source"] == f"{ds.s2.attrs['source']}; {ds.s1.attrs['source']}"
 
 
 # ---- refusals ------------------------------------------------------------------------------------------------------

@@ -41,6 +41,23 @@ def test_facts_are_those_of_the_table(ds: xr.Dataset, store: Path, table: pa.Tab
     assert facts["store"] == str(store)
 
 
+def test_two_releases_together_are_both_named(tmp_path: Path) -> None:
+    releases: tuple[Release, ...] = ("v1", "v2")
+    paths = [
+        bex.testing.write_store(tmp_path / f"{name}.zarr", pairs=pairs, version=name)
+        for name, pairs in zip(releases, (2, 3), strict=True)
+    ]
+    parts = [bex.open(path).reset_coords(drop=True).drop_vars("reference_map", errors="ignore") for path in paths]
+    for both in (xr.concat(parts, "patch"), xr.concat(parts, "patch").compute()):
+        title = "BigEarthNet-MM (v1) 2 and reBEN (v2) 3, 5 patches"
+        assert repr(both.ben).splitlines()[0] == title
+        assert title in both.ben._repr_html_()
+        assert summarize(both).facts["store"].startswith(f"{paths[0]}, and maybe others: some pixels were loaded")
+        # Of the second alone, the attributes of the first are wrong.
+        assert summarize(both.isel(patch=[4])).title == "reBEN (v2) 1, 1 patch"
+    assert summarize(parts[1]).facts["store"] == str(paths[1])
+
+
 def test_size_is_that_of_all_pixels(ds: xr.Dataset, release: Release) -> None:
     s2, s1, reference_map = 24 * 12 * 120**2 * 2, 24 * 2 * 120**2 * 4, 24 * 120**2 * 2
     size_mb = (s2 + s1 + reference_map * (release == "v2")) / 1e6

@@ -1,5 +1,6 @@
 """``.ben`` on DataArrays: names the operations, and holds none of their logic."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, overload
 
 import xarray as xr
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
 
     from bigearth_xr.ops.parameters import AugmentParameters
     from bigearth_xr.scaling import Method, Statistics
+    from bigearth_xr.units import Units
 
 __all__ = ["DataArrayAccessor"]
 
@@ -32,7 +34,13 @@ class DataArrayAccessor:
     def __init__(self, array: xr.DataArray) -> None:
         self._array = array
 
-    def normalize(self, method: "Method" = "standardize", stats: "Statistics | None" = None) -> xr.DataArray:
+    def normalize(
+        self,
+        method: "Method" = "standardize",
+        stats: "Statistics | None" = None,
+        *,
+        units: "Units | Iterable[Units] | None" = None,
+    ) -> xr.DataArray:
         """Bring all bands to one scale.
 
         Parameters
@@ -44,7 +52,11 @@ class DataArrayAccessor:
         stats
             None takes the published statistics that belong to the release and the resampling of the pixels. A
             `BandStatistics` has to match both, as far as the array says. A mapping is yours: band name to
-            ``(mean, std)``, or to ``(low, high)`` with ``"minmax"``.
+            ``(mean, std)``, or to ``(low, high)`` with ``"minmax"``, in the unit of the pixels.
+        units
+            What the pixels are where they were computed with, ``"digital number"`` or ``"reflectance"`` and ``"dB"``:
+            one, or one of each sensor. By default pixels of a store are what it holds, and of others the values are
+            looked at, when they are computed: what is not digital numbers and dB for certain is refused.
 
         Returns
         -------
@@ -54,8 +66,8 @@ class DataArrayAccessor:
         Raises
         ------
         NormalizationError
-            If statistics do not match or do not exist, as for bands brought to 10 m by bilinear or bicubic, or if the
-            array was normalised before.
+            If statistics do not match or do not exist, as for bands brought to 10 m by bilinear or bicubic, if the
+            array was normalised before, or its values may be in other units.
         BandError
             If the array does not name its bands, or the reflectance of a Sentinel-1 band is asked for.
 
@@ -63,14 +75,16 @@ class DataArrayAccessor:
         --------
         >>> import bigearth_xr as bex
         >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-        >>> ds.ben.image(["B04", "VV"]).ben.normalize().attrs["comment"]
+        >>> ds.ben.image(["B04", "VV"]).ben.normalize().attrs["history"]
         'standardised: (value - mean) / std, by band'
         >>> ds.s1.ben.normalize(stats={"VV": (-12, 5), "VH": (-19, 5)}).dims
         ('patch', 'polarization', 'y', 'x')
+        >>> (ds.s2 / 10_000).ben.normalize(units="reflectance").dtype
+        dtype('float32')
         """
         from bigearth_xr.scaling import normalize
 
-        return normalize(self._array, method, stats)
+        return normalize(self._array, method, stats, units=units)
 
     @overload
     def augment(

@@ -24,7 +24,7 @@ from bigearth_xr.store.embeddings import embedding_names, open_embedding
 from bigearth_xr.store.read import Store, read_column, read_state
 from bigearth_xr.store.schema import Column
 
-__all__ = ["States", "band_coordinates", "build_dataset", "build_groups"]
+__all__ = ["States", "band_coordinates", "build_dataset", "build_groups", "pixel_attributes"]
 
 State = Literal["absent", "stored", "quarantined"]
 States = Iterable[State] | Literal["all"]
@@ -32,15 +32,12 @@ States = Iterable[State] | Literal["all"]
 PREFERRED_CHUNKS = {"patch": CHUNK_PATCHES}
 """What ``chunks={}`` means."""
 
-_PIXEL_ATTRIBUTES = {
-    "s2": {"units": "1", "long_name": "Sentinel-2 L2A digital number", "comment": "10 000 is a reflectance of 1"},
-    "s1": {"units": "dB", "long_name": "Sentinel-1 GRD backscatter"},
-    schema.REFERENCE_MAP: {
-        "units": "1",
-        "long_name": "CORINE land cover 2018, Level 3 code",
-        "comment": "999 is unlabelled, 65535 a missing map",
-    },
+_SOURCES = {
+    "s2": "Sentinel-2 L2A surface reflectance, stored as integers of which 10 000 are 1",
+    "s1": "Sentinel-1 GRD backscatter, stored in dB",
+    schema.REFERENCE_MAP: "CORINE land cover 2018, Level 3 codes; 999 is unlabelled, 65535 a missing map",
 }
+"""What pixels were made of: attributes outlive arithmetic, of whose result only that stays true."""
 
 
 def build_dataset(store: Store, *, resampling: Resampling, nomenclature: Nomenclature, states: States) -> xr.Dataset:
@@ -69,13 +66,13 @@ def _dataset(store: Store, *, resampling: Resampling, nomenclature: Nomenclature
         if bands:
             pixels = StoredPixels(store, rows, bands, resampling)
             # Images need to know their release and resampling once they are loaded and on their own.
-            described = _PIXEL_ATTRIBUTES[name] | {"bigearth": attributes["bigearth"]}
+            described = pixel_attributes(bands) | {"bigearth": attributes["bigearth"]}
             variables[name] = _lazy(("patch", dim, "y", "x"), pixels, described)
             facts = band_coordinates(bands, dim)
             coordinates |= facts if name == "s2" else {dim: facts[dim]}
     if any(array.name == schema.REFERENCE_MAP for array in store.arrays):
         pixels = StoredPixels(store, rows, (), None, native=schema.REFERENCE_MAP)
-        variables[schema.REFERENCE_MAP] = _lazy(("patch", "y", "x"), pixels, _PIXEL_ATTRIBUTES[schema.REFERENCE_MAP])
+        variables[schema.REFERENCE_MAP] = _lazy(("patch", "y", "x"), pixels, pixel_attributes(()))
     variables["labels"] = _labels(store, rows, nomenclature, dim="label")
     coordinates["label"] = np.array(label_names(nomenclature), dtype=object)
     return _indexed(store, rows, xr.Dataset(variables, coords=coordinates, attrs=attributes))
@@ -102,7 +99,7 @@ def _groups(store: Store, states: States) -> dict[str, xr.Dataset]:
     coordinates: dict[str, Any] = dict(_patch_coordinates(store, rows, states))
     for array in store.arrays:
         pixels = StoredPixels(store, rows, array.bands, None, native=array.name)
-        variables[array.name] = _lazy(array.dims, pixels, {"units": array.units})
+        variables[array.name] = _lazy(array.dims, pixels, pixel_attributes(array.bands))
         coordinates |= _axes(array.dims[-2], array.dims[-1], array.size)
         if array.bands:
             coordinates |= {array.dims[1]: np.array(array.bands, dtype=object)}
@@ -130,6 +127,22 @@ def band_coordinates(bands: Iterable[str], dim: str) -> dict[str, Any]:
         "wavelength_nm": wavelengths,
         "native_res_m": xr.Variable(dim, [band.res_m for band in facts], {"units": "m"}),
     }
+
+
+def pixel_attributes(bands: Iterable[str]) -> dict[str, str]:
+    """Say where pixels are from; without bands, those of a reference map.
+
+    They have no name, and a unit only where it is that of ratios too: xarray keeps both for whatever is computed.
+
+    Examples
+    --------
+    >>> pixel_attributes(["VV"])
+    {'source': 'Sentinel-1 GRD backscatter, stored in dB'}
+    """
+    sensors: list[str] = [band.sensor for band in band_facts.bands(bands)]
+    kinds = dict.fromkeys(sensors or [schema.REFERENCE_MAP])
+    units = {"units": "1"} if "s1" not in kinds else {}
+    return {"source": "; ".join(_SOURCES[kind] for kind in kinds), **units}
 
 
 def _embedding(store: Store, name: str, rows: Rows, root: xr.Dataset) -> xr.Dataset:

@@ -12,7 +12,7 @@ from xarray.core import indexing
 
 from bigearth_xr.backend.pixels import StoredPixels, row_numbers
 
-__all__ = ["own_pixels", "own_rows"]
+__all__ = ["own_pixels", "own_rows", "stored_source"]
 
 _WRAPPERS = (
     indexing.MemoryCachedArray,
@@ -61,6 +61,29 @@ def own_pixels(variable: xr.Variable | xr.DataArray) -> StoredPixels | None:
     found = _of_dask(data) if hasattr(data, "dask") else _of_lazy(data)
     whole = found is not None and found.window is None and found.shape == variable.shape
     return found if whole else None
+
+
+def stored_source(variable: xr.Variable | xr.DataArray) -> StoredPixels | None:
+    """Find the stored pixels that all values of a variable are among, however it was indexed, or None.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> part = ds.s1.isel(patch=0, x=slice(60))
+    >>> own_pixels(part) is None, stored_source(part).store.release
+    (True, 'v2')
+    """
+    data: Any = variable.variable._data if isinstance(variable, xr.DataArray) else variable._data
+    if hasattr(data, "dask"):
+        source = getattr(data, "source", None)
+        return source if isinstance(source, StoredPixels) else _of_opened(data)
+    while isinstance(data, _WRAPPERS):
+        data = data.array
+    if not isinstance(data, indexing.LazilyIndexedArray | indexing.LazilyVectorizedIndexedArray):
+        return None
+    found: Any = data.array
+    return found if isinstance(found, StoredPixels) else None
 
 
 def _of_dask(data: Any) -> StoredPixels | None:

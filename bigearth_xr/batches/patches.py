@@ -1,7 +1,6 @@
 """The patches of one or more Datasets as something to make batches of: where their pixels are, and their labels."""
 
 import hashlib
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bigearth_xr import scaling
 from bigearth_xr.backend.origin import own_pixels
 from bigearth_xr.backend.pixels import StoredPixels, row_numbers
 from bigearth_xr.bands import band
@@ -23,6 +21,7 @@ from bigearth_xr.errors import LabelError, LoaderError
 from bigearth_xr.image import image
 from bigearth_xr.ops.taps import SIDE
 from bigearth_xr.ops.transform import StoredArray, Transform, transform_of
+from bigearth_xr.scaling import Scale, scale_of
 from bigearth_xr.store.batch import BatchReader, Located
 from bigearth_xr.store.intake import Checks
 from bigearth_xr.store.read import Store
@@ -213,7 +212,7 @@ def _stored(images: xr.DataArray, own: StoredPixels, recipe: Recipe, checks: Che
     transform = transform_of(
         reader.sources,
         own.bands,
-        _scale(images, recipe),
+        _spreads(_scale(images, recipe)),
         resampling=resampling,
         size=recipe.size,
         dtype=recipe.dtype,
@@ -222,7 +221,8 @@ def _stored(images: xr.DataArray, own: StoredPixels, recipe: Recipe, checks: Che
 
 
 def _computed(ds: xr.Dataset, images: xr.DataArray, recipe: Recipe) -> Part:
-    reader = ComputedReader(images)
+    scale = _scale(images, recipe)
+    reader = ComputedReader(images, None if scale is None else scale.check)
     names = [name for name in ("s2", "s1") if name in ds and own_pixels(ds[name]) is None]
     warnings.warn(
         f"{' and '.join(names) or 'the image'} of this Dataset is not as a store holds it: computed with, joined, "
@@ -233,7 +233,7 @@ def _computed(ds: xr.Dataset, images: xr.DataArray, recipe: Recipe) -> Part:
     transform = transform_of(
         reader.sources,
         reader.sources[0].bands,
-        _scale(images, recipe),
+        _spreads(scale),
         resampling=recipe.resampling or "nearest",
         size=recipe.size,
         dtype=recipe.dtype,
@@ -241,16 +241,19 @@ def _computed(ds: xr.Dataset, images: xr.DataArray, recipe: Recipe) -> Part:
     return Part(reader=reader, transform=transform, store=None)
 
 
-def _scale(images: xr.DataArray, recipe: Recipe) -> dict[str, tuple[float, float]] | None:
-    """What `normalize` would do to the images; asked of none of them, it reads no pixel."""
+def _scale(images: xr.DataArray, recipe: Recipe) -> Scale | None:
+    """What `normalize` would do to the images."""
     if recipe.method is None:
         return None
     stats = None if isinstance(recipe.stats, str) else recipe.stats
-    record = scaling.normalize(images.isel(patch=slice(0)), recipe.method, stats).attrs[scaling.NORMALIZED]
-    numbers: dict[str, tuple[float, float]] = json.loads(record)["numbers"]
-    if recipe.method == "standardize":
-        return numbers
-    return {name: (low, high - low) for name, (low, high) in numbers.items()}
+    return scale_of(images, recipe.method, stats, recipe.units)
+
+
+def _spreads(scale: Scale | None) -> dict[str, tuple[float, float]] | None:
+    """What to subtract from each band, and to divide it by."""
+    if scale is None or scale.method == "standardize":
+        return None if scale is None else {**scale.numbers}
+    return {name: (low, high - low) for name, (low, high) in scale.numbers.items()}
 
 
 def _joined(found: Sequence[_Found]) -> Patches:

@@ -13,6 +13,7 @@ from bigearth_xr.ops.transform import Precision
 from bigearth_xr.scaling import Method, Statistics
 from bigearth_xr.spelling import did_you_mean
 from bigearth_xr.stats import BandStatistics
+from bigearth_xr.units import Units, check_units
 
 __all__ = ["Nonfinite", "Recipe", "RecipeOptions"]
 
@@ -51,6 +52,9 @@ class Recipe:
     stats: Statistics | Literal["auto"] | None = "auto"
     """Numbers to do so with; ``"auto"`` takes those that were published for such pixels."""
 
+    units: Units | Iterable[Units] | None = None
+    """Units of pixels that were computed with, where their values do not say it: one, or one of each sensor."""
+
     augment: Augmentation | None = None
     """In which ways patches vary; None for not at all."""
 
@@ -80,6 +84,7 @@ class Recipe:
         if self.bands is not None:
             object.__setattr__(self, "bands", tuple(band.name for band in band_facts.bands(self.bands)))
         _check_statistics(self.stats)
+        object.__setattr__(self, "units", check_units(self.units))
         if self.augment is not None and not isinstance(self.augment, Augmentation):
             raise LoaderError(f"augment is {self.augment!r}, expected an Augmentation, as bex.torch has it, or None")
         if isinstance(self.size, bool):
@@ -105,6 +110,7 @@ class RecipeOptions(TypedDict, total=False):
     resampling: Resampling | None
     method: Method | None
     stats: Statistics | Literal["auto"] | None
+    units: Units | Iterable[Units] | None
     augment: Augmentation | None
     views: Literal[1, 2]
     nomenclature: Nomenclature | None

@@ -36,8 +36,8 @@ class PatchDataset(Dataset[PatchItem]):
     checks
         When checksums are verified: ``"always"``, ``"first"`` (in each process) or ``"never"``.
     **recipe
-        ``bands``, ``resampling``, ``stats``, ``method``, ``augment``, ``nomenclature``, ``label_order``, ``dtype``,
-        ``size`` and ``nonfinite``, as for `PatchLoader`. Nothing is mixed here: mix batches, not items.
+        ``bands``, ``resampling``, ``stats``, ``method``, ``units``, ``augment``, ``nomenclature``, ``label_order``,
+        ``dtype``, ``size`` and ``nonfinite``, as for `PatchLoader`. Nothing is mixed here: mix batches, not items.
 
     Raises
     ------

@@ -57,6 +57,9 @@ class PatchLoader:
     stats, method
         How bands are brought to one scale, as in ``DataArray.ben.normalize``: ``"auto"`` takes the published statistics
         that fit. ``method=None`` gives pixels as stored.
+    units
+        What pixels are that were computed with, as in ``DataArray.ben.normalize``: ``"reflectance"``, or ``("digital
+        number", "dB")``. Else their values are looked at, and refused where they may be in other units than a store's.
     augment
         In which ways patches vary. Mixing takes partners of the same batch and the same Dataset, and mixes labels
         alike; ``cutmix`` needs reference maps and makes labels of them.
