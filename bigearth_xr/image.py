@@ -11,7 +11,7 @@ from xarray.core import indexing
 from bigearth_xr import bands as band_facts
 from bigearth_xr.backend.dataset import band_coordinates
 from bigearth_xr.backend.origin import own_pixels
-from bigearth_xr.backend.pixels import StoredPixels, row_numbers
+from bigearth_xr.backend.pixels import StoredPixels, c_ordered, row_numbers
 from bigearth_xr.errors import BandError, StoreError
 from bigearth_xr.ops.resample import Resampling, check_resampling
 
@@ -110,7 +110,9 @@ def _from_values(sources: dict[str, xr.DataArray], names: list[str], resampling:
         alike, dim="band", coords="minimal", compat="override", join="exact", combine_attrs="drop_conflicts"
     )
     # One patch alone, as `sel(patch=id)` gives it, has no such dimension.
-    return stacked.sel(band=names).transpose("patch", "band", "y", "x", missing_dims="ignore").variable
+    chosen = stacked.sel(band=names).transpose("patch", "band", "y", "x", missing_dims="ignore").variable
+    # NumPy puts the axis that a list of names indexes first in memory.
+    return chosen.copy(data=c_ordered(chosen.data)) if isinstance(chosen.data, np.ndarray) else chosen
 
 
 def _bands_of(array: xr.DataArray, dim: str, names: list[str]) -> xr.DataArray:
