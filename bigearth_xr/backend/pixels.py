@@ -52,6 +52,9 @@ class StoredPixels(BackendArray):
     window: tuple[Rows, Rows] | None = None
     """Pixels kept along y and x, cut out of each patch once it is read; None for all."""
 
+    whole_dtype: np.dtype[Any] | None = None
+    """Type of the array that this is a part of, whose bands may need a wider one; None where it is no part."""
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape: ``(patch, band, y, x)``, or ``(patch, y, x)`` without bands."""
@@ -70,7 +73,9 @@ class StoredPixels(BackendArray):
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
-        """uint16 for Sentinel-2 as stored or repeated; float32 with Sentinel-1 or interpolation."""
+        """uint16 for Sentinel-2 as stored or repeated; float32 with Sentinel-1 or interpolation, and of parts of that."""
+        if self.whole_dtype is not None:
+            return self.whole_dtype
         stored = {array.dtype for array, _ in self._sources()}
         interpolated = self.resampling in ("bilinear", "bicubic")
         return np.dtype("float32" if "float32" in stored or interpolated else "uint16")
@@ -98,7 +103,7 @@ class StoredPixels(BackendArray):
         whole = all(isinstance(axis, range) and len(axis) == size and axis.step == 1
                     for axis, size in zip((y, x), self.shape[-2:], strict=True))  # fmt: skip
         window = self.window if whole else (y, x)
-        return replace(self, rows=_kept(self.rows, key[0]), bands=bands, window=window)
+        return replace(self, rows=_kept(self.rows, key[0]), bands=bands, window=window, whole_dtype=self.dtype)
 
     def _sources(self) -> list[tuple[PixelArray, list[str]]]:
         """The stored arrays that hold the bands, with the bands that each holds."""
