@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,10 @@ def _from_store(
     """Start again from the store with the bands in their new order: each patch is read once an array."""
     first = stored[0]
     _check_rows(ds, stored)
-    pixels = StoredPixels(first.store, first.rows, tuple(names), resampling or first.resampling)
+    # Opened with dtype="float32".
+    wider = any(pixels.dtype != replace(pixels, whole_dtype=None).dtype for pixels in stored)
+    widened = np.dtype("float32") if wider else None
+    pixels = StoredPixels(first.store, first.rows, tuple(names), resampling or first.resampling, whole_dtype=widened)
     if lazy:
         data: Any = indexing.LazilyIndexedArray(pixels)
     else:

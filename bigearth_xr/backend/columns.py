@@ -43,7 +43,9 @@ class StoredColumn(BackendArray):
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         """Read the column and take what xarray asks for, in C order."""
-        return c_ordered(indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read))
+        return c_ordered(
+            indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+        )
 
     def _read(self, key: tuple[Any, ...]) -> Any:
         stored = read_column(self.store, self.column.name)

@@ -36,7 +36,9 @@ class StoredVectors(BackendArray):
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         """Read the rows that xarray asks for, in C order."""
-        return c_ordered(indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read))
+        return c_ordered(
+            indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+        )
 
     def _read(self, key: tuple[Any, ...]) -> Any:
         _check_current(self.embedding)
@@ -64,7 +66,9 @@ class StoredFlags(BackendArray):
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         """Read all, and take what xarray asks for, in C order."""
-        return c_ordered(indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read))
+        return c_ordered(
+            indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+        )
 
     def _read(self, key: tuple[Any, ...]) -> NDArray[np.bool_]:
         _check_current(self.embedding)

@@ -5,6 +5,7 @@ from os import PathLike
 from typing import Any, ClassVar
 
 import xarray as xr
+from numpy.typing import DTypeLike
 from xarray.backends import BackendEntrypoint
 
 from bigearth_xr.backend.dataset import States, build_dataset, build_groups
@@ -27,6 +28,7 @@ class BigEarthBackend(BackendEntrypoint):
     open_dataset_parameters = (
         "filename_or_obj",
         "drop_variables",
+        "dtype",
         "resampling",
         "nomenclature",
         "states",
@@ -47,6 +49,7 @@ class BigEarthBackend(BackendEntrypoint):
         filename_or_obj: Any,
         *,
         drop_variables: str | Iterable[str] | None = None,
+        dtype: DTypeLike | None = None,
         resampling: Resampling = "nearest",
         nomenclature: Nomenclature = 19,
         states: States = ("stored",),
@@ -54,7 +57,7 @@ class BigEarthBackend(BackendEntrypoint):
     ) -> xr.Dataset:
         """Open a store; see `bigearth_xr.open` for the arguments and what comes back."""
         store = _opened(filename_or_obj, storage_options)
-        dataset = build_dataset(store, resampling=resampling, nomenclature=nomenclature, states=states)
+        dataset = build_dataset(store, dtype=dtype, resampling=resampling, nomenclature=nomenclature, states=states)
         return dataset.drop_vars(_names(drop_variables), errors="ignore")
 
     def open_groups_as_dict(

@@ -73,7 +73,7 @@ class StoredPixels(BackendArray):
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
-        """uint16 for Sentinel-2 as stored or repeated; float32 with Sentinel-1 or interpolation, and of parts of that."""
+        """uint16 for Sentinel-2 as stored or repeated; float32 with Sentinel-1 or interpolation, or as part of it."""
         if self.whole_dtype is not None:
             return self.whole_dtype
         stored = {array.dtype for array, _ in self._sources()}
