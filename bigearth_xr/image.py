@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from xarray.core import indexing
 from bigearth_xr import bands as band_facts
 from bigearth_xr.backend.dataset import band_coordinates, pixel_attributes
 from bigearth_xr.backend.origin import own_pixels
-from bigearth_xr.backend.pixels import StoredPixels, row_numbers
+from bigearth_xr.backend.pixels import StoredPixels, c_ordered, row_numbers
 from bigearth_xr.errors import BandError, StoreError
 from bigearth_xr.ops.resample import Resampling, check_resampling
 
@@ -73,7 +74,10 @@ def _from_store(
     """Start again from the store with the bands in their new order: each patch is read once an array."""
     first = stored[0]
     _check_rows(ds, stored)
-    pixels = StoredPixels(first.store, first.rows, tuple(names), resampling or first.resampling)
+    # Opened with dtype="float32".
+    wider = any(pixels.dtype != replace(pixels, whole_dtype=None).dtype for pixels in stored)
+    widened = np.dtype("float32") if wider else None
+    pixels = StoredPixels(first.store, first.rows, tuple(names), resampling or first.resampling, whole_dtype=widened)
     if lazy:
         data: Any = indexing.LazilyIndexedArray(pixels)
     else:
@@ -108,7 +112,9 @@ def _from_values(sources: dict[str, xr.DataArray], names: list[str], resampling:
     alike = [_bands_of(array, _DIM[sensor], names) for sensor, array in sources.items()]
     stacked = xr.concat(alike, dim="band", coords="minimal", compat="override", join="exact", combine_attrs=_joint)
     # One patch alone, as `sel(patch=id)` gives it, has no such dimension.
-    return stacked.sel(band=names).transpose("patch", "band", "y", "x", missing_dims="ignore").variable
+    chosen = stacked.sel(band=names).transpose("patch", "band", "y", "x", missing_dims="ignore").variable
+    # NumPy puts the axis that a list of names indexes first in memory.
+    return chosen.copy(data=c_ordered(chosen.data)) if isinstance(chosen.data, np.ndarray) else chosen
 
 
 def _joint(attributes: Sequence[Mapping[str, Any]], context: object = None) -> dict[str, Any]:

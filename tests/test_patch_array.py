@@ -105,6 +105,15 @@ def operations(draw: st.DrawFn, array: xr.DataArray) -> Callable[[xr.DataArray],
     return lambda given: pickle.loads(pickle.dumps(given))
 
 
+@pytest.mark.parametrize("opening", OPENERS)
+def test_a_band_of_an_image_has_the_type_of_the_image(twelve: Path, opening: str) -> None:
+    image = OPENERS[opening](twelve).ben.image(["B08", "B04", "VV"])
+    nir, red = image.sel(band="B08"), image.sel(band=["B04"])[:, 0]
+    assert (nir.dtype, red.dtype) == ("float32", "float32")
+    assert ((red - nir).values < 0).any()  # digital numbers in uint16 wrap
+    assert image.isel(band=slice(2)).load().dtype == "float32"
+
+
 @pytest.mark.parametrize(
     "key",
     [

@@ -1,6 +1,7 @@
 """Stores as xarray Datasets: the engine, and `open`."""
 
 import xarray as xr
+from numpy.typing import DTypeLike
 
 from bigearth_xr.backend.dataset import States
 from bigearth_xr.backend.entrypoint import BigEarthBackend
@@ -14,6 +15,7 @@ __all__ = ["BigEarthBackend", "open"]
 def open(
     store: Address,
     *,
+    dtype: DTypeLike | None = None,
     resampling: Resampling = "nearest",
     nomenclature: Nomenclature = 19,
     states: States = ("stored",),
@@ -28,6 +30,9 @@ def open(
     ----------
     store
         The store's folder, as `bigearth_xr.ingest` made it, or its address on S3: ``s3://bucket/ben.zarr``.
+    dtype
+        ``"float32"`` gives Sentinel-2 as float32, every digital number exactly, in twice the memory: a difference of
+        two bands, or a sum, is then what it should be. By default uint16, whose arithmetic wraps around.
     resampling
         How bands of 20 m and 60 m are brought to 10 m: ``"nearest"`` keeps uint16; ``"bilinear"`` and ``"bicubic"``
         give float32, not clipped. Only bands that are read are resampled.
@@ -57,6 +62,8 @@ def open(
         If the store is of another format, or another version of it.
     LabelError
         If the release has no labels of this nomenclature.
+    SelectionError
+        If there is no such dtype, resampling or state.
 
     Examples
     --------
@@ -64,10 +71,18 @@ def open(
     >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
     >>> ds.s2.sel(band=["B04", "B03", "B02"]).shape
     (3, 3, 120, 120)
+    >>> numbers = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3), dtype="float32").s2
+    >>> (numbers.sel(band="B04") - numbers.sel(band="B03")).dtype
+    dtype('float32')
     """
     from bigearth_xr.backend.patches import with_patch_arrays
 
     lazy = BigEarthBackend().open_dataset(
-        store, resampling=resampling, nomenclature=nomenclature, states=states, storage_options=storage_options
+        store,
+        dtype=dtype,
+        resampling=resampling,
+        nomenclature=nomenclature,
+        states=states,
+        storage_options=storage_options,
     )
     return with_patch_arrays(lazy)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import DTypeLike
 from xarray.core import indexing
 from xarray.indexes import PandasIndex
 
@@ -19,7 +20,6 @@ from bigearth_xr.errors import LabelError, SelectionError
 from bigearth_xr.labels import Nomenclature, label_names
 from bigearth_xr.ops.resample import Resampling, check_resampling
 from bigearth_xr.store import schema
-from bigearth_xr.store.current import reading
 from bigearth_xr.store.embeddings import embedding_names, open_embedding
 from bigearth_xr.store.read import Store, read_column, read_state
 from bigearth_xr.store.schema import Column
@@ -40,7 +40,14 @@ _SOURCES = {
 """What pixels were made of: attributes outlive arithmetic, of whose result only that stays true."""
 
 
-def build_dataset(store: Store, *, resampling: Resampling, nomenclature: Nomenclature, states: States) -> xr.Dataset:
+def build_dataset(
+    store: Store,
+    *,
+    resampling: Resampling,
+    nomenclature: Nomenclature,
+    states: States,
+    dtype: DTypeLike | None = None,
+) -> xr.Dataset:
     """Build the Dataset at 10 m; see `bigearth_xr.open`.
 
     Examples
@@ -52,11 +59,7 @@ def build_dataset(store: Store, *, resampling: Resampling, nomenclature: Nomencl
     {'patch': 3, 'band': 12, 'y': 120, 'x': 120, 'polarization': 2, 'label': 19}
     """
     check_resampling(resampling)
-    with reading(store):
-        return _dataset(store, resampling=resampling, nomenclature=nomenclature, states=states)
-
-
-def _dataset(store: Store, *, resampling: Resampling, nomenclature: Nomenclature, states: States) -> xr.Dataset:
+    widened = _widened(dtype)
     rows = _rows(store, states)
     attributes = _attributes(store, resampling=resampling, nomenclature=nomenclature)
     variables: dict[str, xr.Variable] = {}
@@ -64,7 +67,7 @@ def _dataset(store: Store, *, resampling: Resampling, nomenclature: Nomenclature
     for name, dim, known in (("s2", "band", band_facts.S2_BANDS), ("s1", "polarization", band_facts.S1_BANDS)):
         bands = tuple(band.name for band in known if band.name in store.bands)
         if bands:
-            pixels = StoredPixels(store, rows, bands, resampling)
+            pixels = StoredPixels(store, rows, bands, resampling, whole_dtype=widened)
             # Images need to know their release and resampling once they are loaded and on their own.
             described = pixel_attributes(bands) | {"bigearth": attributes["bigearth"]}
             variables[name] = _lazy(("patch", dim, "y", "x"), pixels, described)
@@ -89,11 +92,6 @@ def build_groups(store: Store, *, states: States) -> dict[str, xr.Dataset]:
     >>> build_groups(store, states=("stored",))["/"].s2_60m.shape
     (3, 2, 20, 20)
     """
-    with reading(store):
-        return _groups(store, states)
-
-
-def _groups(store: Store, states: States) -> dict[str, xr.Dataset]:
     rows = _rows(store, states)
     variables: dict[str, xr.Variable] = {}
     coordinates: dict[str, Any] = dict(_patch_coordinates(store, rows, states))
@@ -164,6 +162,16 @@ def _rows(store: Store, states: States) -> Rows:
         return range(store.rows)
     shown = np.isin(read_state(store), [schema.STATES.index(state) for state in wanted])
     return range(store.rows) if shown.all() else np.flatnonzero(shown)
+
+
+def _widened(dtype: DTypeLike | None) -> np.dtype[Any] | None:
+    """The type that Sentinel-2 is wanted in; None as stored."""
+    if dtype is not None and np.dtype(dtype) != np.float32:
+        raise SelectionError(
+            f"dtype={np.dtype(dtype)}, expected float32, which holds every digital number exactly, or None for pixels "
+            "as stored; convert afterwards: ds.s2.astype(…)"
+        )
+    return None if dtype is None else np.dtype(np.float32)
 
 
 def _lazy(dims: Iterable[str], array: Any, attributes: Mapping[str, Any]) -> xr.Variable:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from bigearth_xr.backend.pixels import Rows, row_numbers
+from bigearth_xr.backend.pixels import Rows, c_ordered, row_numbers
 from bigearth_xr.errors import EmbeddingError
 from bigearth_xr.store.current import check_current
 from bigearth_xr.store.embeddings import Embedding, open_embedding, read_computed, read_vectors
@@ -36,8 +36,10 @@ class StoredVectors(BackendArray):
         return len(self.rows), self.embedding.features
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        """Read the rows that xarray asks for."""
-        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+        """Read the rows that xarray asks for, in C order."""
+        return c_ordered(
+            indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+        )
 
     def _read(self, key: tuple[Any, ...]) -> Any:
         _check_current(self.embedding)
@@ -64,8 +66,10 @@ class StoredFlags(BackendArray):
         return (len(self.rows),)
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        """Read all, and take what xarray asks for."""
-        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+        """Read all, and take what xarray asks for, in C order."""
+        return c_ordered(
+            indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+        )
 
     def _read(self, key: tuple[Any, ...]) -> NDArray[np.bool_]:
         _check_current(self.embedding)

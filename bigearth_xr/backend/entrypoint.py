@@ -5,6 +5,7 @@ from os import PathLike
 from typing import Any, ClassVar
 
 import xarray as xr
+from numpy.typing import DTypeLike
 from xarray.backends import BackendEntrypoint
 
 from bigearth_xr.backend.dataset import States, build_dataset, build_groups
@@ -12,6 +13,7 @@ from bigearth_xr.errors import StoreError
 from bigearth_xr.labels import Nomenclature
 from bigearth_xr.ops.resample import Resampling
 from bigearth_xr.store.address import Address, StorageOptions, place_of
+from bigearth_xr.store.current import reading
 from bigearth_xr.store.objects import ObjectPlace
 from bigearth_xr.store.place import LocalPlace
 from bigearth_xr.store.read import Store, open_store
@@ -27,6 +29,7 @@ class BigEarthBackend(BackendEntrypoint):
     open_dataset_parameters = (
         "filename_or_obj",
         "drop_variables",
+        "dtype",
         "resampling",
         "nomenclature",
         "states",
@@ -47,6 +50,7 @@ class BigEarthBackend(BackendEntrypoint):
         filename_or_obj: Any,
         *,
         drop_variables: str | Iterable[str] | None = None,
+        dtype: DTypeLike | None = None,
         resampling: Resampling = "nearest",
         nomenclature: Nomenclature = 19,
         states: States = ("stored",),
@@ -54,7 +58,8 @@ class BigEarthBackend(BackendEntrypoint):
     ) -> xr.Dataset:
         """Open a store; see `bigearth_xr.open` for the arguments and what comes back."""
         store = _opened(filename_or_obj, storage_options)
-        dataset = build_dataset(store, resampling=resampling, nomenclature=nomenclature, states=states)
+        with reading(store):
+            dataset = build_dataset(store, dtype=dtype, resampling=resampling, nomenclature=nomenclature, states=states)
         return dataset.drop_vars(_names(drop_variables), errors="ignore")
 
     def open_groups_as_dict(
@@ -66,7 +71,9 @@ class BigEarthBackend(BackendEntrypoint):
         storage_options: StorageOptions | None = None,
     ) -> dict[str, xr.Dataset]:
         """Open a store's native arrays at the root, and each embedding as a group below."""
-        groups = build_groups(_opened(filename_or_obj, storage_options), states=states)
+        store = _opened(filename_or_obj, storage_options)
+        with reading(store):
+            groups = build_groups(store, states=states)
         dropped = _names(drop_variables)
         return {path: group.drop_vars(dropped, errors="ignore") for path, group in groups.items()}
 

@@ -104,7 +104,7 @@ def patch_array(
     )
     chunked = normalize_chunks(full, source.shape, dtype=source.dtype)
     name = "patches-" + tokenize(source.store.uuid, source.store.place.address, source.rows, source.bands,
-                                 source.resampling, source.native, source.window, chunked)  # fmt: skip
+                                 source.resampling, source.native, source.window, source.dtype, chunked)  # fmt: skip
     array = da.from_array(
         _Orthogonal(source), chunks=chunked, name=name, asarray=False, meta=np.empty((0,) * source.ndim, source.dtype)
     )

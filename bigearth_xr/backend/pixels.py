@@ -1,6 +1,6 @@
 """Pixels of a store as lazily indexed arrays: nothing is read before somebody asks for values."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,11 +13,11 @@ from xarray.core import indexing
 from bigearth_xr.bands import PATCH_SIDE_M, group_of
 from bigearth_xr.ops.resample import Resampling, upsample
 from bigearth_xr.store.current import reading
-from bigearth_xr.store.patches import read_patches
+from bigearth_xr.store.patches import each_patch
 from bigearth_xr.store.read import Store
 from bigearth_xr.store.schema import PixelArray
 
-__all__ = ["CHUNK_PATCHES", "Rows", "StoredPixels", "row_numbers"]
+__all__ = ["CHUNK_PATCHES", "Rows", "StoredPixels", "c_ordered", "row_numbers"]
 
 SIZE_10M = PATCH_SIDE_M // 10
 
@@ -53,6 +53,9 @@ class StoredPixels(BackendArray):
     window: tuple[Rows, Rows] | None = None
     """Pixels kept along y and x, cut out of each patch once it is read; None for all."""
 
+    whole_dtype: np.dtype[Any] | None = None
+    """Type of the array that this is a part of, whose bands may need a wider one; None where it is no part."""
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape: ``(patch, band, y, x)``, or ``(patch, y, x)`` without bands."""
@@ -71,31 +74,32 @@ class StoredPixels(BackendArray):
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
-        """uint16 for Sentinel-2 as stored or repeated; float32 with Sentinel-1 or interpolation."""
+        """uint16 for Sentinel-2 as stored or repeated; float32 with Sentinel-1 or interpolation, or as part of it."""
+        if self.whole_dtype is not None:
+            return self.whole_dtype
         stored = {array.dtype for array, _ in self._sources()}
         interpolated = self.resampling in ("bilinear", "bicubic")
         return np.dtype("float32" if "float32" in stored or interpolated else "uint16")
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        """Read what xarray asks for; any other key than an orthogonal one is taken apart by xarray."""
-        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self.read)
+        """Read what xarray asks for, in C order; any other key than an orthogonal one is taken apart by xarray."""
+        if isinstance(key, indexing.BasicIndexer | indexing.OuterIndexer):
+            # Xarray would sort the key, and put what it got into the order asked for by a copy that is not in C order.
+            return self.read(key.tuple)
+        return c_ordered(indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self.read))
 
     def read(self, key: tuple[Any, ...]) -> NDArray[Any]:
-        """Read by an orthogonal key of one integer, slice or integer array an axis: each patch once."""
+        """Read by an orthogonal key of one integer, slice or integer array an axis: each patch once, in C order."""
         with reading(self.store):
             return self._read(key)
 
     def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
         rows = row_numbers(self.rows)[key[0]]
-        band_key = key[1] if self.bands else slice(None)
-        wanted = np.arange(max(1, len(self.bands)))[band_key]
-        pixels = self._gather(np.atleast_1d(rows), np.atleast_1d(wanted))
-        if np.ndim(rows) == 0:
-            pixels = pixels[0]
-        if self.bands and np.ndim(wanted) == 0:
-            pixels = np.take(pixels, 0, axis=np.ndim(rows))
+        wanted = np.arange(max(1, len(self.bands)))[key[1] if self.bands else slice(None)]
         y, x = (row_numbers(kept)[k] for kept, k in zip(self._window, key[-2:], strict=True))
-        return pixels[..., y, :][..., x]
+        pixels = self._gather(*map(np.atleast_1d, (rows, wanted, y, x)))
+        bands = (wanted,) if self.bands else ()
+        return pixels.reshape([size for axis in (rows, *bands, y, x) for size in axis.shape])
 
     def narrow(self, key: Sequence[Any]) -> "StoredPixels":
         """Keep some of every axis, by one slice, or integer or boolean array each; reads nothing."""
@@ -104,7 +108,7 @@ class StoredPixels(BackendArray):
         whole = all(isinstance(axis, range) and len(axis) == size and axis.step == 1
                     for axis, size in zip((y, x), self.shape[-2:], strict=True))  # fmt: skip
         window = self.window if whole else (y, x)
-        return replace(self, rows=_kept(self.rows, key[0]), bands=bands, window=window)
+        return replace(self, rows=_kept(self.rows, key[0]), bands=bands, window=window, whole_dtype=self.dtype)
 
     def _sources(self) -> list[tuple[PixelArray, list[str]]]:
         """The stored arrays that hold the bands, with the bands that each holds."""
@@ -116,25 +120,48 @@ class StoredPixels(BackendArray):
             for name in dict.fromkeys(names)
         ]
 
-    def _gather(self, rows: NDArray[np.intp], wanted: NDArray[np.intp]) -> NDArray[Any]:
-        """Read rows × bands from as few stored arrays as hold them, each patch of each once."""
+    def _gather(
+        self, rows: NDArray[np.intp], wanted: NDArray[np.intp], y: NDArray[np.intp], x: NDArray[np.intp]
+    ) -> NDArray[Any]:
+        """Read rows × bands × pixels from as few stored arrays as hold them, each patch straight to its places."""
+        pixels = np.empty((rows.size, wanted.size, y.size, x.size), dtype=self.dtype)
+        lines, columns = _as_slice(y), _as_slice(x)
+        for array, at, take in self._places(wanted) if pixels.size else ():
+
+            def put(place: int, patch: NDArray[Any], at: list[int] = at, take: Any = take) -> None:
+                fine = self._resampled(patch[take])[:, lines][..., columns]
+                for band, plane in zip(at, fine, strict=True):
+                    pixels[place, band] = plane
+
+            each_patch(self.store, array, rows, put)
+        return pixels
+
+    def _places(self, wanted: NDArray[np.intp]) -> Iterator[tuple[PixelArray, list[int], Any]]:
+        """For each stored array, the places among the bands wanted that it fills, and its own bands that go there."""
         if not self.bands:
-            return read_patches(self.store, self.store.array(self.native), rows)
-        if not wanted.size:
-            return np.empty((rows.size, 0, *self._patch_size), self.dtype)
+            yield self.store.array(self.native), [0], np.newaxis
+            return
         chosen = [self.bands[place] for place in wanted]
-        part = replace(self, rows=rows, bands=tuple(dict.fromkeys(chosen)))
-        pixels = np.empty((rows.size, len(part.bands), *self._patch_size), dtype=self.dtype)
-        for array, bands in part._sources():
-            native = read_patches(self.store, array, rows, [array.bands.index(band) for band in bands])
-            pixels[:, _places(bands, part.bands)] = self._resampled(native)
-        return pixels if len(chosen) == len(part.bands) else pixels[:, _places(chosen, part.bands)]
+        for array, bands in replace(self, bands=tuple(dict.fromkeys(chosen)))._sources():
+            at = [place for place, band in enumerate(chosen) if band in bands]
+            yield array, at, _as_slice(np.array([array.bands.index(chosen[place]) for place in at]))
 
     def _resampled(self, native: NDArray[Any]) -> NDArray[Any]:
         factor = 1 if self.native else SIZE_10M // native.shape[-1]
         if factor == 1 or self.resampling is None:
             return native
         return upsample(native, factor, self.resampling)
+
+
+def c_ordered(found: Any) -> Any:
+    """Give an array the order of its axes in memory too: a copy, where it has another; a single value as it is.
+
+    Examples
+    --------
+    >>> c_ordered(np.zeros((2, 3)).T).strides
+    (16, 8)
+    """
+    return np.ascontiguousarray(found) if np.ndim(found) else found
 
 
 def row_numbers(rows: Rows) -> NDArray[np.intp]:
@@ -152,5 +179,7 @@ def _kept(axis: Rows, key: Any) -> Rows:
     return axis[key] if isinstance(key, slice) else row_numbers(axis)[key]
 
 
-def _places(bands: Sequence[str], among: Sequence[str]) -> list[int]:
-    return [among.index(band) for band in bands]
+def _as_slice(places: NDArray[np.intp]) -> slice | NDArray[np.intp]:
+    """Places as a slice where each follows the one before, so that they are taken without a copy."""
+    in_step = places.size > 0 and np.array_equal(places, np.arange(places[0], places[0] + places.size))
+    return slice(int(places[0]), int(places[0]) + places.size) if in_step else places

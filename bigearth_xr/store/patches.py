@@ -3,7 +3,7 @@
 `bigearth_xr.store.batch` reads whole batches, many times as fast, into memory that is used again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from bigearth_xr.store.read import Store, read_column, read_state
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
 from bigearth_xr.store.shard import HOLE, read_index, shard_key
 
-__all__ = ["fill_or_refuse", "named", "on_read", "read_encoded", "read_patches"]
+__all__ = ["each_patch", "fill_or_refuse", "named", "on_read", "read_encoded", "read_patches"]
 
 on_read: list[Callable[[str, int], None]] = []
 """Called with the array's name and the row of every patch read; `bigearth_xr.testing.count_reads` listens here."""
@@ -67,35 +67,69 @@ def read_patches(
     take = bands if array.bands else ...
     shape = np.empty(array.patch_shape, np.bool_)[take].shape
     pixels = np.empty((len(rows), *shape), dtype=array.dtype)
-    shards = rows // SHARD_PATCHES
-    for shard in np.unique(shards):
-        _read_shard(store, array, int(shard), rows, np.flatnonzero(shards == shard), take, pixels)
+
+    def put(place: int, patch: NDArray[Any]) -> None:
+        pixels[place] = patch[take]
+
+    each_patch(store, array, rows, put)
     return pixels
 
 
-def _read_shard(
-    store: Store,
-    array: PixelArray,
-    shard: int,
-    rows: NDArray[np.intp],
-    wanted: NDArray[np.intp],
-    take: Any,
-    pixels: NDArray[Any],
+def each_patch(
+    store: Store, array: PixelArray, rows: NDArray[np.intp], put: Callable[[int, NDArray[Any]], None]
 ) -> None:
-    """Fill those places of `pixels` whose rows lie in one shard."""
+    """Read patches of one pixel array, each once, and hand them on one by one, so that no more than one is held.
+
+    Parameters
+    ----------
+    store, array, rows
+        As `read_patches` takes them.
+    put
+        Called with the place of a row in ``rows`` and its pixels, of the array's patch shape and dtype, read-only,
+        for each place once and in no particular order.
+
+    Raises
+    ------
+    NotStoredError, ChecksumError
+        As `read_patches` raises them.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.read import open_store
+    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> each_patch(store, store.array("s1"), np.array([2, 0]), lambda place, patch: print(place, patch.shape))
+    1 (2, 120, 120)
+    0 (2, 120, 120)
+    """
+    unique, inverse = np.unique(rows, return_inverse=True)
+    places = np.argsort(inverse, kind="stable").tolist()
+    ends = [0, *np.cumsum(np.bincount(inverse)).tolist()]
+    shards = unique // SHARD_PATCHES
+    for shard in np.unique(shards).tolist():
+        wanted = np.flatnonzero(shards == shard)
+        for nth, patch in _of_shard(store, array, shard, unique, wanted):
+            for place in places[ends[nth] : ends[nth + 1]]:
+                put(place, patch)
+
+
+def _of_shard(
+    store: Store, array: PixelArray, shard: int, rows: NDArray[np.intp], wanted: NDArray[np.intp]
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Those rows wanted of one shard: the place of each among all rows, and its pixels; missing maps come first."""
     key = shard_key(array, shard)
     entries = _entries(store, key, rows[wanted])
     there = entries[:, 0] != HOLE
     if not there.all():
-        pixels[wanted[~there]] = fill_or_refuse(store, array, rows[wanted[~there]])
+        fill = np.array(fill_or_refuse(store, array, rows[wanted[~there]]), array.dtype)
+        yield from ((nth, np.broadcast_to(fill, array.patch_shape)) for nth in wanted[~there].tolist())
     if not there.any():
         return
     chunks, where = store.place.read_ranges(key, entries[there]), f"{store.place}/{key}"
-    for place, chunk in zip(wanted[there], chunks, strict=True):
-        row = int(rows[place])
+    for nth, row, chunk in zip(wanted[there].tolist(), rows[wanted[there]].tolist(), chunks, strict=True):
         for listener in on_read:
             listener(array.name, row)
-        pixels[place] = _decoded(chunk, array, store, row, where)[take]
+        yield nth, _decoded(chunk, array, store, row, where)
 
 
 def _entries(store: Store, key: str, rows: NDArray[np.intp]) -> NDArray[np.uint64]:
