@@ -7,7 +7,9 @@ import xarray as xr
 
 if TYPE_CHECKING:
     from bigearth_xr.ops.resample import Resampling
-    from bigearth_xr.selection import Bbox, Datetime, Texts
+    from bigearth_xr.bbox import Bbox
+    from bigearth_xr.criteria import Texts
+    from bigearth_xr.interval import Datetime
 
 __all__ = ["DatasetAccessor"]
 
