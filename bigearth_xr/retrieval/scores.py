@@ -1,16 +1,19 @@
 """How well patches are found: the published protocols, and what chance would reach."""
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from bigearth_xr.device import to_cpu
 from bigearth_xr.errors import RetrievalError
 from bigearth_xr.ops.namespace import Array
-from bigearth_xr.retrieval.index import Index, Metric
+from bigearth_xr.retrieval.index import Index, Metric, own_positions
+from bigearth_xr.retrieval.named import Ids, Named, named, same_rows
 
 __all__ = ["Protocol", "RandomFloor", "RetrievalScores", "evaluate", "random_floor"]
 
@@ -25,6 +28,7 @@ _BLOCK = 2**24
 """Pairs of query and archive whose shared labels are counted at once."""
 
 Counts = NDArray[np.float32]
+Own = Sequence[tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +71,10 @@ class RetrievalScores:
     archive: int
     """How many patches were searched."""
 
+    left_out: int | None = None
+    """Pairs of a query and a vector of its own patch that were left out, by id; None where nothing was: ids are not
+    known of both sides, or ``exclude_self=False``."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RandomFloor:
@@ -94,17 +102,20 @@ def evaluate(
     *,
     protocol: Protocol = "overlap",
     metric: Metric | None = None,
+    exclude_self: bool | None = None,
 ) -> RetrievalScores:
     """Search for each query in an archive, and score what is found by labels in common.
 
-    A query that is in the archive itself finds itself: keep the two apart, as the official splits are.
+    A query whose patch is in the archive would find itself: it is left out, where both sides name their patches, and
+    `RetrievalScores.left_out` says how often. Between the official splits there is nothing to leave out.
 
     Parameters
     ----------
     query
-        Vectors, shape ``(query, feature)``, NumPy, CuPy or DataArray.
+        Vectors, shape ``(query, feature)``: NumPy, CuPy, DataArray, DataFrame, list or torch tensor.
     query_labels
-        Labels of each query, multi-hot, shape ``(query, label)``.
+        Labels of each query, multi-hot, shape ``(query, label)``: bool, or numbers that are 0 or 1. Where vectors and
+        labels both name patches or rows, they have to be the same in the same order.
     archive
         Vectors to search, shape ``(patch, feature)``; or an `Index` of them.
     archive_labels
@@ -115,16 +126,24 @@ def evaluate(
         What precision and recall mean: `Protocol`. Where a patch has no label, its shares are 0.
     metric
         Distance; by default the index's, else the protocol's: ``"cosine"`` or ``"l1"``.
+    exclude_self
+        ``True`` leaves out a query's own patch by id, and is refused where ids are not known; ``False`` leaves out
+        nothing; by default it is left out where both sides name patches.
 
     Returns
     -------
     RetrievalScores
         Averages over queries.
 
+    Warns
+    -----
+    UserWarning
+        If every query finds a vector equal to its own, and nobody can tell whether it is its own.
+
     Raises
     ------
     RetrievalError
-        If labels do not fit vectors or each other, or vectors cannot be searched.
+        If labels do not fit vectors or each other, are of other patches, or vectors cannot be searched.
 
     Examples
     --------
@@ -138,39 +157,79 @@ def evaluate(
     index = archive if isinstance(archive, Index) else Index(archive, metric=metric or usual_metric)
     if metric not in (None, index.metric):
         raise RetrievalError(f"metric is {metric!r}, but the index has {index.metric!r}; leave one of the two out")
-    _check_same_patches(query, query_labels, "query")
-    _check_same_patches(index.patches if isinstance(archive, Index) else archive, archive_labels, "archive")
-    wanted, known = _both_labels(query_labels, archive_labels, query.shape[0], len(index))
+    asked = named(query, "the query")
+    wanted, known = _both_labels(query_labels, archive_labels, asked, index.rows)
+    own = _own(asked.patches, index.patches, exclude_self)
     k = usual_k if k is None else k
-    found = index.query(query, k).positions
-    shared = np.einsum("ql,qkl->qk", wanted, known[found])
-    ideal, relevant = _ideal(wanted, known, k)
-    if protocol == "overlap":
-        precision = _share(shared, known[found].sum(axis=2)).mean()
-        recall = _share(shared, wanted.sum(axis=1, keepdims=True)).mean()
-    else:
-        precision, recall = (shared > 0).mean(), _share((shared > 0).sum(axis=1), relevant).mean()
+    found = index.query(query, k, exclude_self=own is not None)
+    if own is None and exclude_self is None and not found.distances[:, 0].any():
+        _warn_of_twins(len(wanted))
+    others = None if own is None or not any(own) else own
     return RetrievalScores(
-        precision=float(precision),
-        recall=float(recall),
-        f1=_harmonic_mean(float(precision), float(recall)),
-        map=float(_average_precision(shared > 0).mean()),
-        ndcg=float(_share(_discounted(shared), _discounted(ideal)).mean()),
+        **_scored(wanted, known, found.positions, others, protocol),
         k=k,
         protocol=protocol,
         metric=index.metric,
         queries=len(wanted),
         archive=len(known),
+        left_out=None if own is None else sum(map(len, own)),
     )
 
 
-def random_floor(query_labels: ArrayLike, archive_labels: ArrayLike) -> RandomFloor:
+def _scored(
+    wanted: Counts, known: Counts, found: NDArray[np.int64], own: Own | None, protocol: Protocol
+) -> dict[str, float]:
+    """Scores of what was found, positions of shape ``(query, k)``."""
+    shared = np.einsum("ql,qkl->qk", wanted, known[found])
+    ideal, relevant = _ideal(wanted, known, found.shape[1], own)
+    if protocol == "overlap":
+        precision = _share(shared, known[found].sum(axis=2)).mean()
+        recall = _share(shared, wanted.sum(axis=1, keepdims=True)).mean()
+    else:
+        precision, recall = (shared > 0).mean(), _share((shared > 0).sum(axis=1), relevant).mean()
+    return {
+        "precision": float(precision),
+        "recall": float(recall),
+        "f1": _harmonic_mean(float(precision), float(recall)),
+        "map": float(_average_precision(shared > 0).mean()),
+        "ndcg": float(_share(_discounted(shared), _discounted(ideal)).mean()),
+    }
+
+
+def _own(queries: Ids | None, patches: Ids | None, exclude_self: bool | None) -> Own | None:
+    """Where each query's own patch is in the archive; None where it shall or can not be left out."""
+    if exclude_self not in (None, True, False):
+        raise RetrievalError(f"exclude_self is {exclude_self!r}, expected True, False or None")
+    if exclude_self is False or (exclude_self is None and (queries is None or patches is None)):
+        return None
+    if queries is None or patches is None:
+        raise RetrievalError(
+            f"exclude_self needs to know the patches of {'the query' if queries is None else 'the archive'}: give a "
+            "DataArray with a coordinate 'patch', of the archive also Index(vectors, patches=…)"
+        )
+    return own_positions(queries, patches)
+
+
+def _warn_of_twins(queries: int) -> None:
+    warnings.warn(
+        f"each of the {queries:,} queries finds a vector at distance 0, as where it is in the archive itself; query and "
+        "archive do not both say of which patches they are, so nothing was left out: give DataArrays with a coordinate "
+        "'patch', or exclude_self=False if that is meant",
+        stacklevel=3,
+    )
+
+
+def random_floor(
+    query_labels: ArrayLike, archive_labels: ArrayLike, *, exclude_self: bool | None = None
+) -> RandomFloor:
     """Average the scores over all pairs of query and archive: what a search that knows nothing reaches.
 
     Parameters
     ----------
     query_labels, archive_labels
         Multi-hot, shapes ``(query, label)`` and ``(patch, label)``.
+    exclude_self
+        Whether pairs of a patch with itself are left out, as in `evaluate`.
 
     Returns
     -------
@@ -182,71 +241,71 @@ def random_floor(query_labels: ArrayLike, archive_labels: ArrayLike) -> RandomFl
     >>> random_floor([[1, 0]], [[1, 1], [0, 1]])
     RandomFloor(precision=0.25, recall=0.5, f1=0.3333333333333333, any=0.5)
     """
-    wanted, known = _both_labels(query_labels, archive_labels, None, None)
-    # Means of products are products of means, label by label: no pair is looked at.
-    wanted, known = wanted.astype(np.float64), known.astype(np.float64)
-    wanted_share = _share(wanted, wanted.sum(axis=1, keepdims=True)).mean(axis=0)
-    known_share = _share(known, known.sum(axis=1, keepdims=True)).mean(axis=0)
-    precision = float(wanted.mean(axis=0) @ known_share)
-    recall = float(wanted_share @ known.mean(axis=0))
-    # Patches have few distinct sets of labels: the pairs of these are counted instead.
-    wanted_sets, wanted_counts = np.unique(wanted, axis=0, return_counts=True)
+    sides = named(query_labels, "query labels"), named(archive_labels, "archive labels")
+    wanted, known = (one.astype(np.float64) for one in _both_labels(query_labels, archive_labels, None, None))
+    own = _own(*(side.patches for side in sides), exclude_self) or [()] * len(wanted)
+    known_share = _share(known, known.sum(axis=1, keepdims=True))
+    wanted_share = _share(wanted, wanted.sum(axis=1, keepdims=True))
+    # Sums of products are products of sums, label by label: no pair is looked at, but those left out.
+    sums = np.stack([wanted @ known_share.sum(axis=0), wanted_share @ known.sum(axis=0), _sharing(wanted, known)])
+    counts = np.full(len(wanted), float(len(known)))
+    for query, places in enumerate(own):
+        for place in places:
+            shared = wanted[query] @ known[place]
+            sums[:, query] -= wanted[query] @ known_share[place], wanted_share[query] @ known[place], shared > 0
+            counts[query] -= 1
+    if not counts.all():
+        raise RetrievalError(
+            "a query has no other patch in the archive; give an archive of more, or exclude_self=False"
+        )
+    precision, recall, sharing = (float(mean) for mean in (sums / counts).mean(axis=1))
+    return RandomFloor(precision=precision, recall=recall, f1=_harmonic_mean(precision, recall), any=sharing)
+
+
+def _sharing(wanted: NDArray[np.floating], known: NDArray[np.floating]) -> NDArray[np.float64]:
+    """How many patches share a label with each query: patches have few distinct sets of labels, whose pairs count."""
+    wanted_sets, which = np.unique(wanted, axis=0, return_inverse=True)
     known_sets, known_counts = np.unique(known, axis=0, return_counts=True)
-    pairs = wanted_counts @ (wanted_sets @ known_sets.T > 0) @ known_counts
-    return RandomFloor(
-        precision=precision,
-        recall=recall,
-        f1=_harmonic_mean(precision, recall),
-        any=float(pairs) / (len(wanted) * len(known)),
-    )
+    counts: NDArray[np.float64] = ((wanted_sets @ known_sets.T > 0) @ known_counts.astype(np.float64))[which.ravel()]
+    return counts
 
 
-def _labels(labels: ArrayLike, count: int | None, whose: str) -> Counts:
-    """Labels as numbers that may be multiplied, or an error where they are no multi-hot array of that length."""
-    hot = np.asarray(labels)
-    if hot.ndim != 2 or 0 in hot.shape or not np.isin(hot, (0, 1)).all():
+def _labels(labels: Named, vectors: Named | None, whose: str) -> Counts:
+    """Labels as numbers that may be multiplied, or an error where they are not those of the vectors."""
+    hot = np.asarray(to_cpu(labels.values))
+    if hot.ndim != 2 or 0 in hot.shape or hot.dtype.kind not in "biufO" or not np.isin(hot, (0, 1)).all():
         raise RetrievalError(
             f"{whose} labels: an array of shape {hot.shape}, {hot.dtype}; expected ({whose}, label), each 0 or 1, as "
             "ds.labels and encode_labels give them"
         )
-    if count not in (None, len(hot)):
+    if vectors is not None and vectors.values.shape[0] != len(hot):
         raise RetrievalError(
-            f"{whose} labels: {len(hot)} for {count} vectors; give those of the same patches, in order"
+            f"{whose} labels: {len(hot)} for {vectors.values.shape[0]} vectors; give those of the same patches, in order"
         )
-    return hot.astype(np.float32)
-
-
-def _check_same_patches(vectors: Any, labels: ArrayLike, whose: str) -> None:
-    """Refuse labels of other patches than the vectors, where both say whose they are; and labels that nobody told."""
-    if not isinstance(labels, xr.DataArray):
-        return
-    owners = vectors["patch"].values if isinstance(vectors, xr.DataArray) and "patch" in vectors.coords else vectors
-    named = isinstance(owners, np.ndarray) and owners.dtype == object and owners.shape == labels.shape[:1]
-    if named and "patch" in labels.coords and not np.array_equal(owners, labels["patch"].values):
+    if vectors is not None and same_rows(vectors, labels) is False:
         raise RetrievalError(
             f"{whose} labels are of other patches than its vectors, or in another order; select both alike, e.g. "
             "labels.sel(patch=vectors.patch)"
         )
-    if "has_labels" in labels.coords and not labels["has_labels"].values.all():
-        unknown = int((~labels["has_labels"].values).sum())
+    if labels.untold:
         raise RetrievalError(
-            f"{whose} labels: {unknown} of {labels.shape[0]} patches have labels that nobody told; leave them out: "
+            f"{whose} labels: {labels.untold} of {len(hot)} patches have labels that nobody told; leave them out: "
             "ds.isel(patch=ds.has_labels)"
         )
+    return hot.astype(np.float32)
 
 
 def _both_labels(
-    query_labels: ArrayLike, archive_labels: ArrayLike, queries: int | None, patches: int | None
+    query_labels: ArrayLike, archive_labels: ArrayLike, queries: Named | None, patches: Named | None
 ) -> tuple[Counts, Counts]:
     """Labels of both sides as numbers, of the same classes in the same order as far as anybody can tell."""
-    wanted, known = _labels(query_labels, queries, "query"), _labels(archive_labels, patches, "archive")
+    asked, told = named(query_labels, "query labels"), named(archive_labels, "archive labels")
+    wanted, known = _labels(asked, queries, "query"), _labels(told, patches, "archive")
     if wanted.shape[1] != known.shape[1]:
         raise RetrievalError(
             f"queries have {wanted.shape[1]} classes, the archive has {known.shape[1]}; use one nomenclature"
         )
-    sides = (query_labels, archive_labels)
-    named = [one["label"].values for one in sides if isinstance(one, xr.DataArray) and "label" in one.coords]
-    if len(named) == 2 and not np.array_equal(named[0], named[1]):
+    if asked.columns is not None and told.columns is not None and not np.array_equal(asked.columns, told.columns):
         raise RetrievalError(
             "query and archive labels name other classes, or in another order; use one nomenclature and order, e.g. "
             "archive_labels.sel(label=query_labels.label)"
@@ -254,12 +313,14 @@ def _both_labels(
     return wanted, known
 
 
-def _ideal(wanted: Counts, known: Counts, k: int) -> tuple[Counts, Counts]:
+def _ideal(wanted: Counts, known: Counts, k: int, own: Own | None) -> tuple[Counts, Counts]:
     """The most labels shared, shape ``(query, k)``, falling; and how many patches share any, shape ``(query,)``."""
     ideal, relevant = [], []
     step = max(1, _BLOCK // len(known))
     for start in range(0, len(wanted), step):
         shared = wanted[start : start + step] @ known.T
+        for query, places in enumerate(() if own is None else own[start : start + step]):
+            shared[query, list(places)] = -1  # less than any: it is never among k others
         relevant.append((shared > 0).sum(axis=1))
         ideal.append(-np.sort(np.partition(-shared, k - 1, axis=1)[:, :k], axis=1))
     return np.concatenate(ideal), np.concatenate(relevant)
