@@ -119,8 +119,8 @@ class Index:
         array([['b']], dtype=object)
         """
         given = named(vectors, "the query")
-        queries = _finite(given, "the query")
         given = given if patches is None else _renamed(given, patches)
+        queries = _finite(given, "the query")
         self._check_fits(queries)
         own = self._own(given) if exclude_self else [()] * len(queries)
         most = len(self) - max(map(len, own))

@@ -1,7 +1,7 @@
-"""How well patches are found: the published protocols, and what chance would reach."""
+"""How well patches are found: the published protocols."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,13 +9,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bigearth_xr.device import to_cpu
 from bigearth_xr.errors import RetrievalError
 from bigearth_xr.ops.namespace import Array
-from bigearth_xr.retrieval.index import Index, Metric, own_positions
-from bigearth_xr.retrieval.named import Ids, Named, named, same_rows
+from bigearth_xr.retrieval.index import Index, Metric
+from bigearth_xr.retrieval.labelled import Counts, Own, both_labels, own_places
+from bigearth_xr.retrieval.named import named
 
-__all__ = ["Protocol", "RandomFloor", "RetrievalScores", "evaluate", "random_floor"]
+__all__ = ["Protocol", "RetrievalScores", "evaluate", "harmonic_mean", "share"]
 
 Protocol = Literal["overlap", "any"]
 """``"overlap"``, of CSMAE (arXiv 2401.07782, retrieval.py): how many labels are shared; k = 10, cosine.
@@ -26,9 +26,6 @@ _DEFAULTS: Mapping[Protocol, tuple[int, Metric]] = {"overlap": (10, "cosine"), "
 
 _BLOCK = 2**24
 """Pairs of query and archive whose shared labels are counted at once."""
-
-Counts = NDArray[np.float32]
-Own = Sequence[tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,23 +71,6 @@ class RetrievalScores:
     left_out: int | None = None
     """Pairs of a query and a vector of its own patch that were left out, by id; None where nothing was: ids are not
     known of both sides, or ``exclude_self=False``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RandomFloor:
-    """What patches found at random score on average: exact, over all pairs of query and archive."""
-
-    precision: float
-    """Of protocol ``"overlap"``."""
-
-    recall: float
-    """Of protocol ``"overlap"``."""
-
-    f1: float
-    """Harmonic mean of the two."""
-
-    any: float
-    """Share of pairs with a label in common: the precision of protocol ``"any"``."""
 
 
 def evaluate(
@@ -148,8 +128,8 @@ def evaluate(
     Examples
     --------
     >>> vectors, labels = np.eye(4, dtype=np.float32), [[1, 0], [1, 1], [0, 1], [0, 1]]
-    >>> evaluate(vectors[:1], labels[:1], vectors[:2], labels[:2], k=2).precision
-    0.75
+    >>> evaluate(vectors[2:3], labels[2:3], vectors[:2], labels[:2], k=2).precision
+    0.25
     """
     if protocol not in _DEFAULTS:
         raise RetrievalError(f"unknown protocol {protocol!r}; expected one of {', '.join(_DEFAULTS)}")
@@ -158,10 +138,11 @@ def evaluate(
     if metric not in (None, index.metric):
         raise RetrievalError(f"metric is {metric!r}, but the index has {index.metric!r}; leave one of the two out")
     asked = named(query, "the query")
-    wanted, known = _both_labels(query_labels, archive_labels, asked, index.rows)
-    own = _own(asked.patches, index.patches, exclude_self)
+    labels = named(query_labels, "query labels"), named(archive_labels, "archive labels")
+    wanted, known = both_labels(*labels, asked, index.rows)
+    own = own_places(asked.patches, index.patches, exclude_self)
     k = usual_k if k is None else k
-    found = index.query(query, k, exclude_self=own is not None)
+    found = index.query(asked.values, k, exclude_self=own is not None, patches=asked.patches)
     if own is None and exclude_self is None and not found.distances[:, 0].any():
         _warn_of_twins(len(wanted))
     others = None if own is None or not any(own) else own
@@ -176,6 +157,30 @@ def evaluate(
     )
 
 
+def share(part: NDArray[np.floating], whole: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Divide; of nothing, the share is 0.
+
+    Examples
+    --------
+    >>> share(np.array([1, 0]), np.array([2, 0]))
+    array([0.5, 0. ])
+    """
+    shares = np.zeros(np.broadcast_shapes(part.shape, whole.shape))
+    np.divide(part, whole, out=shares, where=whole > 0)
+    return shares
+
+
+def harmonic_mean(precision: float, recall: float) -> float:
+    """Mean of two shares as F1 takes it.
+
+    Examples
+    --------
+    >>> harmonic_mean(1, 0.5)
+    0.6666666666666666
+    """
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
 def _scored(
     wanted: Counts, known: Counts, found: NDArray[np.int64], own: Own | None, protocol: Protocol
 ) -> dict[str, float]:
@@ -183,134 +188,26 @@ def _scored(
     shared = np.einsum("ql,qkl->qk", wanted, known[found])
     ideal, relevant = _ideal(wanted, known, found.shape[1], own)
     if protocol == "overlap":
-        precision = _share(shared, known[found].sum(axis=2)).mean()
-        recall = _share(shared, wanted.sum(axis=1, keepdims=True)).mean()
+        precision = share(shared, known[found].sum(axis=2)).mean()
+        recall = share(shared, wanted.sum(axis=1, keepdims=True)).mean()
     else:
-        precision, recall = (shared > 0).mean(), _share((shared > 0).sum(axis=1), relevant).mean()
+        precision, recall = (shared > 0).mean(), share((shared > 0).sum(axis=1), relevant).mean()
     return {
         "precision": float(precision),
         "recall": float(recall),
-        "f1": _harmonic_mean(float(precision), float(recall)),
+        "f1": harmonic_mean(float(precision), float(recall)),
         "map": float(_average_precision(shared > 0).mean()),
-        "ndcg": float(_share(_discounted(shared), _discounted(ideal)).mean()),
+        "ndcg": float(share(_discounted(shared), _discounted(ideal)).mean()),
     }
-
-
-def _own(queries: Ids | None, patches: Ids | None, exclude_self: bool | None) -> Own | None:
-    """Where each query's own patch is in the archive; None where it shall or can not be left out."""
-    if exclude_self not in (None, True, False):
-        raise RetrievalError(f"exclude_self is {exclude_self!r}, expected True, False or None")
-    if exclude_self is False or (exclude_self is None and (queries is None or patches is None)):
-        return None
-    if queries is None or patches is None:
-        raise RetrievalError(
-            f"exclude_self needs to know the patches of {'the query' if queries is None else 'the archive'}: give a "
-            "DataArray with a coordinate 'patch', of the archive also Index(vectors, patches=…)"
-        )
-    return own_positions(queries, patches)
 
 
 def _warn_of_twins(queries: int) -> None:
     warnings.warn(
-        f"each of the {queries:,} queries finds a vector at distance 0, as where it is in the archive itself; query and "
-        "archive do not both say of which patches they are, so nothing was left out: give DataArrays with a coordinate "
-        "'patch', or exclude_self=False if that is meant",
+        f"each of the {queries:,} queries finds a vector at distance 0, as where it is in the archive itself; query "
+        "and archive do not both say of which patches they are, so nothing was left out: give DataArrays with a "
+        "coordinate 'patch', or exclude_self=False if that is meant",
         stacklevel=3,
     )
-
-
-def random_floor(
-    query_labels: ArrayLike, archive_labels: ArrayLike, *, exclude_self: bool | None = None
-) -> RandomFloor:
-    """Average the scores over all pairs of query and archive: what a search that knows nothing reaches.
-
-    Parameters
-    ----------
-    query_labels, archive_labels
-        Multi-hot, shapes ``(query, label)`` and ``(patch, label)``.
-    exclude_self
-        Whether pairs of a patch with itself are left out, as in `evaluate`.
-
-    Returns
-    -------
-    RandomFloor
-        Expected values, for any k.
-
-    Examples
-    --------
-    >>> random_floor([[1, 0]], [[1, 1], [0, 1]])
-    RandomFloor(precision=0.25, recall=0.5, f1=0.3333333333333333, any=0.5)
-    """
-    sides = named(query_labels, "query labels"), named(archive_labels, "archive labels")
-    wanted, known = (one.astype(np.float64) for one in _both_labels(query_labels, archive_labels, None, None))
-    own = _own(*(side.patches for side in sides), exclude_self) or [()] * len(wanted)
-    known_share = _share(known, known.sum(axis=1, keepdims=True))
-    wanted_share = _share(wanted, wanted.sum(axis=1, keepdims=True))
-    # Sums of products are products of sums, label by label: no pair is looked at, but those left out.
-    sums = np.stack([wanted @ known_share.sum(axis=0), wanted_share @ known.sum(axis=0), _sharing(wanted, known)])
-    counts = np.full(len(wanted), float(len(known)))
-    for query, places in enumerate(own):
-        for place in places:
-            shared = wanted[query] @ known[place]
-            sums[:, query] -= wanted[query] @ known_share[place], wanted_share[query] @ known[place], shared > 0
-            counts[query] -= 1
-    if not counts.all():
-        raise RetrievalError(
-            "a query has no other patch in the archive; give an archive of more, or exclude_self=False"
-        )
-    precision, recall, sharing = (float(mean) for mean in (sums / counts).mean(axis=1))
-    return RandomFloor(precision=precision, recall=recall, f1=_harmonic_mean(precision, recall), any=sharing)
-
-
-def _sharing(wanted: NDArray[np.floating], known: NDArray[np.floating]) -> NDArray[np.float64]:
-    """How many patches share a label with each query: patches have few distinct sets of labels, whose pairs count."""
-    wanted_sets, which = np.unique(wanted, axis=0, return_inverse=True)
-    known_sets, known_counts = np.unique(known, axis=0, return_counts=True)
-    counts: NDArray[np.float64] = ((wanted_sets @ known_sets.T > 0) @ known_counts.astype(np.float64))[which.ravel()]
-    return counts
-
-
-def _labels(labels: Named, vectors: Named | None, whose: str) -> Counts:
-    """Labels as numbers that may be multiplied, or an error where they are not those of the vectors."""
-    hot = np.asarray(to_cpu(labels.values))
-    if hot.ndim != 2 or 0 in hot.shape or hot.dtype.kind not in "biufO" or not np.isin(hot, (0, 1)).all():
-        raise RetrievalError(
-            f"{whose} labels: an array of shape {hot.shape}, {hot.dtype}; expected ({whose}, label), each 0 or 1, as "
-            "ds.labels and encode_labels give them"
-        )
-    if vectors is not None and vectors.values.shape[0] != len(hot):
-        raise RetrievalError(
-            f"{whose} labels: {len(hot)} for {vectors.values.shape[0]} vectors; give those of the same patches, in order"
-        )
-    if vectors is not None and same_rows(vectors, labels) is False:
-        raise RetrievalError(
-            f"{whose} labels are of other patches than its vectors, or in another order; select both alike, e.g. "
-            "labels.sel(patch=vectors.patch)"
-        )
-    if labels.untold:
-        raise RetrievalError(
-            f"{whose} labels: {labels.untold} of {len(hot)} patches have labels that nobody told; leave them out: "
-            "ds.isel(patch=ds.has_labels)"
-        )
-    return hot.astype(np.float32)
-
-
-def _both_labels(
-    query_labels: ArrayLike, archive_labels: ArrayLike, queries: Named | None, patches: Named | None
-) -> tuple[Counts, Counts]:
-    """Labels of both sides as numbers, of the same classes in the same order as far as anybody can tell."""
-    asked, told = named(query_labels, "query labels"), named(archive_labels, "archive labels")
-    wanted, known = _labels(asked, queries, "query"), _labels(told, patches, "archive")
-    if wanted.shape[1] != known.shape[1]:
-        raise RetrievalError(
-            f"queries have {wanted.shape[1]} classes, the archive has {known.shape[1]}; use one nomenclature"
-        )
-    if asked.columns is not None and told.columns is not None and not np.array_equal(asked.columns, told.columns):
-        raise RetrievalError(
-            "query and archive labels name other classes, or in another order; use one nomenclature and order, e.g. "
-            "archive_labels.sel(label=query_labels.label)"
-        )
-    return wanted, known
 
 
 def _ideal(wanted: Counts, known: Counts, k: int, own: Own | None) -> tuple[Counts, Counts]:
@@ -326,13 +223,6 @@ def _ideal(wanted: Counts, known: Counts, k: int, own: Own | None) -> tuple[Coun
     return np.concatenate(ideal), np.concatenate(relevant)
 
 
-def _share(part: NDArray[np.floating], whole: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Divide; of nothing, the share is 0."""
-    share = np.zeros(np.broadcast_shapes(part.shape, whole.shape))
-    np.divide(part, whole, out=share, where=whole > 0)
-    return share
-
-
 def _discounted(gains: NDArray[np.floating]) -> NDArray[np.float64]:
     """Sum gains, shape ``(query, k)``, those at later ranks counting less."""
     discounts: NDArray[np.float64] = 1 / np.log2(np.arange(gains.shape[1]) + 2)
@@ -344,8 +234,4 @@ def _average_precision(relevant: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Average precision of what was found, shape ``(query, k)`` in ranked order."""
     precision = relevant.cumsum(axis=1) / np.arange(1, relevant.shape[1] + 1)
     total: NDArray[np.float64] = (precision * relevant).sum(axis=1)
-    return _share(total, relevant.sum(axis=1))
-
-
-def _harmonic_mean(precision: float, recall: float) -> float:
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    return share(total, relevant.sum(axis=1))

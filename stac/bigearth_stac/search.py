@@ -205,8 +205,9 @@ def _fitting(file: pads.Dataset, where: object) -> pads.Expression:
         names = [name for name in file.schema.names if name not in ("links", "assets", "geometry")]
         asked = str(error).partition("FieldRef.Name(")[2].partition(")")[0]
         hint = did_you_mean(PREFIX + asked, names) if asked else ""
+        reason = f"{str(error).splitlines()[0]:.120}"
         raise SelectionError(
-            f"where {where} cannot be asked of the catalogue{hint}; its columns are {', '.join(names)} ({str(error).splitlines()[0]:.120})"
+            f"where {where} cannot be asked of the catalogue{hint}; its columns are {', '.join(names)} ({reason})"
         ) from None
     return where
 
