@@ -31,7 +31,8 @@ def catalog(fast_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rows(fast_store: Path) -> list[Row]:
-    return bex.table.read(fast_store.with_suffix(".parquet")).to_pylist()
+    found: list[Row] = bex.table.read(fast_store.with_suffix(".parquet")).to_pylist()
+    return found
 
 
 def ids(items: pystac.ItemCollection) -> list[str]:
@@ -157,7 +158,7 @@ def test_a_catalogue_that_no_list_told_cannot_be_searched_by_lists(tmp_path: Pat
     catalog = build_catalog(tmp_path / "untold.parquet", tmp_path / "catalog").folder
     for criteria in ({"split": "train"}, {"recommended": True}):
         with pytest.raises(SelectionError, match=r"the catalogue tells no (split|recommended): no list told it"):
-            find_items(catalog, **criteria)  # type: ignore[arg-type]  # one of the two
+            find_items(catalog, **criteria)
 
 
 def test_the_command_line_says_the_same_and_fails(catalog: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
@@ -195,18 +196,18 @@ def test_items_and_collection_say_which_store_they_are_of(own: tuple[Path, pysta
 def test_items_of_a_store_that_was_ingested_again_are_refused(
     own: tuple[Path, pystac.ItemCollection], tmp_path: Path
 ) -> None:
-    store, items = own
+    store, first = own[0], list(own[1])[:2]
     before = uuid_of(store)
     shutil.rmtree(store)
     store.with_suffix(".parquet").unlink()
     bex.testing.write_store(store, pairs=5)
     with pytest.raises(StoreError, match=f"{before}, but at {store} lies the store {uuid_of(store)}: it was"):
-        open_search(items[:2])
-    named = open_search(items[:2], store=store)
-    assert named.patch.values.tolist() == [item.id for item in items[:2]]
+        open_search(first)
+    named = open_search(first, store=store)
+    assert named.patch.values.tolist() == [item.id for item in first]
     shutil.rmtree(store)
     with pytest.raises(StoreNotFoundError, match=f"{store}: the store {before} that the items point to is not there"):
-        open_search(items)
+        open_search(first)
 
 
 def test_a_row_that_is_another_patch_in_the_store_is_refused(own: tuple[Path, pystac.ItemCollection]) -> None:

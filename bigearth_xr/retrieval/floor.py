@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from bigearth_xr.errors import RetrievalError
 from bigearth_xr.retrieval.labelled import both_labels, own_places
-from bigearth_xr.retrieval.named import named
+from bigearth_xr.retrieval.named import Given, named
 from bigearth_xr.retrieval.scores import harmonic_mean, share
 
 __all__ = ["RandomFloor", "random_floor"]
@@ -30,9 +30,7 @@ class RandomFloor:
     """Share of pairs with a label in common: the precision of protocol ``"any"``."""
 
 
-def random_floor(
-    query_labels: ArrayLike, archive_labels: ArrayLike, *, exclude_self: bool | None = None
-) -> RandomFloor:
+def random_floor(query_labels: Given, archive_labels: Given, *, exclude_self: bool | None = None) -> RandomFloor:
     """Average the scores over all pairs of query and archive: what a search that knows nothing reaches.
 
     Parameters
@@ -54,7 +52,7 @@ def random_floor(
     """
     sides = named(query_labels, "query labels"), named(archive_labels, "archive labels")
     wanted, known = (one.astype(np.float64) for one in both_labels(*sides, None, None))
-    own = own_places(*(side.patches for side in sides), exclude_self) or [()] * len(wanted)
+    own = own_places(sides[0].patches, sides[1].patches, exclude_self) or [()] * len(wanted)
     known_share = share(known, known.sum(axis=1, keepdims=True))
     wanted_share = share(wanted, wanted.sum(axis=1, keepdims=True))
     # Sums of products are products of sums, label by label: no pair is looked at, but those left out.

@@ -1,18 +1,18 @@
 """The exact nearest vectors, on the host or on a GPU."""
 
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from bigearth_xr.device import to_cpu
 from bigearth_xr.errors import RetrievalError
 from bigearth_xr.ops.namespace import Array, array_namespace
 from bigearth_xr.ops.nearest import LARGEST, Metric, nearest, search_space
-from bigearth_xr.retrieval.named import Ids, Named, named, texts
+from bigearth_xr.retrieval.named import Given, Ids, Named, named, texts
 
 __all__ = ["Index", "Metric", "Neighbours", "own_positions"]
 
@@ -58,7 +58,7 @@ class Index:
     array([['a', 'c']], dtype=object)
     """
 
-    def __init__(self, vectors: Array | xr.DataArray, patches: Any = None, metric: Metric = "cosine") -> None:
+    def __init__(self, vectors: Given, patches: Any = None, metric: Metric = "cosine") -> None:
         if metric not in get_args(Metric):
             raise RetrievalError(f"unknown metric {metric!r}; expected one of {', '.join(get_args(Metric))}")
         given = named(vectors, "the index")
@@ -79,9 +79,7 @@ class Index:
         """The vectors, and what is known of whose they are."""
         return self._given
 
-    def query(
-        self, vectors: Array | xr.DataArray, k: int, *, exclude_self: bool = False, patches: Any = None
-    ) -> Neighbours:
+    def query(self, vectors: Given, k: int, *, exclude_self: bool = False, patches: Any = None) -> Neighbours:
         """Find the k nearest vectors of the index to each of some others.
 
         The result is exact: candidates are found in float32, and ordered by distances in float64. Of equal distances
@@ -122,7 +120,7 @@ class Index:
         given = given if patches is None else _renamed(given, patches)
         queries = _finite(given, "the query")
         self._check_fits(queries)
-        own = self._own(given) if exclude_self else [()] * len(queries)
+        own: Sequence[tuple[int, ...]] = self._own(given) if exclude_self else [()] * queries.shape[0]
         most = len(self) - max(map(len, own))
         k = _checked_k(k, most, len(self))
         found = nearest(queries, self._space, k + len(self) - most)
@@ -170,7 +168,7 @@ def own_positions(queries: Ids, patches: Ids) -> list[tuple[int, ...]]:
 
 
 def _others(
-    positions: NDArray[np.int64], distances: NDArray[np.float64], own: list[tuple[int, ...]], k: int
+    positions: NDArray[np.int64], distances: NDArray[np.float64], own: Sequence[tuple[int, ...]], k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The first k of each query that are not its own."""
     is_other = np.array([~np.isin(found, places) for found, places in zip(positions, own, strict=True)])

@@ -77,9 +77,10 @@ def _labels(labels: Named, vectors: Named | None, whose: str) -> Counts:
             f"{whose} labels: an array of shape {hot.shape}, {hot.dtype}; expected ({whose}, label), each 0 or 1, as "
             "ds.labels and encode_labels give them"
         )
-    if vectors is not None and len(vectors.values) != len(hot):
+    count = len(hot) if vectors is None else sum(vectors.values.shape[:1])
+    if count != len(hot):
         raise RetrievalError(
-            f"{whose} labels: {len(hot)} for {len(vectors.values)} vectors; give those of the same patches, in order"
+            f"{whose} labels: {len(hot)} for {count} vectors; give those of the same patches, in order"
         )
     if vectors is not None and same_rows(vectors, labels) is False:
         raise RetrievalError(

@@ -2,16 +2,29 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bigearth_xr.errors import RetrievalError
+from bigearth_xr.ops.namespace import Array
 
-__all__ = ["Ids", "Named", "named", "same_rows", "texts"]
+__all__ = ["Given", "Ids", "Named", "Tensor", "named", "same_rows", "texts"]
+
+
+class Tensor(Protocol):
+    """A tensor of torch, as far as it is told from other arrays."""
+
+    def detach(self) -> Any:
+        """The same values without gradients."""
+        ...
+
+
+Given: TypeAlias = Array | xr.DataArray | pd.DataFrame | Tensor | ArrayLike
+"""What vectors and labels are taken from."""
 
 Ids = NDArray[np.object_]
 """A name of each row, of any origin as ``str``; None where it has none."""
@@ -40,7 +53,7 @@ class Named:
         return None if ids is None or any(isinstance(one, int) for one in ids) else ids
 
 
-def named(given: Any, whose: str) -> Named:
+def named(given: Given, whose: str) -> Named:
     """Take vectors or labels in whatever holds them.
 
     Parameters
@@ -156,6 +169,6 @@ def _array(given: Any) -> Any:
     if isinstance(given, list | tuple) and any(hasattr(row, "detach") for row in given):
         return np.stack([_array(row) for row in given])
     if isinstance(given, np.ma.MaskedArray):
-        given = given.astype(np.float64).filled(np.nan) if np.ma.is_masked(given) else given.data
+        given = np.ma.filled(given.astype(np.float64), np.nan) if np.ma.is_masked(given) else given.data
     array = np.asarray(given)
     return array.astype(np.float32) if array.dtype.kind == "f" and array.dtype.itemsize < 4 else array

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from bigearth_xr.errors import RetrievalError
-from bigearth_xr.ops.namespace import Array
 from bigearth_xr.retrieval.index import Index, Metric
 from bigearth_xr.retrieval.labelled import Counts, Own, both_labels, own_places
-from bigearth_xr.retrieval.named import named
+from bigearth_xr.retrieval.named import Given, named
 
 __all__ = ["Protocol", "RetrievalScores", "evaluate", "harmonic_mean", "share"]
 
@@ -74,10 +72,10 @@ class RetrievalScores:
 
 
 def evaluate(
-    query: Array | xr.DataArray,
-    query_labels: ArrayLike,
-    archive: Array | xr.DataArray | Index,
-    archive_labels: ArrayLike,
+    query: Given,
+    query_labels: Given,
+    archive: Given | Index,
+    archive_labels: Given,
     k: int | None = None,
     *,
     protocol: Protocol = "overlap",
