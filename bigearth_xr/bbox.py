@@ -25,7 +25,7 @@ def checked_bbox(bbox: Iterable[float]) -> Bbox:
     Raises
     ------
     SelectionError
-        The box is not four finite numbers with south <= north.
+        The box is not four finite numbers with south <= north, or lies beyond the globe.
 
     Examples
     --------
@@ -35,13 +35,18 @@ def checked_bbox(bbox: Iterable[float]) -> Bbox:
     try:
         edges = tuple(bbox)
         is_box = len(edges) == 4 and all(map(math.isfinite, edges)) and edges[1] <= edges[3]
-    except TypeError:  # no iterable, or not of numbers
+    except (TypeError, OverflowError):  # no iterable, or not of numbers
         is_box = False
     if not is_box:
         raise SelectionError(
             f"bbox is {bbox!r}, expected (west, south, east, north) in degrees, finite, with south <= north"
         )
     west, south, east, north = map(float, edges)
+    if max(abs(west), abs(east)) > 180 or max(abs(south), abs(north)) > 90:
+        raise SelectionError(
+            f"bbox is {bbox!r}, expected (west, south, east, north) in degrees, longitudes from -180 to 180 and "
+            "latitudes from -90 to 90; bring metres of a projection to EPSG:4326 first"
+        )
     return west, south, east, north
 
 
@@ -63,7 +68,7 @@ def footprints_intersect(corners: NDArray[np.float64], bbox: Bbox) -> NDArray[np
     Raises
     ------
     SelectionError
-        The box is not four finite numbers with south <= north.
+        The box is not four finite numbers with south <= north, or lies beyond the globe.
 
     Examples
     --------

@@ -1,27 +1,25 @@
 """Choose patches by what is known of them, without touching a pixel."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bigearth_xr import grid, releases
+from bigearth_xr import grid
 from bigearth_xr.bbox import Bbox, checked_bbox, footprints_intersect
+from bigearth_xr.criteria import Texts, checked_names, label_hint, listed_names
 from bigearth_xr.errors import LabelError, SelectionError
-from bigearth_xr.spelling import did_you_mean
+from bigearth_xr.interval import Datetime, checked_interval
 
 __all__ = ["Bbox", "select"]
 
 Mask = NDArray[np.bool_]
-Texts = str | Iterable[str]
-Time: TypeAlias = str | date | np.datetime64 | pd.Period
-Datetime: TypeAlias = Time | slice | Sequence[Time | None] | NDArray[Any] | pd.Index | xr.DataArray
 
 _TOLD_BY_LISTS = {"split", "country", "seasonal_snow", "cloud_or_shadow", "recommended"}
+
+_YES = xr.DataArray(np.True_)
 
 
 def select(
@@ -58,7 +56,7 @@ def select(
     masks: dict[str, Mask] = {}
     for name, wanted in (texts | labels).items():
         if wanted is not None:
-            names = _listed(name, wanted)
+            names = listed_names(name, wanted)
             masks[f"{name}={names[0] if len(names) == 1 else names!r}"] = _is_named(ds, name, names)
     if bbox is not None:
         masks[f"bbox={bbox}"] = _meets(ds, bbox)
@@ -77,17 +75,20 @@ def _kept(ds: xr.Dataset, masks: Mapping[str, Mask]) -> xr.Dataset:
     if not kept.any():
         alone = ", ".join(f"{criterion} keeps {mask.sum():,}" for criterion, mask in masks.items())
         untold = _untold(ds, masks)
-        remedy = f"no list told {untold} of any patch, ingest with metadata=…" if untold else "loosen one of them"
+        remedy = f"{untold} of any patch, ingest with metadata=…" if untold else "loosen one of them"
         raise SelectionError(f"no patch of {kept.size:,} meets every criterion; each alone: {alone}; {remedy}")
     return ds if kept.all() else _narrowable(ds).isel(patch=np.flatnonzero(kept))
 
 
 def _untold(ds: xr.Dataset, criteria: Iterable[str]) -> str:
-    """Those of the criteria that only published lists know, where the store was made without any."""
-    if "listed" not in ds.coords or ds["listed"].values.any():
+    """Those of the criteria that nobody has told of any patch."""
+    names = [criterion.partition("=")[0] for criterion in criteria]
+    if set(names) & {"any_label", "all_labels"} and not ds.coords.get("has_labels", _YES).values.any():
+        return "nobody told the labels"
+    if ds.coords.get("listed", _YES).values.any():
         return ""
-    names = (criterion.partition("=")[0] for criterion in criteria)
-    return " or ".join(name for name in names if name in _TOLD_BY_LISTS)
+    listed = " or ".join(name for name in names if name in _TOLD_BY_LISTS)
+    return f"no list told {listed}" if listed else ""
 
 
 def _narrowable(ds: xr.Dataset) -> xr.Dataset:
@@ -108,30 +109,14 @@ def _known(ds: xr.Dataset, coordinate: str) -> NDArray[Any]:
     return np.asarray(ds[coordinate].values)
 
 
-_PUBLISHED = {"country": releases.COUNTRIES, "season": releases.SEASONS}
-
-
 def _is_named(ds: xr.Dataset, criterion: str, names: list[str]) -> Mask:
     """Where a criterion that is given by names is met."""
     if criterion in ("any_label", "all_labels"):
         meets = np.any if criterion == "any_label" else np.all
         mask: Mask = np.asarray(meets(_labels(ds, names), axis=1))
         return mask
-    if criterion == "split":
-        names = [releases.normalize_split(name) for name in names]
-    return _is_one_of(ds, criterion, names)
-
-
-def _is_one_of(ds: xr.Dataset, coordinate: str, names: list[str]) -> Mask:
-    """Where a text coordinate is one of those wanted; a text that can never be there is an error."""
-    values = _known(ds, coordinate)
-    existing = _PUBLISHED.get(coordinate) or tuple(sorted(set(values) - {""}))
-    for name in names:
-        if coordinate != "split" and name not in existing:
-            raise SelectionError(
-                f"there is no {coordinate} {name!r}; known are {', '.join(existing)}{did_you_mean(name, existing)}"
-            )
-    return np.isin(values.astype(str), names)
+    values = _known(ds, criterion)
+    return np.isin(values.astype(str), checked_names(criterion, names, set(values) if criterion == "tile" else ()))
 
 
 def _labels(ds: xr.Dataset, names: list[str]) -> Mask:
@@ -142,7 +127,7 @@ def _labels(ds: xr.Dataset, names: list[str]) -> Mask:
     for name in names:
         if name not in known:
             raise LabelError(
-                f"{name!r} is no label of this Dataset's {len(known)} classes{did_you_mean(name, known)}; "
+                f"{name!r} is no label of this Dataset's {len(known)} classes{label_hint(name, known)}; "
                 "names of the other nomenclature need another open(nomenclature=…)"
             )
     return np.asarray(ds["labels"].values)[:, [known.index(name) for name in names]]
@@ -174,70 +159,11 @@ def _meets(ds: xr.Dataset, bbox: Bbox) -> Mask:
 
 def _sensed_in(ds: xr.Dataset, datetime: Datetime) -> Mask:
     """Where Sentinel-2 saw the patch within an interval, both ends included."""
-    try:
-        first, last = _interval(datetime)
-    # A wrong number of ends does not unpack, and pandas refuses in either way.
-    except (TypeError, ValueError):
-        raise SelectionError(
-            f"datetime {datetime!r} is no time or interval; expected e.g. '2017-06', '2017-06-13/2017-08-31' or "
-            "'../2018-01-01', UTC"
-        ) from None
+    first, stop = checked_interval(datetime)
     times = _known(ds, "s2_time")
     mask = np.ones(times.shape, dtype=bool)
     if first is not None:
         mask &= times >= first
-    if last is not None:
-        mask &= times <= last
+    if stop is not None:
+        mask &= times < stop
     return mask
-
-
-def _interval(datetime: object) -> tuple[np.datetime64 | None, np.datetime64 | None]:
-    """The first and the last moment that are meant, None for an open end; one time is an interval by itself."""
-    if isinstance(datetime, xr.DataArray):
-        datetime = datetime.values[()]
-    if isinstance(datetime, slice) and datetime.step is None:
-        first, last = datetime.start, datetime.stop
-    elif isinstance(datetime, str) and "/" in datetime:
-        first, last = (end or ".." for end in datetime.split("/"))
-    elif isinstance(datetime, list | tuple | pd.Index | np.ndarray):
-        first, last = datetime
-    else:
-        first = last = datetime
-    return (
-        None if first in (None, "..") else _period(first).start_time.to_datetime64(),
-        None if last in (None, "..") else _period(last).end_time.to_datetime64(),
-    )
-
-
-def _period(time: object) -> pd.Period:
-    """The time that is meant, as exact as it is told: ``"2017-06"`` is all of June, a Timestamp at midnight a day."""
-    if isinstance(time, pd.Period):
-        return time
-    if not isinstance(time, str | date | np.datetime64) or pd.isna(moment := pd.Timestamp(str(time))):
-        raise ValueError(f"{time!r} is no time")
-    # A period has no time zone: it would take 12:00+02:00 for noon.
-    utc = moment.tz_convert(None) if moment.tz is not None else moment
-    if isinstance(time, date) and utc == utc.normalize():
-        return pd.Period(utc, freq="D")
-    return pd.Period(str(time)) if moment.tz is None else pd.Period(utc, freq="s")
-
-
-def _listed(criterion: str, texts: object) -> list[str]:
-    """The names given, one by one."""
-    if hasattr(texts, "__array__") and not isinstance(texts, str):
-        texts = np.asarray(texts).ravel().tolist()
-    given = list(texts) if isinstance(texts, Iterable) and not isinstance(texts, str) else [texts]
-    names = [name for name in given if isinstance(name, str)]
-    if len(names) < len(given):
-        raise SelectionError(f"{criterion} is {texts!r}, expected a name or several, e.g. {_EXAMPLES[criterion]}")
-    return names
-
-
-_EXAMPLES = {
-    "split": ["train", "validation"],
-    "country": ["Austria", "Ireland"],
-    "season": ["spring", "summer"],
-    "tile": ["29UPU", "33UUP"],
-    "any_label": ["Pastures", "Arable land"],
-    "all_labels": ["Pastures", "Arable land"],
-}

@@ -219,20 +219,20 @@ def test_map_and_ndcg_are_those_of_scikit_learn(k: int) -> None:
 
 def test_perfect_and_hopeless_searches() -> None:
     eye = np.eye(4)
-    perfect = evaluate(eye, eye, eye, eye, k=1)
+    perfect = evaluate(eye, eye, eye, eye, k=1, exclude_self=False)
     assert (perfect.precision, perfect.recall, perfect.f1, perfect.map, perfect.ndcg) == (1, 1, 1, 1, 1)
-    hopeless = evaluate(eye, eye, eye, np.roll(eye, 1, axis=0), k=1)
+    hopeless = evaluate(eye, eye, eye, np.roll(eye, 1, axis=0), k=1, exclude_self=False)
     assert (hopeless.precision, hopeless.recall, hopeless.f1, hopeless.map, hopeless.ndcg) == (0, 0, 0, 0, 0)
 
 
 def test_patches_without_labels_score_0_and_warn_of_nothing() -> None:
-    scores = evaluate(np.eye(2), np.zeros((2, 3)), np.eye(2), np.zeros((2, 3)), k=2)
+    scores = evaluate(np.eye(2), np.zeros((2, 3)), np.eye(2), np.zeros((2, 3)), k=2, exclude_self=False)
     assert (scores.precision, scores.recall, scores.ndcg, scores.map) == (0, 0, 0, 0)
 
 
 def test_archive_may_be_an_index_with_its_metric() -> None:
     index = Index(vectors(30), metric="l2")
-    assert evaluate(vectors(5), labels(5), index, labels(30)).metric == "l2"
+    assert evaluate(vectors(5, seed=1), labels(5), index, labels(30)).metric == "l2"
     with pytest.raises(RetrievalError, match="metric is 'l1', but the index has 'l2'"):
         evaluate(vectors(5), labels(5), index, labels(30), metric="l1")
 

@@ -156,6 +156,16 @@ FIRST, LAST = np.datetime64("1970-01-01"), np.datetime64("2100-01-01")
         ("2017-06-17T11:33:21", "2017-06-17T11:33:21", "2017-06-17T11:33:21"),
         ("2017-06-17T11:33:21Z", "2017-06-17T11:33:21", "2017-06-17T11:33:21"),
         ("2017-06-17T13:33:21+02:00", "2017-06-17T11:33:21", "2017-06-17T11:33:21"),
+        ("2017-06-17T13:33+02:00", "2017-06-17T11:33:00", "2017-06-17T11:33:59"),
+        ("2017-06-17T11:33Z", "2017-06-17T11:33:00", "2017-06-17T11:33:59"),
+        ("2017-06-17T11Z", "2017-06-17T11:00:00", "2017-06-17T11:59:59"),
+        ("2017-06-17 11:33:21", "2017-06-17T11:33:21", "2017-06-17T11:33:21"),
+        ("2017-06-17T11:33:21.000Z", "2017-06-17T11:33:21", "2017-06-17T11:33:21"),
+        ("2017-06-17T11:33:20.5Z/2017-06-17T11:33:21,5Z", "2017-06-17T11:33:21", "2017-06-17T11:33:21"),
+        ("2017-06-17T11:33:21.500Z/..", "2017-06-17T11:33:22", LAST),
+        ("20170617T113321", "2017-06-17T11:33:21", "2017-06-17T11:33:21"),
+        (" 2017-06-13 / 2017-07 ", "2017-06-13", "2017-07-31T23:59:59"),
+        ("1500/9999", FIRST, LAST),
         ("2017-06-13/2017-07", "2017-06-13", "2017-07-31T23:59:59"),
         ("2017-06-17T00:00:00Z/2017-06-17T12:00:00Z", "2017-06-17", "2017-06-17T12:00:00"),
         ("../2017-08", FIRST, "2017-08-31T23:59:59"),
@@ -177,6 +187,10 @@ FIRST, LAST = np.datetime64("1970-01-01"), np.datetime64("2100-01-01")
         (pd.Timestamp("2017-06-17"), "2017-06-17", "2017-06-17T23:59:59"),
         (pd.Timestamp("2017-06-17", tz="UTC"), "2017-06-17", "2017-06-17T23:59:59"),
         (pd.Timestamp("2017-06-17T11:33:21"), "2017-06-17T11:33:21", "2017-06-17T11:33:21"),
+        (datetime(2017, 6, 17, tzinfo=CEST), "2017-06-16T22:00:00", "2017-06-17T21:59:59"),
+        (slice(pd.Timestamp("2017-06-17T11:33:20.999999999"), None), "2017-06-17T11:33:21", LAST),
+        (np.datetime64("2017-06-15", "W"), "2017-06-15", "2017-06-21T23:59:59"),
+        (pd.Series(["2017-06-13", "2017-07"]), "2017-06-13", "2017-07-31T23:59:59"),
         (pd.Period("2017Q2"), "2017-04-01", "2017-06-30T23:59:59"),
         (["2017-06-13", "2017-07"], "2017-06-13", "2017-07-31T23:59:59"),
         ((date(2017, 6, 13), date(2017, 6, 17)), "2017-06-13", "2017-06-17T23:59:59"),
@@ -205,6 +219,19 @@ def test_times_keep_what_was_seen_within_them(
         "2017-06/soon",
         "2017/2018/2019",
         "",
+        "/",
+        "..",
+        "a/b/c",
+        "2018-02-30",
+        "2017-06-17T24:00",
+        "2017-06-17T11:33:60Z",
+        "06-07-2017",
+        "2017.5",
+        "201706",
+        "11:33",
+        "now",
+        "2017Z",
+        pd.Interval(pd.Timestamp("2017"), pd.Timestamp("2018")),
         "NaT",
         ("2017", "x"),
         ("2017", ""),
@@ -224,6 +251,27 @@ def test_times_keep_what_was_seen_within_them(
 )
 def test_times_that_are_none_are_refused(ds: xr.Dataset, when: Any) -> None:
     with pytest.raises(SelectionError, match=r"is no time or interval; expected e.g. '2017-06'"):
+        ds.ben.select(datetime=when)
+
+
+def test_a_moment_between_seconds_is_no_whole_second(ds: xr.Dataset) -> None:
+    with pytest.raises(SelectionError, match=r"datetime='2017-06-17T11:33:21.500Z' keeps 0"):
+        ds.ben.select(datetime="2017-06-17T11:33:21.500Z")
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "2018/2017",
+        "2017-07/2017-06",
+        "2017-06-17T11:33:21.9Z/2017-06-17T11:33:21.2Z",
+        (date(2018, 1, 1), date(2017, 1, 1)),
+        slice("2018", "2017"),
+    ],
+    ids=str,
+)
+def test_an_interval_that_ends_before_it_begins_is_refused(ds: xr.Dataset, when: Any) -> None:
+    with pytest.raises(SelectionError, match=r"datetime .* ends before it begins; give the earlier end first"):
         ds.ben.select(datetime=when)
 
 
@@ -248,6 +296,14 @@ def test_times_that_are_none_are_refused(ds: xr.Dataset, when: Any) -> None:
         ({"seasonal_snow": "no"}, SelectionError, "seasonal_snow is 'no', expected True, False or None$"),
         ({"cloud_or_shadow": "any"}, SelectionError, "cloud_or_shadow is 'any', expected True, False or None$"),
         ({"any_label": "Pasture"}, LabelError, "'Pasture' is no label of this Dataset's 19 classes.*Pastures"),
+        ({"any_label": "pastures"}, LabelError, "'pastures' is no label .* did you mean 'Pastures'"),
+        (
+            {"any_label": "Transitional woodland/shrub"},
+            LabelError,
+            "one of the 43 classes, and counts as 'Transitional woodland, shrub' among the 19; .*nomenclature=",
+        ),
+        ({"any_label": "Airports"}, LabelError, "is one of the 43 classes, and counts as none among the 19"),
+        ({"tile": "T33UUP"}, SelectionError, "there is no tile 'T33UUP'.*did you mean '33UUP'"),
         ({"all_labels": ["Pastures", "Airports"]}, LabelError, r"'Airports' is no label .* open\(nomenclature="),
     ],
     ids=str,
@@ -281,6 +337,22 @@ def test_what_no_list_told_cannot_be_selected_by(ds: xr.Dataset, criteria: dict[
     unlisted = ds.assign_coords(listed=ds.listed & False, split=("patch", np.full(24, "", dtype=object)))
     with pytest.raises(SelectionError, match=f"keeps 0.*; no list told {untold} of any patch, ingest with metadata=…"):
         unlisted.ben.select(**criteria)
+
+
+def test_labels_that_nobody_told_cannot_be_selected_by(ds: xr.Dataset) -> None:
+    untold = ds.assign_coords(has_labels=ds.has_labels & False)
+    untold["labels"] = ds.labels & False
+    with pytest.raises(SelectionError, match="keeps 0; nobody told the labels of any patch, ingest with metadata=…"):
+        untold.ben.select(any_label="Pastures")
+
+
+@pytest.mark.parametrize("release", ["v1"], indirect=True)
+def test_a_name_of_the_19_is_no_class_of_the_43(store: Path) -> None:
+    message = (
+        "'Inland wetlands' is no label .* it is one of the 19 classes, and stands for 'Inland marshes', 'Peatbogs'"
+    )
+    with pytest.raises(LabelError, match=message):
+        bex.open(store, nomenclature=43).ben.select(any_label="Inland wetlands")
 
 
 def test_an_unlisted_store_is_not_to_blame_for_other_criteria(ds: xr.Dataset) -> None:

@@ -72,7 +72,19 @@ def test_the_world_keeps_everything(ds: xr.Dataset) -> None:
     assert ds.ben.select(bbox=(-180, -90, 180, 90)).sizes["patch"] == 24
 
 
-@pytest.mark.parametrize("bbox", [(0, 50, 10, 40), (0, 40, float("nan"), 50)])
+BEYOND = [(331200, 5331600, 332400, 5332800), (350, 40, 352, 50), (0, -91, 1, 0), (-180.1, 0, 0, 1)]
+
+
+@pytest.mark.parametrize("bbox", BEYOND)
+def test_a_box_beyond_the_globe_is_refused(ds: xr.Dataset, bbox: Bbox) -> None:
+    with pytest.raises(SelectionError, match=r"longitudes from -180 to 180 .* bring metres of a projection"):
+        ds.ben.select(bbox=bbox)
+
+
+NONE = [(0, 50, 10, 40), (0, 40, float("nan"), 50), (0, 40, 10**400, 50), (0, 40, 0, 10, 50, 100), (0, 40, None, 50)]
+
+
+@pytest.mark.parametrize("bbox", NONE, ids=lambda box: str(box)[:40])
 def test_a_box_that_is_none_is_refused(ds: xr.Dataset, bbox: Bbox) -> None:
     with pytest.raises(SelectionError, match=r"bbox is .* expected \(west, south, east, north\)"):
         ds.ben.select(bbox=bbox)

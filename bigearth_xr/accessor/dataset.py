@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Literal
 import xarray as xr
 
 if TYPE_CHECKING:
+    from bigearth_xr.bbox import Bbox
+    from bigearth_xr.criteria import Texts
+    from bigearth_xr.interval import Datetime
     from bigearth_xr.ops.resample import Resampling
-    from bigearth_xr.selection import Bbox, Datetime, Texts
 
 __all__ = ["DatasetAccessor"]
 

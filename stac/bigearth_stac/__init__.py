@@ -12,7 +12,8 @@ from bigearth_xr.errors import DependencyError
 
 if TYPE_CHECKING:
     from bigearth_stac.catalog import build_catalog
-    from bigearth_stac.search import find_items, open_search
+    from bigearth_stac.opening import open_search
+    from bigearth_stac.search import find_items
     from bigearth_stac.validation import validate_catalog
 
 __all__ = ["build_catalog", "find_items", "open_search", "validate_catalog"]
@@ -20,7 +21,7 @@ __all__ = ["build_catalog", "find_items", "open_search", "validate_catalog"]
 _HOME = {
     "build_catalog": "bigearth_stac.catalog",
     "find_items": "bigearth_stac.search",
-    "open_search": "bigearth_stac.search",
+    "open_search": "bigearth_stac.opening",
     "validate_catalog": "bigearth_stac.validation",
 }
 _NEEDS_PYSTAC = ("find_items", "validate_catalog")

@@ -58,6 +58,9 @@ class Holdings:
     zarr_href: str | None = None
     """Address of the store, without a slash at its end."""
 
+    uuid: str | None = None
+    """Identity of the store; None where only a table is known."""
+
     rows: int = 0
     """Rows of the store, which is how many patches its arrays have room for."""
 

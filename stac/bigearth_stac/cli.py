@@ -87,15 +87,29 @@ def search(
     bbox: Annotated[str | None, typer.Option(help="west,south,east,north in degrees.")] = None,
     datetime: Annotated[str | None, typer.Option(help="A time as exact as wanted, or an interval START/END.")] = None,
     label: Annotated[list[str] | None, typer.Option(help="A class; several times for any of them.")] = None,
+    split: Annotated[list[str] | None, typer.Option(help="train, validation or test; recommended patches.")] = None,
+    country: Annotated[list[str] | None, typer.Option(help="A country; several times for any of them.")] = None,
+    season: Annotated[list[str] | None, typer.Option(help="winter, spring, summer or autumn.")] = None,
+    tile: Annotated[list[str] | None, typer.Option(help="A tile, as 33UUP.")] = None,
     limit: Annotated[int | None, typer.Option(help="Items at most.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the items here, as a STAC item collection.")] = None,
 ) -> None:
-    """Find items by place, time and label, without a server; prints their ids."""
+    """Find items by place, time, label and lists, without a server; prints their ids."""
     from bigearth_stac import find_items
 
     found = find_items(
-        catalog, bbox=None if bbox is None else _edges(bbox), datetime=datetime, any_label=label, max_items=limit
+        catalog,
+        bbox=None if bbox is None else _edges(bbox),
+        datetime=datetime,
+        any_label=label or None,
+        split=split or None,
+        country=country or None,
+        season=season or None,
+        tile=tile or None,
+        max_items=limit,
     )
+    if not len(found):
+        Console(stderr=True, highlight=False, soft_wrap=True).print("no item meets every criterion")
     if out is not None:
         found.save_object(str(out))
     for item in found:

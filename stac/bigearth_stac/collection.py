@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from bigearth_stac.assets import EXTENSIONS, ZARR, Holdings, asset_templates, land_cover_classes
 from bigearth_stac.items import STAC_VERSION, collection_id
-from bigearth_stac.properties import PROPERTIES
+from bigearth_stac.properties import PROPERTIES, STORE_UUID
 from bigearth_xr.bands import PATCH_SIDE_M
 from bigearth_xr.labels import label_names
 from bigearth_xr.releases import LICENSE, ReleaseFacts, release
@@ -128,10 +128,10 @@ def _summaries(table: pa.Table) -> dict[str, Any]:
         "grid:code": [f"MGRS-{tile}" for tile in tiles],
     }
     for one in PROPERTIES:
-        if one.column == "row" and "row" not in table.column_names:
+        if one.summary == "none" or one.column not in table.column_names:
             continue
         column = table[one.column]
-        if one.summary == "none" or column.null_count == len(column):
+        if column.null_count == len(column):
             continue
         found = _values(column) if one.summary == "values" else _range(column)
         if found:
@@ -178,7 +178,7 @@ def _assets(holdings: Holdings) -> dict[str, Any]:
         "zarr:consolidated": True,
         "zarr:node_type": "group",
         "zarr:zarr_format": 3,
-    }
+    } | ({} if holdings.uuid is None else {STORE_UUID: holdings.uuid})
     return assets
 
 

@@ -44,7 +44,7 @@ def item_batches(table: pa.Table, holdings: Holdings) -> Iterator[pa.RecordBatch
     ----------
     table
         The table, or some of its rows; with a column ``row`` where they are not the first ones of it, and a column
-        ``has_reference_map`` (bool) where some maps are missing.
+        ``has_reference_map`` (bool) where some maps are missing, ``store_uuid`` where the store is known.
     holdings
         What the items' assets point to.
 
@@ -65,7 +65,7 @@ def item_batches(table: pa.Table, holdings: Holdings) -> Iterator[pa.RecordBatch
     if "row" not in table.column_names:
         table = table.append_column("row", pa.array(np.arange(table.num_rows, dtype=np.int32)))
     collection = collection_id(table)
-    properties = [one for one in PROPERTIES if table[one.column].null_count < table.num_rows]
+    properties = [one for one in PROPERTIES if _is_told(table, one.column)]
     for start in range(0, table.num_rows, _BATCH_ITEMS):
         rows = table.slice(start, _BATCH_ITEMS).combine_chunks()
         columns = {name: rows[name].combine_chunks() for name in rows.column_names}
@@ -148,6 +148,10 @@ def _assets(columns: Columns, holdings: Holdings, count: int) -> Columns:
         mask = None if there is None else pc.invert(there)
         assets[name] = pa.StructArray.from_arrays(list(fields.values()), names=list(fields), mask=mask)
     return assets
+
+
+def _is_told(table: pa.Table, column: str) -> bool:
+    return column in table.column_names and table[column].null_count < table.num_rows
 
 
 def _same(value: object, count: int) -> pa.Array:

@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["PREFIX", "PROPERTIES", "Property"]
+__all__ = ["PREFIX", "PROPERTIES", "STORE_UUID", "Property"]
 
 PREFIX = "bigearth:"
 """What the names of our own properties begin with."""
+
+STORE_UUID = f"{PREFIX}store_uuid"
+"""Which store an item's row is a row of, and the collection's asset ``zarr`` leads to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,7 @@ def _property(name: str, summary: Literal["values", "range", "none"], descriptio
 
 PROPERTIES: tuple[Property, ...] = (
     _property("row", "range", "row of the table, which is the row of the store"),
+    _property("store_uuid", "none", "identity of the store whose row it is; left out where only a table is known"),
     _property("country", "values", "country"),
     _property("season", "values", "meteorological season of the Sentinel-2 acquisition"),
     _property("split", "values", "published split: train, validation or test"),

@@ -1,69 +1,80 @@
-"""Find items in a catalogue's file, and open whatever a search found as a Dataset."""
+"""Find items in a catalogue's file."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+import operator
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
-import xarray as xr
 
-import bigearth_xr as bex
 from bigearth_stac.catalog import ITEMS_FILE
 from bigearth_stac.documents import footprint_rings, item_documents
 from bigearth_stac.properties import PREFIX
 from bigearth_xr.bbox import Bbox, checked_bbox, footprints_intersect
-from bigearth_xr.errors import LabelError, SelectionError, StoreError
-from bigearth_xr.labels import label_names
+from bigearth_xr.criteria import Texts, checked_names, label_hint, listed_names
+from bigearth_xr.errors import LabelError, SelectionError
+from bigearth_xr.interval import Datetime, checked_interval
+from bigearth_xr.labels import Nomenclature, label_names
 from bigearth_xr.spelling import did_you_mean
 
 if TYPE_CHECKING:
     import pystac
 
-__all__ = ["Items", "Search", "find_items", "open_search"]
+__all__ = ["find_items"]
 
+_COLUMNS = {"split": "bigearth:split", "country": "bigearth:country", "season": "bigearth:season", "tile": "grid:code"}
+"""Where a criterion that is given by names is told."""
 
-class Search(Protocol):
-    """A search of pystac-client, as far as we use it."""
+_TILE = "MGRS-"
 
-    def items(self) -> "Iterator[pystac.Item]":
-        """The items found, page by page."""
-        ...
-
-
-Items = "Search | Iterable[pystac.Item] | Iterable[Mapping[str, Any]] | Mapping[str, Any] | str | PathLike[str]"
-"""What any search gives: itself, an item collection, a list of items, these as JSON, or a file of that."""
+_NOMENCLATURES: tuple[Nomenclature, ...] = (19, 43)
 
 
 def find_items(
     catalog: str | PathLike[str],
     *,
     bbox: Iterable[float] | None = None,
-    datetime: str | None = None,
-    any_label: str | Iterable[str] | None = None,
+    datetime: Datetime | None = None,
+    any_label: Texts | None = None,
+    split: Texts | None = None,
+    country: Texts | None = None,
+    season: Texts | None = None,
+    tile: Texts | None = None,
+    recommended: bool | Literal["any"] | None = None,
+    ids: Texts | None = None,
     where: pads.Expression | None = None,
     max_items: int | None = None,
 ) -> "pystac.ItemCollection":
     """Search a catalogue's file, without a server.
+
+    What is given by name is checked, so that no misspelling finds nothing: only ``where`` compares as it is told.
 
     Parameters
     ----------
     catalog
         Folder of the catalogue.
     bbox
-        ``(west, south, east, north)``, degrees WGS 84; the footprint intersects it.
+        ``(west, south, east, north)``, degrees WGS 84; the footprint intersects it. West > east crosses the
+        antimeridian.
     datetime
         When Sentinel-2 saw the patch, UTC: ``"2017-06"``, or an interval with both ends included, as
-        ``"2017-06-13/2017-08"``; ``".."`` leaves an end open.
+        ``"2017-06-13/2017-08"``; ``".."`` leaves an end open. Or times of Python, NumPy and pandas, as in
+        ``Dataset.ben.select``.
     any_label
-        Class names of either nomenclature, of which a patch has at least one.
+        Class names of which a patch has at least one, of a nomenclature that the catalogue has.
+    split, country, season, tile
+        Name or names, as in ``Dataset.ben.select``.
+    recommended
+        Whether a patch is recommended for use; as in ``Dataset.ben.select``, a split implies ``True``, and ``"any"``
+        takes both.
+    ids
+        Patches, each of which must be in the catalogue.
     where
-        Any other condition on the columns, e.g. ``pc.field("bigearth:country") == "Finland"``.
+        Any other condition on the columns, e.g. ``pc.field("bigearth:tile_row") < 45``.
     max_items
         Give no more than these, 1 or more.
 
@@ -75,91 +86,130 @@ def find_items(
     Raises
     ------
     SelectionError
-        If there is no catalogue, or ``bbox``, ``datetime`` or ``max_items`` cannot be one.
+        If there is no catalogue, a criterion cannot be one, a name or id does not exist, or the catalogue does not
+        tell what is asked.
     LabelError
-        If a label is unknown, or the catalogue has no labels.
+        If a label is unknown or of a nomenclature that the catalogue lacks, or it has no labels.
 
     Examples
     --------
+    >>> import bigearth_xr as bex
     >>> from bigearth_stac import build_catalog
     >>> store = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=20)
     >>> catalog = build_catalog(store, getfixture("tmp_path") / "catalog").folder
     >>> len(find_items(catalog, datetime="2017-06", any_label=["Pastures", "Mixed forest"]))
     3
     """
-    import pystac
-
-    path = Path(catalog) / ITEMS_FILE
-    if not path.is_file():
-        raise SelectionError(f"{path}: no items here; give the folder that `bigearth-stac build` wrote")
-    if max_items is not None and max_items < 1:
-        raise SelectionError(f"max_items is {max_items}, expected at least 1; leave it out for all")
+    file, most = _opened(Path(catalog)), _most(max_items)
     box = None if bbox is None else checked_bbox(bbox)
-    file = pads.dataset(path)
-    conditions = [] if where is None else [where]
+    if recommended is None and split is not None:
+        recommended = True
+    named = {"split": split, "country": country, "season": season, "tile": tile}
+    conditions = [_is_named(file, name, names) for name, names in named.items() if names is not None]
+    conditions += [] if ids is None else [_is_one_of(file, listed_names("ids", ids))]
+    conditions += [] if recommended in (None, "any") else [_is_recommended(file, recommended)]
+    conditions += [] if where is None else [_fitting(file, where)]
     conditions += [] if box is None else [_near(box)]
     conditions += [] if datetime is None else [_sensed_in(datetime)]
+    labels = None if any_label is None else _checked_labels(file, listed_names("any_label", any_label))
+    return _items(file, conditions, box, labels, most)
+
+
+def _items(
+    file: pads.Dataset, conditions: list[pads.Expression], box: Bbox | None, labels: list[str] | None, most: int | None
+) -> "pystac.ItemCollection":
+    """The items that meet all conditions: first what decides, then whole items of the rows that are left.
+
+    Their assets are most of the file.
+    """
+    import pystac
+
     found = pc.scalar(True)
     for condition in conditions:
         found = found & condition
-    # First what decides, then whole items of the rows that are left: their assets are most of the file.
     keys = file.to_table(columns=["id", "geometry", *_label_columns(file.schema)], filter=found)
     if box is not None:
         keys = keys.filter(pa.array(footprints_intersect(footprint_rings(keys["geometry"]), box)))
-    if any_label is not None:
-        keys = keys.filter(_has_label(keys, [any_label] if isinstance(any_label, str) else list(any_label)))
-    ids = keys["id"].combine_chunks()[:max_items]
+    if labels is not None:
+        keys = keys.filter(_has_label(keys, labels))
+    ids = keys["id"].combine_chunks()[:most]
     items = file.to_table(filter=found & pc.field("id").isin(ids))
     return pystac.ItemCollection([pystac.Item.from_dict(item) for item in item_documents(items)])
 
 
-def open_search(items: Items, store: str | PathLike[str] | None = None) -> xr.Dataset:  # type: ignore[valid-type]
-    """Open the patches that a search found.
+def _opened(catalog: Path) -> pads.Dataset:
+    path = catalog / ITEMS_FILE
+    if not path.is_file():
+        raise SelectionError(f"{path}: no items here; give the folder that `bigearth-stac build` wrote")
+    return pads.dataset(path)
 
-    Parameters
-    ----------
-    items
-        A `pystac.ItemCollection`, a pystac-client search, items, any of them as JSON, or the path of a JSON file, as
-        ``bigearth-stac search --out`` writes it.
-    store
-        The store's folder; by default the one that the items' assets point to.
 
-    Returns
-    -------
-    xarray.Dataset
-        As `bigearth_xr.open` gives it, with exactly these patches, in the items' order; lazy.
+def _most(max_items: int | None) -> int | None:
+    if max_items is None:
+        return None
+    try:
+        most = operator.index(max_items)
+    except TypeError:
+        most = 0
+    if most < 1 or isinstance(max_items, bool):
+        raise SelectionError(f"max_items is {max_items!r}, expected at least 1; leave it out for all")
+    return most
 
-    Raises
-    ------
-    SelectionError
-        If there is no item, something else than an item, or one that is not in the store.
-    StoreError
-        If the items point to no store, to several, or to one that is not on this machine.
 
-    Examples
-    --------
-    >>> from bigearth_stac import build_catalog
-    >>> store = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=5)
-    >>> catalog = build_catalog(store, getfixture("tmp_path") / "catalog").folder
-    >>> items = find_items(catalog)
-    >>> open_search([items[3], items[0]]).row.values
-    array([3, 0])
-    """
-    found = list(_each(items))
-    _check_items(found)
-    if not found:
-        raise SelectionError("the search found no item, so there is nothing to open; loosen its criteria")
-    ids = [item["id"] if isinstance(item, Mapping) else item.id for item in found]
-    folder = _store_of(found) if store is None else Path(store)
-    ds = bex.open(folder)
-    places = ds.indexes["patch"].get_indexer(ids)
-    missing = [name for name, place in zip(ids, places, strict=True) if place < 0]
-    if missing:
+def _is_named(file: pads.Dataset, criterion: str, names: Texts) -> pads.Expression:
+    """Where a criterion that is given by names is met; a name that can never be there is an error."""
+    column = _told(file, criterion, _COLUMNS[criterion])
+    existing: list[str] = []
+    if criterion == "tile":
+        codes = pc.unique(file.to_table(columns=[column])[column]).to_pylist()
+        existing = [code.removeprefix(_TILE) for code in codes]
+    wanted = checked_names(criterion, listed_names(criterion, names), existing)
+    prefix = _TILE if criterion == "tile" else ""
+    return pc.field(column).isin(pa.array([prefix + name for name in wanted], pa.string()))
+
+
+def _is_one_of(file: pads.Dataset, ids: list[str]) -> pads.Expression:
+    condition = pc.field("id").isin(pa.array(ids, pa.string()))
+    known = set(file.to_table(columns=["id"], filter=condition)["id"].to_pylist())
+    strangers = [name for name in ids if name not in known]
+    if strangers:
         raise SelectionError(
-            f"{len(missing):,} of {len(ids):,} items have no pixels in {folder}, first {missing[0]}; open the store "
-            "that they were catalogued from, or leave them out"
+            f"{len(strangers):,} of {len(ids):,} ids are not in the catalogue, first {strangers[0]!r}; it is of "
+            f"{file.count_rows():,} patches, whose ids are the names of their Sentinel-2 half in this release"
         )
-    return ds.isel(patch=places)
+    return condition
+
+
+def _is_recommended(file: pads.Dataset, flag: object) -> pads.Expression:
+    if not isinstance(flag, bool | np.bool_):
+        raise SelectionError(f"recommended is {flag!r}, expected True, False, None or 'any'")
+    return pc.field(_told(file, "recommended", f"{PREFIX}recommended")) == bool(flag)
+
+
+def _told(file: pads.Dataset, criterion: str, column: str) -> str:
+    """The column of a criterion, which the catalogue lacks where no list told it of any patch."""
+    if column not in file.schema.names:
+        raise SelectionError(
+            f"the catalogue tells no {criterion}: no list told it of any patch; build it from a store or lists that do"
+        )
+    return column
+
+
+def _fitting(file: pads.Dataset, where: object) -> pads.Expression:
+    """Refuse a condition that cannot be asked of the columns."""
+    if not isinstance(where, pads.Expression):
+        raise SelectionError(f"where is {where!r:.80}, expected an expression, e.g. pc.field('bigearth:row') < 100")
+    try:
+        file.scanner(columns=["id"], filter=where).head(1)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        names = [name for name in file.schema.names if name not in ("links", "assets", "geometry")]
+        asked = str(error).partition("FieldRef.Name(")[2].partition(")")[0]
+        hint = did_you_mean(PREFIX + asked, names) if asked else ""
+        reason = f"{str(error).splitlines()[0]:.120}"
+        raise SelectionError(
+            f"where {where} cannot be asked of the catalogue{hint}; its columns are {', '.join(names)} ({reason})"
+        ) from None
+    return where
 
 
 def _near(bbox: Bbox) -> pads.Expression:
@@ -172,30 +222,18 @@ def _near(bbox: Bbox) -> pads.Expression:
     return latitudes & ((before & after) if west <= east else (before | after))
 
 
-def _sensed_in(datetime: str) -> pads.Expression:
-    start, slash, stop = datetime.partition("/")
+def _sensed_in(datetime: Datetime) -> pads.Expression:
+    first, stop = checked_interval(datetime)
     inside = pc.scalar(True)
-    if start not in ("", ".."):
-        inside = inside & (pc.field("datetime") >= _instant(start, datetime, "start"))
-    stop = stop if slash else start
-    if stop not in ("", ".."):
-        inside = inside & (pc.field("datetime") <= _instant(stop, datetime, "end"))
+    if first is not None:
+        inside = inside & (pc.field("datetime") >= _moment(first))
+    if stop is not None:
+        inside = inside & (pc.field("datetime") < _moment(stop))
     return inside
 
 
-def _instant(text: str, datetime: str, end: str) -> pa.Scalar:
-    """The first or last moment of the time that a text means: ``"2017-06"`` is all of June."""
-    try:
-        moment = pd.Timestamp(text)
-        # A period has no time zone: it would take 12:00+02:00 for noon.
-        period = pd.Period(text) if moment.tz is None else pd.Period(moment.tz_convert(None), freq="s")
-    except ValueError:
-        raise SelectionError(
-            f"datetime {datetime!r} is no time or interval; expected e.g. '2017-06', '2017-06-13/2017-08-31' or "
-            "'../2018-01-01', UTC"
-        ) from None
-    moment = period.start_time if end == "start" else period.end_time
-    return pa.scalar(moment.floor("ms").tz_localize("UTC").to_pydatetime(), pa.timestamp("ms", tz="UTC"))
+def _moment(time: np.datetime64) -> pa.Scalar:
+    return pa.scalar(int(time.astype(np.int64)) * 1000, pa.timestamp("ms", tz="UTC"))
 
 
 def _label_columns(schema: pa.Schema) -> list[str]:
@@ -203,79 +241,32 @@ def _label_columns(schema: pa.Schema) -> list[str]:
     return [name for name in names if name in schema.names]
 
 
-def _has_label(keys: pa.Table, wanted: list[str]) -> pa.Array:
-    """Where a patch has one of these labels in either nomenclature."""
-    columns, known = _label_columns(keys.schema), (*label_names(19), *label_names(43))
+def _checked_labels(file: pads.Dataset, wanted: list[str]) -> list[str]:
+    """Refuse labels that no patch of the catalogue can have, or that nobody has told of any."""
+    told = [classes for classes in _NOMENCLATURES if _tells_labels(file, f"{PREFIX}labels_{classes}")]
+    known = [name for classes in told or _NOMENCLATURES for name in label_names(classes)]
     for name in wanted:
         if name not in known:
-            raise LabelError(f"{name!r} is no label of the 19 or 43 classes{did_you_mean(name, known)}")
-    if not columns:
+            classes = " or ".join(map(str, told or _NOMENCLATURES))
+            raise LabelError(f"{name!r} is no label of the catalogue's {classes} classes{label_hint(name, known)}")
+    if not told:
         raise LabelError("the catalogue has no labels: it was built from lists that lack them; build it from a store")
+    return wanted
+
+
+def _tells_labels(file: pads.Dataset, column: str) -> bool:
+    """Whether any patch has a label: lists that tell none may still tell which patches have none of the 19."""
+    if column not in file.schema.names:
+        return False
+    batches = file.to_batches(columns=[column])
+    return any(pc.any(pc.greater(pc.list_value_length(batch[column]), 0)).as_py() for batch in batches)
+
+
+def _has_label(keys: pa.Table, wanted: list[str]) -> pa.Array:
+    """Where a patch has one of these labels in either nomenclature."""
     has = np.zeros(keys.num_rows, dtype=bool)
-    for column in columns:
+    for column in _label_columns(keys.schema):
         labels = keys[column].combine_chunks()
-        is_wanted = pc.is_in(labels.flatten(), pa.array(wanted))
+        is_wanted = pc.is_in(labels.flatten(), pa.array(wanted, pa.string()))
         has[np.asarray(pc.list_parent_indices(labels).filter(is_wanted))] = True
     return pa.array(has)
-
-
-def _each(items: Any) -> Iterator[Any]:
-    """Go through the items, whatever holds them."""
-    if isinstance(items, str | PathLike):
-        items = _read_json(Path(items))
-    if isinstance(items, Mapping):
-        yield from items.get("features", [items])
-    elif callable(getattr(items, "items", None)):
-        yield from items.items()
-    elif isinstance(items, Iterable):
-        yield from items
-    else:
-        yield items
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        raise SelectionError(
-            f"{path}: no JSON file of items; expected one that `bigearth-stac search --out` wrote, or items; to open a "
-            "patch by its id, use bex.open(store).sel(patch=[id])"
-        ) from None
-
-
-def _check_items(found: Iterable[Any]) -> None:
-    """Refuse what only names items, or is another thing of STAC."""
-    import pystac
-
-    for item in found:
-        is_item = item.get("type") == "Feature" if isinstance(item, Mapping) else isinstance(item, pystac.Item)
-        if not is_item:
-            raise SelectionError(
-                f"{item!r:.80} is no STAC item; expected items as a search gives them; to open patches by their ids, "
-                "use bex.open(store).sel(patch=ids)"
-            )
-
-
-def _store_of(items: Iterable[Any]) -> Path:
-    """The one store that assets of these items point to."""
-    hrefs = dict.fromkeys(href.rpartition("/")[0] for item in items for href in _array_hrefs(item))
-    if not hrefs:
-        raise StoreError(
-            "the items point to no store: their catalogue was built without one; name it, open_search(items, store=…)"
-        )
-    if len(hrefs) > 1:
-        raise StoreError(f"the items are of {len(hrefs)} stores, {' and '.join(hrefs)}; open those of each alone")
-    href = next(iter(hrefs))
-    if "://" in href and not href.startswith("file://"):
-        raise StoreError(f"{href} is not on this machine; name a copy that is, open_search(items, store=…)")
-    return Path(href.removeprefix("file://"))
-
-
-def _array_hrefs(item: Any) -> Iterator[str]:
-    """Addresses of the arrays that an item selects a row of."""
-    if isinstance(item, Mapping):
-        yield from (asset["href"] for asset in item["assets"].values() if f"{PREFIX}selection" in asset)
-        return
-    for asset in item.assets.values():
-        if f"{PREFIX}selection" in asset.extra_fields:
-            yield asset.get_absolute_href() or asset.href

@@ -1,5 +1,6 @@
 """Where a catalogue comes from: a store, a table, or the published lists."""
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ class Source:
     """Rows to make items of, and what their assets point to."""
 
     table: pa.Table
-    """Rows of the table with a column ``row``; of a store those with pixels, and whether each has a map."""
+    """Rows of the table with a column ``row``; of a store those with pixels, its uuid, and whether each has a map."""
 
     holdings: Holdings
     """What is in the store; its address is the store's place on this machine."""
@@ -74,12 +75,16 @@ def _of_store(path: Path) -> Source:
     ds = bex.open(path)
     rows = ds["row"].values
     listed = bex.table.read(beside)
+    uuid = json.loads(ds.attrs["bigearth"])["uuid"]
     table = listed.take(pa.array(rows)).append_column("row", pa.array(rows.astype(np.int32)))
+    table = table.append_column("store_uuid", pa.repeat(pa.scalar(uuid), table.num_rows))
     has_maps = "reference_map" in ds
     if has_maps:
         table = table.append_column("has_reference_map", pa.array(ds["has_reference_map"].values))
     bands = [str(name) for dim in ("band", "polarization") if dim in ds.coords for name in ds[dim].values]
-    holdings = Holdings(zarr_href=path.as_posix(), rows=listed.num_rows, bands=tuple(bands), has_maps=has_maps)
+    holdings = Holdings(
+        zarr_href=path.as_posix(), uuid=uuid, rows=listed.num_rows, bands=tuple(bands), has_maps=has_maps
+    )
     return Source(table=table, holdings=holdings, store=path)
 
 
