@@ -13,6 +13,7 @@ from holdings import copy_store, holdings
 
 import bigearth_xr as bex
 from bigearth_xr.errors import FormatError, StoreNotFoundError
+from bigearth_xr.store.metadata import metadata_digest
 from bigearth_xr.verification import verify
 
 Edit = Callable[[dict[str, Any]], object]
@@ -142,14 +143,12 @@ def test_another_store_is_none_of_ours(tmp_path: Path) -> None:
 
 
 def test_a_store_of_a_version_to_come_is_no_damage(tmp_path: Path) -> None:
-    from bigearth_xr.store.metadata import metadata_digest
-
     store = bex.testing.write_store(tmp_path / "ben.zarr", pairs=2)
 
     def renew(document: dict[str, Any]) -> None:
         ours = document["attributes"]["bigearth"]
-        ours["metadata_digest"] = metadata_digest(document)
         ours["format_version"] = 3
+        ours["metadata_digest"] = metadata_digest(document)
 
     edit(store, renew)
     with pytest.raises(FormatError, match="format version 3"):
