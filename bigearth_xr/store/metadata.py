@@ -201,8 +201,7 @@ def _parsed(place: Place, where: str) -> dict[str, Any]:
         # In a bucket the root is what comes last: an ingest that was killed before goes on.
         if place.local and place.find("patch/zarr.json"):
             raise FormatError(
-                f"{where}: is missing, though the arrays of a store are there; put it back, or delete {place} and "
-                "ingest the archive again"
+                f"{where}: is missing, though the arrays of a store are there; put it back, or {REMEDY}"
             ) from None
         raise StoreNotFoundError(
             f"{place}: no store here; check the path, or make one with: bigearth ingest ARCHIVE {place}"

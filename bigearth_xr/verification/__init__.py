@@ -7,18 +7,16 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal
 
-from bigearth_xr.errors import BigEarthError, FormatError, SelectionError
+from bigearth_xr.errors import SelectionError
 from bigearth_xr.ingestion.locking import alone
 from bigearth_xr.ingestion.request import check_count, texts_of
 from bigearth_xr.progress import Progress
 from bigearth_xr.store.address import Address, StorageOptions, place_of
-from bigearth_xr.store.metadata import read_root
-from bigearth_xr.store.read import Store, store_of
 from bigearth_xr.verification.account import report_on
 from bigearth_xr.verification.examination import examine, inspect_more
-from bigearth_xr.verification.identity import identify
 from bigearth_xr.verification.mending import mend
 from bigearth_xr.verification.opening import open_against, read_listed
+from bigearth_xr.verification.recovery import open_whatever
 from bigearth_xr.verification.report import Finding, VerifyReport
 from bigearth_xr.verification.subject import Scope
 
@@ -95,29 +93,19 @@ def verify(
     lists = () if metadata is None else texts_of(metadata, "metadata")
     if repair and not paths:
         raise SelectionError("repair=True needs the archive to read from: give it as against=…, --against ARCHIVE")
-    opened = _open(store, storage_options)
+    place = place_of(store, storage_options)
+    opened, damage = open_whatever(place)
     listed = read_listed(opened, [Path(path) for path in lists], paths)
     archive, listed = open_against(opened, paths, listed) if paths else (None, listed)
-    scope = Scope(store=opened, archive=archive, listed=listed, sample=sample, seed=seed, workers=workers)
+    scope = Scope(
+        store=opened, damage=damage, archive=archive, listed=listed, sample=sample, seed=seed, workers=workers
+    )
     with alone(opened.place) if repair else nullcontext(), Progress() as progress:
         found = examine(scope, progress)
         if not repair or archive is None or not found.findings:
             return report_on(found)
         done = mend(inspect_more(found, progress), archive, progress)
-        found = examine(replace(scope, store=_open(store, storage_options)), progress)
-    return replace(report_on(found), repaired=tuple(dict.fromkeys(done.written)), unrepaired=done.failures)
-
-
-def _open(address: Address, storage_options: StorageOptions | None) -> Store:
-    """Open a store, or say that what it says of itself is damaged."""
-    place = place_of(address, storage_options)
-    try:
-        # What its digest would tell is found later, and mended.
-        return identify(store_of(place, read_root(place, check=False)))
-    except (BigEarthError, OSError):
-        raise
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise FormatError(
-            f"{address}/zarr.json: is damaged ({type(error).__name__}: {error}), so the store cannot be opened, nor "
-            "repaired; ingest the archive into another place"
-        ) from None
+        opened, damage = open_whatever(place)
+        found = examine(replace(scope, store=opened, damage=damage), progress)
+    repaired = tuple(dict.fromkeys(done.written))
+    return replace(report_on(found), repaired=repaired, given_up=done.given_up, unrepaired=done.failures)

@@ -1,18 +1,22 @@
-"""Check and mend everything of a store but pixels, against the same store laid out anew from its table."""
+"""Check and mend everything of a store but pixels and vectors, against the same store laid out from its table."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from bigearth_xr.errors import StoreAccessError
-from bigearth_xr.store.layout import consolidate, lay_out
+from bigearth_xr.errors import ChecksumError, StoreError
+from bigearth_xr.store import schema
+from bigearth_xr.store.chunk import decode_chunk
+from bigearth_xr.store.layout import lay_out
 from bigearth_xr.store.marker import MARKER_KEY
-from bigearth_xr.store.place import LocalPlace, Place
+from bigearth_xr.store.metadata import ROOT_KEY, forget_roots, known_root
+from bigearth_xr.store.place import LocalPlace, Place, put
 from bigearth_xr.store.read import Store
 from bigearth_xr.verification.report import Finding
+from bigearth_xr.verification.root import expected_root, parse, plain, root_difference, write_root
 from bigearth_xr.verification.scratch import Scratch
 
 __all__ = ["Blank", "check_layout", "find_strays", "mend_layout"]
@@ -43,7 +47,7 @@ class Blank:
 
     def of(self, store: Store, rows: pa.Table) -> Place:
         """Give it, in a folder that goes away with this."""
-        sensors = json.loads(store.place.read("zarr.json"))["attributes"]["bigearth"]["sensors"]
+        sensors = known_root(store.place).ours["sensors"]
         wanted = (store.format_version, store.profile, store.arrays, sensors)
         if self._place is None or wanted != self._format or not rows.equals(self._rows):
             self._scratch = Scratch()
@@ -54,10 +58,10 @@ class Blank:
         return self._place
 
 
-def check_layout(store: Store, rows: pa.Table, blank: Blank) -> tuple[Finding, ...]:
+def check_layout(store: Store, rows: pa.Table, blank: Blank, damage: str | None = None) -> tuple[Finding, ...]:
     """Compare columns, axes and metadata of a store with what they are by its table.
 
-    Bytes may differ where another version of zarr-python wrote them; values and their description may not.
+    Bytes may differ where other versions of zarr-python or zstd wrote them; values and their description may not.
 
     Examples
     --------
@@ -68,7 +72,7 @@ def check_layout(store: Store, rows: pa.Table, blank: Blank) -> tuple[Finding, .
     >>> check_layout(store, read_table(store.place), Blank())
     ()
     """
-    return tuple(_check(store, blank.of(store, rows)))
+    return tuple(_check(store, blank.of(store, rows), damage))
 
 
 def mend_layout(store: Store, rows: pa.Table, names: frozenset[str], blank: Blank) -> tuple[str, ...]:
@@ -101,19 +105,20 @@ def mend_layout(store: Store, rows: pa.Table, names: frozenset[str], blank: Blan
     """
     written: list[str] = []
     fresh = blank.of(store, rows)
+    expected = _expected(store, fresh)
+    members = expected["consolidated_metadata"]["metadata"]
     kept = {array.name for array in store.arrays}.union(RECORDS)
-    for name in sorted(names - {"zarr.json"}):
-        keys = [f"{name}/zarr.json"] if name in kept else list(fresh.keys(name))
-        for stale in set() if name in kept else set(store.place.keys(name)) - set(keys):
+    for name in sorted(names - {ROOT_KEY}):
+        is_whole = name in kept or name not in fresh.children()
+        keys = [f"{name}/zarr.json"] if is_whole else list(fresh.keys(name))
+        for stale in set() if is_whole else set(store.place.keys(name)) - set(keys):
             store.place.delete(stale)
         for key in keys:
-            _put(store.place, key, fresh.read(key))
+            put(store.place, key, _own(members[name]) if key.endswith("zarr.json") else fresh.read(key))
         written += keys
-    _put(store.place, "zarr.json", fresh.read("zarr.json"))
-    # Else what was added since, such as embeddings, would be missing in the root.
-    if set(_members(fresh)) != {key.removesuffix("/zarr.json") for key in _documents(store.place)}:
-        consolidate(store.place)
-    return (*written, "zarr.json")
+    put(store.place, ROOT_KEY, write_root(expected))
+    forget_roots()
+    return (*written, ROOT_KEY)
 
 
 def find_strays(store: Store) -> tuple[str, ...]:
@@ -133,98 +138,69 @@ def find_strays(store: Store) -> tuple[str, ...]:
     return tuple(name for name in unknown if "zarr.json" not in store.place.children(name))
 
 
-def _put(place: Place, key: str, data: bytes) -> None:
-    file = place.scratch_file(key)
-    file.write_bytes(data)
-    place.adopt(key, file)
-
-
-def _check(store: Store, fresh: Place) -> Iterator[Finding]:
+def _check(store: Store, fresh: Place, damage: str | None) -> Iterator[Finding]:
+    expected = _expected(store, fresh)
     pixels = {array.name for array in store.arrays}
-    for name in (entry for entry in fresh.children() if entry != "zarr.json"):
-        reason = _difference(store.place, fresh, name, has_values=name not in pixels.union(RECORDS))
+    remedy = "repair it with --against ARCHIVE --repair"
+    names = [name for name in expected["consolidated_metadata"]["metadata"] if schema.is_own(name)]
+    for name in names:
+        is_added = name not in fresh.children()
+        due = expected["consolidated_metadata"]["metadata"][name]
+        reason = _member_difference(store.place, name, due)
+        if reason is None and not is_added and name not in pixels.union(RECORDS):
+            reason = _value_difference(store, fresh, name, due)
         if reason:
-            remedy = "repair it with --against ARCHIVE --repair"
-            message = f"{store.place / name}: {reason}; {remedy}"
-            yield Finding(kind="column" if name not in pixels else "metadata", file=name, message=message)
-    reason = _root_difference(store.place, fresh)
+            kind = "embedding" if is_added else "metadata" if name in pixels else "column"
+            yield Finding(kind=kind, file=name, message=f"{store.place / name}: {reason}; {remedy}")  # type: ignore[arg-type]
+    reason = damage or root_difference(json.loads(store.place.read(ROOT_KEY)), expected)
     if reason:
-        message = f"{store.place / 'zarr.json'}: {reason}; repair it with --against ARCHIVE --repair"
-        yield Finding(kind="metadata", file="zarr.json", message=message)
+        message = f"{store.place / ROOT_KEY}: {reason}; {remedy}"
+        yield Finding(kind="metadata", file=ROOT_KEY, message=message)
 
 
-def _difference(place: Place, fresh: Place, name: str, *, has_values: bool) -> str | None:
-    """Say how an array differs from what it is by the table: not at all if every byte is the same."""
-    keys = list(fresh.keys(name)) if has_values else [f"{name}/zarr.json"]
-    if all(_read(place, key) == fresh.read(key) for key in keys):
+def _expected(store: Store, fresh: Place) -> dict[str, Any]:
+    root = known_root(store.place)
+    extra = {name: told for name, told in root.attributes.items() if name not in schema.OWN_ATTRIBUTES}
+    return expected_root(store.place, fresh, told=root, extra=extra)
+
+
+def _own(member: Mapping[str, Any]) -> bytes:
+    """Metadata of an array or group as a file of its own; a root tells of groups that they have members."""
+    own = {name: told for name, told in member.items() if name != "consolidated_metadata"}
+    return json.dumps(own, indent=2).encode()
+
+
+def _member_difference(place: Place, name: str, due: Mapping[str, Any]) -> str | None:
+    """Say how the metadata of an array or group differ from what they should be."""
+    key = f"{name}/zarr.json"
+    document = parse(place, key)
+    if document is not None and plain(document) == plain(due):
         return None
-    import zarr
-
-    try:
-        with place.explaining(name):
-            found = zarr.open_array(place.zarr(), path=name, mode="r", zarr_format=3)
-            values = np.asarray(found[...]) if has_values else None
-    except StoreAccessError:
-        raise
-    except FileNotFoundError:
-        return "is missing"
-    except Exception as error:  # damaged bytes raise whatever their codec raises
-        return f"cannot be read ({error})"
-    expected = zarr.open_array(fresh.zarr(), path=name, mode="r", zarr_format=3)
-    if _document(found) != _document(expected):
-        return "its zarr.json differs from the format"
-    if values is not None and not _same(values, np.asarray(expected[...])):
-        return "differs from the table"
-    return None
+    if place.find(key) is None:
+        return "is missing" if not place.children(name) else "its zarr.json is missing"
+    return "its zarr.json cannot be read" if document is None else "its zarr.json differs from the format"
 
 
-def _root_difference(place: Place, fresh: Place) -> str | None:
-    """The root repeats the metadata of every array, and says what the store is."""
-    ours, expected = (json.loads(root.read("zarr.json")) for root in (place, fresh))
-    if ours["attributes"] != expected["attributes"]:
-        return "its attributes differ from the table"
-    members = _members(place)
-    for key in _documents(place):
+def _value_difference(store: Store, fresh: Place, name: str, due: Mapping[str, Any]) -> str | None:
+    """Say how a small array differs from what it is by the table: not at all if every byte is the same."""
+    ours, expected = ({key: place.read(key) for key in _chunks(place, name)} for place in (store.place, fresh))
+    if ours == expected:
+        return None
+    if ours.keys() != expected.keys():
+        return "its chunk is missing" if len(ours) < len(expected) else "has chunks that it should not have"
+    has_checksum = schema.has_checksums(store.format_version)
+    for key, data in ours.items():
         try:
-            document = json.loads(place.read(key))
-        except ValueError:
-            continue  # told with its array
-        # A group has no list of members of its own, but in the root's an empty one.
-        told = members.get(key.removesuffix("/zarr.json"), {})
-        if any(told.get(name) != document.get(name) for name in {*told, *document} - {"consolidated_metadata"}):
-            return f"disagrees with {key}"
+            values = decode_chunk(data, due, where=str(store.place / key), has_checksum=has_checksum)
+        except (ChecksumError, StoreError) as error:
+            return f"cannot be read ({error})"
+        if not _same(values, decode_chunk(expected[key], due, where=key, has_checksum=has_checksum)):
+            return "differs from the table"
     return None
 
 
-def _documents(place: Place) -> Iterator[str]:
-    """Metadata of every group and array, without going through the shards."""
-    for name in place.children():
-        below = [] if name in ("zarr.json", MARKER_KEY) else place.children(name)
-        if "zarr.json" not in below:
-            continue
-        yield f"{name}/zarr.json"
-        for group in below if "c" not in below else ():
-            yield from (key for key in place.keys(f"{name}/{group}") if key.endswith("/zarr.json"))
-
-
-def _members(place: Place) -> dict[str, Any]:
-    members: dict[str, Any] = json.loads(place.read("zarr.json"))["consolidated_metadata"]["metadata"]
-    return members
-
-
-def _read(place: Place, key: str) -> bytes | None:
-    try:
-        return place.read(key)
-    except FileNotFoundError:
-        return None
-
-
-def _document(array: Any) -> bytes:
-    """Metadata in one form, whichever version wrote them."""
-    from zarr.core.buffer import default_buffer_prototype
-
-    data: bytes = array.metadata.to_buffer_dict(default_buffer_prototype())["zarr.json"].to_bytes()
-    return data
+def _chunks(place: Place, name: str) -> list[str]:
+    return [key for key in place.keys(name) if key != f"{name}/zarr.json"]
 
 
 def _same(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:

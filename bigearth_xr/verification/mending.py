@@ -12,6 +12,7 @@ from bigearth_xr.progress import Progress
 from bigearth_xr.store.create import table_key, write_states
 from bigearth_xr.store.read import Store
 from bigearth_xr.store.schema import SHARD_PATCHES
+from bigearth_xr.verification.embedded import mend_embeddings
 from bigearth_xr.verification.examination import Examination
 from bigearth_xr.verification.inspection import ShardHoldings
 from bigearth_xr.verification.layout import mend_layout
@@ -30,6 +31,9 @@ class Mending:
 
     failures: dict[str, str] = field(default_factory=dict)
     """Why something could not be repaired, by patch id, or by the name of a file."""
+
+    given_up: dict[str, int] = field(default_factory=dict)
+    """How many vectors are to be computed anew, by embedding."""
 
 
 def mend(found: Examination, archive: Archive, progress: Progress) -> Mending:
@@ -50,6 +54,9 @@ def mend(found: Examination, archive: Archive, progress: Progress) -> Mending:
     _refuse_another(found, archive)
     done = Mending()
     _mend_table(found, archive, done)
+    if any(finding.kind == "embedding" for finding in found.general):
+        written, done.given_up = mend_embeddings(found.subject.scope.store)
+        done.written += written
     _mend_shards(found, archive, progress, done)
     return done
 
@@ -75,7 +82,9 @@ def _differs_wholly(held: ShardHoldings, store: Store) -> NDArray[np.bool_]:
 def _mend_table(found: Examination, archive: Archive, done: Mending) -> None:
     """Write the table and all that follows from it."""
     store, rows = found.subject.scope.store, found.subject.rows
-    files = {finding.file for finding in found.general if finding.kind in ("table", "column", "metadata")}
+    kinds = ("table", "column", "metadata", "embedding")
+    # Of an embedding: its metadata, an array or group by name; its chunks are dealt with apart.
+    files = {finding.file for finding in found.general if finding.kind in kinds and "/c/" not in finding.file}
     name = table_key(store.place)
     if rows is None:
         done.failures[name] = (

@@ -14,11 +14,11 @@ __all__ = ["Comparison", "Finding", "FindingKind", "VerifyReport"]
 
 FindingKind = Literal[
     "table", "column", "metadata", "state", "index", "layout", "missing", "unrecorded", "checksum", "different",
-    "unreadable",
+    "unreadable", "embedding",
 ]  # fmt: skip
 """Table beside the store; small array; zarr.json; record of what is stored; index of a shard; places of patches in it;
 patches that should be there; patches that should not; damaged bytes; other values than the archive's; a patch of the
-archive, or its end, that cannot be read, and so not be compared."""
+archive, or its end, that cannot be read, and so not be compared; vectors, or what tells of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +110,9 @@ class VerifyReport:
     repaired: tuple[str, ...] = ()
     """Files that a repair wrote anew."""
 
+    given_up: Mapping[str, int] = field(default_factory=dict)
+    """How many vectors a repair has recorded as not computed, by embedding: `bigearth_xr.embed` computes them anew."""
+
     unrepaired: Mapping[str, str] = field(default_factory=dict)
     """Why a patch could not be repaired, by patch id."""
 
@@ -147,6 +150,8 @@ class VerifyReport:
             lines.append(_compared(self.comparison))
         if self.repaired:
             lines.append(f"repaired: {len(self.repaired):,} files, first {self.repaired[0]}")
+        for name, count in self.given_up.items():
+            lines.append(f"{count:,} vectors given up, to be computed anew with bex.embed(..., name={name!r})")
         for what, names in self._asides().items():
             if names:
                 shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

@@ -15,6 +15,7 @@ from bigearth_xr.store.presence import shard_count
 from bigearth_xr.store.read import Store, read_column
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
 from bigearth_xr.store.shard import HOLE
+from bigearth_xr.verification.embedded import check_embeddings
 from bigearth_xr.verification.inspection import Inspection
 from bigearth_xr.verification.layout import Blank, check_layout
 from bigearth_xr.verification.record import Record, read_record
@@ -47,6 +48,9 @@ class Scope:
 
     workers: int
     """Processes at most."""
+
+    damage: str | None = None
+    """What is wrong with the store's root; None if nothing is."""
 
     blank: Blank = field(default_factory=Blank)
     """The store without pixels, to hold it against."""
@@ -142,11 +146,12 @@ def recognize(scope: Scope) -> tuple[Subject, tuple[Finding, ...]]:
     rows, wrong = find_table(store, archive, scope.listed)
     findings = [] if wrong is None else [wrong]
     if rows is not None:
-        findings += check_layout(store, rows, scope.blank)
+        findings += check_layout(store, rows, scope.blank, scope.damage)
     record = read_record(store)
     # What cannot be read because its metadata are damaged is told once.
     findings += [finding for finding in record.findings if finding.file not in {told.file for told in findings}]
     names = _names(store, rows, is_needed=archive is not None)
+    findings += check_embeddings(store, names)
     row_of = {name: row for row, name in enumerate(names.tolist())}
     patches = {row_of[patch.patch]: patch for patch in (archive.patches if archive else ()) if patch.patch in row_of}
     if archive is not None and not patches:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bigearth_xr import table
 from bigearth_xr.archive import Archive
-from bigearth_xr.errors import BigEarthError, StoreAccessError
+from bigearth_xr.errors import StoreAccessError
 from bigearth_xr.labels import Nomenclature, label_names
 from bigearth_xr.store.create import read_table, table_key
 from bigearth_xr.store.layout import store_uuid
@@ -60,7 +60,7 @@ def find_table(
         raise
     except FileNotFoundError:
         problem = "is missing"
-    except (OSError, ValueError, pa.ArrowException, BigEarthError) as error:
+    except Exception as error:  # damaged bytes raise whatever Arrow or its codecs raise
         problem = f"cannot be read ({error})"
     else:
         if _is_table_of(store, rows):

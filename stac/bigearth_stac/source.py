@@ -57,7 +57,8 @@ def read_source(path: Path, zarr_href: str | None = None) -> Source:
     """
     if not path.exists():
         raise MetadataError(f"{path}: nothing here; expected a store, its table (.parquet) or a folder of lists")
-    if (path / "zarr.json").is_file():
+    # A root that is lost is told by who opens the store.
+    if (path / "zarr.json").is_file() or (path / "patch").is_dir():
         source = _of_store(path.resolve())
         return source if zarr_href is None else _at(source, zarr_href)
     table = bex.table.read(path) if bex.table.is_table(path) else bex.table.from_lists(path)
