@@ -166,7 +166,7 @@ def _decoded(packed: bytes, member: Mapping[str, Any]) -> NDArray[Any]:
         return texts.reshape(shape)
     values = np.empty(count, np.dtype(member["data_type"]).newbyteorder("<"))
     # Into memory that is there, which is three times as fast.
-    plain = imagecodecs.zstd_decode(packed, out=values.view(np.uint8))
+    plain = imagecodecs.zstd_decode(packed, out=values.view(np.uint8))  # type: ignore[arg-type]  # its types know of bytes alone
     if len(plain) != values.nbytes:
         raise ValueError(f"{len(plain)} bytes, expected {values.nbytes}")
     return values.astype(values.dtype.newbyteorder("="), copy=False).reshape(shape)
