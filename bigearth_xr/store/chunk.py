@@ -154,14 +154,19 @@ def remedy_of(name: str) -> str:
 
 
 def _decoded(packed: bytes, member: Mapping[str, Any]) -> NDArray[Any]:
+    import imagecodecs
     from numcodecs import VLenUTF8, zstd
 
-    shape, is_text = tuple(member["shape"]), member["data_type"] == "string"
-    plain = zstd.decompress(packed)
-    if is_text:
-        values: NDArray[Any] = VLenUTF8().decode(plain)
-    else:
-        values = np.frombuffer(bytearray(plain), np.dtype(member["data_type"]).newbyteorder("<"))
-    if values.size != math.prod(shape):
-        raise ValueError(f"{values.size} values, expected {math.prod(shape)}")
+    shape = tuple(member["shape"])
+    count = math.prod(shape)
+    if member["data_type"] == "string":
+        texts: NDArray[Any] = VLenUTF8().decode(zstd.decompress(packed))
+        if texts.size != count:
+            raise ValueError(f"{texts.size} texts, expected {count}")
+        return texts.reshape(shape)
+    values = np.empty(count, np.dtype(member["data_type"]).newbyteorder("<"))
+    # Into memory that is there, which is three times as fast.
+    plain = imagecodecs.zstd_decode(packed, out=values.view(np.uint8))  # type: ignore[arg-type]  # its types know of bytes alone
+    if len(plain) != values.nbytes:
+        raise ValueError(f"{len(plain)} bytes, expected {values.nbytes}")
     return values.astype(values.dtype.newbyteorder("="), copy=False).reshape(shape)

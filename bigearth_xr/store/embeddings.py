@@ -41,11 +41,9 @@ __all__ = [
     "write_vectors",
 ]
 
-GROUP = schema.EMBEDDINGS
+GROUP, _PARTS = schema.EMBEDDINGS, ("embedding", "computed")
 
 Provenance = Mapping[str, Any]
-
-_PARTS = ("embedding", "computed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +116,7 @@ def _create(root: "zarr.Group", name: str, store: Store, features: int, provenan
         "embedding",
         shape=(store.rows, features),
         chunks=(CHUNK_ROWS, features),
-        dtype="float32",
+        dtype=np.float32,
         serializer=BytesCodec(),
         compressors=[Crc32cCodec()],
         fill_value=np.nan,
@@ -156,9 +154,8 @@ def open_embedding(store: Store, name: str) -> Embedding:
     """
     names = embedding_names(store)
     if name not in names:
-        raise EmbeddingError(
-            f"{store.place}: no embedding {name!r}, it has {', '.join(names) or 'none'}; make it with bex.embed"
-        )
+        has = ", ".join(names) or "none"
+        raise EmbeddingError(f"{store.place}: no embedding {name!r}, it has {has}; make it with bex.embed")
     members = known_root(store.place).members
     attributes, shape = members[f"{GROUP}/{name}"]["attributes"], members[f"{GROUP}/{name}/embedding"]["shape"]
     return Embedding(store=store, name=name, features=shape[1], provenance=attributes["bigearth"])
@@ -292,8 +289,7 @@ def write_computed(embedding: Embedding, flags: NDArray[np.bool_]) -> None:
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
     >>> write_computed(create_embedding(store, "mine", features=2, provenance={}), np.array([False, False]))
     """
-    has_checksum = schema.has_checksums(embedding.store.format_version)
-    chunk = encode_chunk(flags, has_checksum=has_checksum)
+    chunk = encode_chunk(flags, has_checksum=schema.has_checksums(embedding.store.format_version))
     put(embedding.store.place, chunk_key(f"{embedding.key}/computed", 1), chunk)
 
 
