@@ -76,6 +76,9 @@ class Part:
     store: Store | None
     """Where they lie; None where pixels were computed."""
 
+    identity: str
+    """What their rows are rows of: the store's uuid, or a digest of the patches whose pixels were computed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Patches:
@@ -120,7 +123,7 @@ class Patches:
         """Identify them and their order: the same in every process."""
         sha = hashlib.sha256()
         for part in self.parts:
-            sha.update(part.store.uuid.encode() if part.store else b"computed")
+            sha.update(part.identity.encode())
         for numbers in (self.part, self.row):
             sha.update(numbers.astype("<i8").tobytes())
         return sha.hexdigest()[:16]
@@ -217,7 +220,7 @@ def _stored(images: xr.DataArray, own: StoredPixels, recipe: Recipe, checks: Che
         size=recipe.size,
         dtype=recipe.dtype,
     )
-    return Part(reader=reader, transform=transform, store=own.store)
+    return Part(reader=reader, transform=transform, store=own.store, identity=own.store.uuid)
 
 
 def _computed(ds: xr.Dataset, images: xr.DataArray, recipe: Recipe) -> Part:
@@ -238,7 +241,8 @@ def _computed(ds: xr.Dataset, images: xr.DataArray, recipe: Recipe) -> Part:
         size=recipe.size,
         dtype=recipe.dtype,
     )
-    return Part(reader=reader, transform=transform, store=None)
+    ids = "\n".join(map(str, ds["patch"].values)) if "patch" in ds.coords else ""
+    return Part(reader=reader, transform=transform, store=None, identity=hashlib.sha256(ids.encode()).hexdigest())
 
 
 def _scale(images: xr.DataArray, recipe: Recipe) -> Scale | None:
