@@ -194,7 +194,7 @@ def test_real_pixels_are_told_from_other_units(stored: Stored) -> None:
                 10 ** (one.s1 / 10),
                 (one.s1 + 13) / 5,
             ):
-                with pytest.raises(NormalizationError, match="fractions|backscatter in dB is mostly below"):
+                with pytest.raises(NormalizationError, match=r"fractions|backscatter in dB is mostly below"):
                     array.ben.normalize()
 
 
