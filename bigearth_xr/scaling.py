@@ -36,7 +36,7 @@ Numbers = dict[str, tuple[float, float]]
 _FORMULA = {
     "standardize": "standardised: (value - mean) / std, by band",
     "minmax": "scaled: (value - low) / (high - low), by band, not clipped",
-    "reflectance": "surface reflectance: digital number / 10 000",
+    "reflectance": "surface reflectance: stored integers / 10 000",
 }
 _FULL_SCALE = (0.0, 10_000.0)
 _FINEST_M = 10

@@ -73,8 +73,10 @@ def _release(ds: xr.Dataset, said: Release | None) -> str:
     """Name the release, or both with the patches of each: attributes of two Datasets together are those of one."""
     ids = map(str, ds["patch"].values.ravel().tolist()) if "patch" in ds.coords else ()
     counts = Counter(named for name in ids for named in named_releases([name]) if named is not None)
-    if not {*counts} - {said}:
+    if len(counts) < 2 and (said is None or not {*counts} - {said}):
         return f"{ds.attrs.get('title', 'Dataset')}{f' ({said})' if said else ''}"
+    if len(counts) == 1:  # the attributes are of other patches
+        return "".join(f"{release(name).title} ({name})" for name in counts)
     return " and ".join(f"{release(name).title} ({name}) {counts[name]:,}" for name in sorted(counts))
 
 

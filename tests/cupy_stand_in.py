@@ -53,6 +53,8 @@ def cupy_stand_in() -> ModuleType:
     lifted = (
         *("arange", "argpartition", "argsort", "concatenate", "cos", "empty", "log", "ones", "partition", "repeat"),
         *(
+            "isfinite",
+            "rint",
             "rot90",
             "sin",
             "sort",

@@ -24,10 +24,7 @@ RADAR = "backscatter in dB is mostly below"
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("stores")
-    return {
-        name: bex.testing.write_store(folder / f"{name}.zarr", pairs=PAIRS, version=name)  # type: ignore[arg-type]
-        for name in ("v1", "v2")
-    }
+    return {name: bex.testing.write_store(folder / f"{name}.zarr", pairs=PAIRS, version=name) for name in ("v1", "v2")}
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ import xarray as xr
 
 import bigearth_xr as bex
 from bigearth_xr.bands import S2_BANDS
+from bigearth_xr.errors import NormalizationError
 from bigearth_xr.ingestion import IngestReport
 from bigearth_xr.stats import band_statistics
 from bigearth_xr.store.schema import PROFILES
@@ -174,6 +175,27 @@ def labels_of(ds: xr.Dataset, patch: str) -> set[str]:
 
 
 # What v2 says, in its parquets.
+
+
+def test_real_pixels_are_told_from_other_units(stored: Stored) -> None:
+    ds = stored.ds[["s2", "s1"]]
+    loaded = ds.load()
+    cropped = loaded.isel(y=slice(50, 66), x=slice(60, 76))
+    for each in (loaded.astype(np.float32), cropped, cropped.astype(np.float32)):
+        whole = ds.s2.ben.normalize().sel(y=each.y, x=each.x)
+        np.testing.assert_array_equal(each.s2.ben.normalize(), whole)
+        np.testing.assert_array_equal(each.s1.ben.normalize(), ds.s1.ben.normalize().sel(y=each.y, x=each.x))
+        for patch in range(each.sizes["patch"]):
+            one = each.isel(patch=[patch])
+            for array in (
+                one.s2 / 10_000,
+                one.s2 / 100,
+                (one.s2 - 500.0) / 600,
+                10 ** (one.s1 / 10),
+                (one.s1 + 13) / 5,
+            ):
+                with pytest.raises(NormalizationError, match=r"fractions|backscatter in dB is mostly below"):
+                    array.ben.normalize()
 
 
 @pytest.fixture(scope="module")

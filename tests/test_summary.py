@@ -54,7 +54,7 @@ def test_two_releases_together_are_both_named(tmp_path: Path) -> None:
         assert title in both.ben._repr_html_()
         assert summarize(both).facts["store"].startswith(f"{paths[0]}, and maybe others: some pixels were loaded")
         # Of the second alone, the attributes of the first are wrong.
-        assert summarize(both.isel(patch=[4])).title == "reBEN (v2) 1, 1 patch"
+        assert summarize(both.isel(patch=[4])).title == "reBEN (v2), 1 patch"
     assert summarize(parts[1]).facts["store"] == str(paths[1])
 
 

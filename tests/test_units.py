@@ -54,7 +54,8 @@ def standardized(pixels: NDArray[np.float64], array: xr.DataArray, release: Rele
     stats = band_statistics(release, "none")
     names = array["band" if "band" in array.dims else "polarization"].values
     mean, std = (np.array([of[name] for name in names])[:, None, None] for of in (stats.mean, stats.std))
-    return (pixels - mean) / std
+    scaled: NDArray[np.float64] = (pixels - mean) / std
+    return scaled
 
 
 def held(array: xr.DataArray) -> list[xr.DataArray]:
