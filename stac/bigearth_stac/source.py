@@ -92,4 +92,7 @@ def _is_ours(path: Path) -> bool:
     """Whether this is a table of ours, not a published parquet."""
     import pyarrow.parquet as pq
 
-    return path.is_file() and b"bigearth" in (pq.read_schema(path).metadata or {})
+    try:
+        return path.is_file() and b"bigearth" in (pq.read_schema(path).metadata or {})
+    except pa.ArrowInvalid:  # no parquet: whoever reads it as lists says what it is
+        return False
