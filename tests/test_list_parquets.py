@@ -170,7 +170,7 @@ def test_ingest_takes_parts_and_so_does_verify(archive: Path, rows: pa.Table, tm
     report = bex.ingest(tmp_path / "archive", tmp_path / "ben.zarr", bands=["B01"], sensors="s2", metadata=parts)
     assert (report.unlisted, report.stored) == (0, PAIRS)
     assert set(bex.open(tmp_path / "ben.zarr").split.values) == set(rows["split"].to_pylist())
-    assert bex.verify(tmp_path / "ben.zarr", metadata=parts, complete=True).complete
+    assert bex.verify(tmp_path / "ben.zarr", metadata=parts).complete
 
 
 def test_the_published_parquet_is_the_same_in_parts(shared: Path, tmp_path: Path) -> None:
