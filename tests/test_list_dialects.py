@@ -230,7 +230,7 @@ V2 = "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_26_57"
         ("S2A_MSIL2A_20170613T101031_0_45,S2A_MSIL2A_20170613T101031_0_46", "names several patches"),
         ("S1A_IW_GRDH_1SDV_20170613T165043_33UUP_61_39 S1A_IW_GRDH_1SDV_20170613T165043_33UUP_61_40", "names several"),
         (
-            f"{list(PARTNER)[0]},{PARTNER[list(PARTNER)[1]]}",
+            f"{next(iter(PARTNER))},{list(PARTNER.values())[1]}",
             "names two patches that are no pair in .*season.csv; correct",
         ),
     ],

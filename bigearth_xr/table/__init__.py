@@ -41,7 +41,8 @@ def from_lists(folder: str | PathLike[str], version: Release | None = None) -> p
     folder
         Where the lists lie: for v1 the CSVs of names, splits, snow, cloud and missing 19-class labels
         (plain, ``.bz2`` or ``.gz``), for v2 ``metadata.parquet`` and the parquet of patches with snow,
-        cloud or shadow. One parquet file may be named instead of its folder.
+        cloud or shadow, each a file or a folder of parts. One parquet may be named instead of its folder. Patches
+        are found by the form of their names, in whatever columns, separators and types (docs/table.md).
     version
         ``"v1"`` or ``"v2"``; by default whichever lists the folder holds.
 
@@ -54,7 +55,7 @@ def from_lists(folder: str | PathLike[str], version: Release | None = None) -> p
     Raises
     ------
     MetadataError
-        If a list is missing, lacks a column, or holds a name that no release uses.
+        If a list is missing, lacks a column, or holds what cannot be understood; with file and line, or column and row.
 
     Examples
     --------

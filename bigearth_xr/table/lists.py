@@ -49,7 +49,7 @@ def read_lists(places: Sequence[Path], version: Release | None = None) -> tuple[
     Raises
     ------
     MetadataError
-        If there are no lists, a column is missing, or a name follows no release's pattern.
+        If there are no lists, a column is missing, or a line or value cannot be understood; with its place.
 
     Examples
     --------

@@ -1,6 +1,5 @@
 """Columns of a parquet in the types that they stand for, whatever types a library saved them in."""
 
-from collections.abc import Sequence
 from typing import NoReturn
 
 import numpy as np
@@ -133,10 +132,9 @@ def refuse_value(column: pa.Array, row: int, where: str, expected: str) -> NoRet
     bigearth_xr.errors.MetadataError: metadata.parquet: column split, row 1: 3 (int64), expected train, validation or
     test; correct it, or take the parquet as published
     """
-    valid = np.flatnonzero(np.asarray(pc.is_valid(column)))
-    later: Sequence[int] = valid[valid >= row]
-    row = int(later[0]) if len(later) else row
-    value = column[row].as_py() if row < len(column) else None
+    later = np.flatnonzero(np.asarray(pc.is_valid(column))[row:])
+    row += int(later[0]) if later.size else 0
+    value = column[row].as_py()
     raise MetadataError(
         f"{where}, row {row}: {value!r} ({column.type}), expected {expected}; correct it, or take the parquet as "
         "published"
