@@ -25,8 +25,13 @@ BAD: dict[int, list[tuple[str, Any, float]]] = {
 }
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "bicubic": {"resampling": "bicubic", "augment": Augmentation(crop=(0.1, 0.5)), "size": 50},
-    "views": {"resampling": "bilinear", "augment": Augmentation(crop=(0.3, 1), gain=(0.5, 2)), "views": 2},
+    "bicubic": {"resampling": "bicubic", "method": None, "augment": Augmentation(crop=(0.1, 0.5)), "size": 50},
+    "views": {
+        "resampling": "bilinear",
+        "method": None,
+        "augment": Augmentation(crop=(0.3, 1), gain=(0.5, 2)),
+        "views": 2,
+    },
     "mixed": {"augment": Augmentation(mixup=0.4, drop=0.5)},
     "half": {"dtype": "float16"},
     "brain": {"dtype": "bfloat16", "augment": Augmentation(noise_std=1)},

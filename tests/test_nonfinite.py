@@ -213,5 +213,5 @@ def test_a_share_of_a_blend_that_is_lost_beside_1_is_none() -> None:
     assert (rest == 1).sum() > 100
     assert (drawn.weight[rest == 1] == 0).all()
     labels = np.array([[np.nan, np.nan], [0, 1]], np.float32)
-    mixed = mix_labels(labels, np.array([1, 0]), np.float32([0, 1]), np.zeros((2, 4), np.int32))
+    mixed = mix_labels(labels, np.array([1, 0]), np.array([0, 1], np.float32), np.zeros((2, 4), np.int32))
     np.testing.assert_array_equal(mixed, [[0, 1], [0, 1]])
