@@ -12,7 +12,7 @@ from openings import CHUNKED_OPENERS, of_patches
 
 import bigearth_xr as bex
 from bigearth_xr.errors import BigEarthError
-from bigearth_xr.testing import formula_reference_map
+from bigearth_xr.testing import formula_reference_map, synthetic_pair
 
 Step = Callable[[xr.Dataset], xr.Dataset]
 Maker = Callable[[Random, xr.Dataset, Path], Step]
@@ -22,8 +22,8 @@ def plain_copy(store: Path) -> xr.Dataset:
     """What a store holds, as NumPy arrays; its pixels are those of the formula, read from nowhere."""
     ds = bex.open(store)
     held = {name: (variable.dims, np.asarray(variable.values)) for name, variable in ds.coords.items()}
-    labels = [[str(ds.label.values[i]) for i in np.flatnonzero(line)] for line in ds.labels.values]
-    maps = np.stack([formula_reference_map(names) for names in labels])
+    pairs = {pair.patch: pair for pair in map(synthetic_pair, range(ds.sizes["patch"]))}
+    maps = np.stack([formula_reference_map(pairs[patch].labels_19) for patch in ds.patch.values])
     pixels = {name: of_patches(ds.patch, [str(b) for b in ds[dim].values]) for name, dim in _BANDS.items()}
     variables = {
         "s2": (ds.s2.dims, pixels["s2"].astype("uint16")),
