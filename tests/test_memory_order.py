@@ -108,7 +108,7 @@ def test_a_mean_of_float32_is_as_exact_as_of_an_array_in_c_order(many: Path, pat
 @pytest.mark.parametrize("name", ["s1", "s2", "reference_map"])
 def test_reading_holds_the_result_and_a_patch(many: Path, name: str, key: dict[str, Any]) -> None:
     chosen = xr.open_dataset(many, engine="bigearth")[name].isel(key)
-    chosen.isel(patch=[0]).values  # indexes of shards, and what is imported on the way
+    chosen.isel(patch=[0]).load()  # indexes of shards, and what is imported on the way
     tracemalloc.start()
     try:
         values = chosen.variable.values
