@@ -293,10 +293,9 @@ def test_impossible_options_are_refused(store: Path, options: dict[str, object],
 
 def test_a_lost_root_is_told_by_all_alike(own: Path, archive: Path) -> None:
     (own / "zarr.json").unlink()
-    for use in (lambda: verify(own), lambda: bex.ingest(archive, own), lambda: bex.open(own)):
-        with pytest.raises(
-            FormatError, match=r"zarr.json: is missing, though .*; put it back, or delete .*ben.zarr and"
-        ):
+    assert verify(own).failures[0].startswith(f"{own / 'zarr.json'}: is missing; repair it")
+    for use in (lambda: bex.ingest(archive, own), lambda: bex.open(own)):
+        with pytest.raises(FormatError, match=r"zarr.json: is missing, though .*; put it back, or repair it with"):
             use()
 
 
