@@ -107,7 +107,7 @@ def judge(store: Path, right: dict[str, Answer], file: str) -> dict[str, tuple[O
 def _judge(read: Callable[[Path], Answer], store: Path, right: Answer, file: str) -> tuple[Outcome, str]:
     try:
         found = read(store)
-    except BigEarthError as error:
+    except (BigEarthError, FileNotFoundError) as error:
         return ("refused" if _names(str(error), store, file) else "unnamed"), f"{type(error).__name__}: {error}"
     except Exception as error:  # whatever it is, it is a finding
         return "unnamed", f"{type(error).__name__}: {error}"
@@ -118,8 +118,10 @@ def _judge(read: Callable[[Path], Answer], store: Path, right: Answer, file: str
 def _names(message: str, store: Path, file: str) -> bool:
     """Whether a message names a file, or the array or embedding that the file is a part of."""
     place = store.parent / file
-    parents = [one for one in place.parents if store in one.parents] if place.name == "zarr.json" or "c" in file else []
-    return any(str(one) in message for one in (place, *parents))
+    parents = [one for one in place.parents if store in one.parents]
+    # Some name the store, and then the key in it.
+    key = file.removeprefix(f"{store.name}/")
+    return any(str(one) in message for one in (place, *parents)) or (str(store) in message and key in message)
 
 
 def _pixels(store: Path) -> list[str]:
