@@ -52,9 +52,7 @@ def test_a_lost_chunk_is_not_nan(own: Path) -> None:
     assert np.isnan(read_vectors(mine, np.array([0, 5]))).all()
     with pytest.raises(ChecksumError, match=r"row 1 \(S2.*mine/embedding/c/0/0: vectors are missing.*for 2 more, rows"):
         read_vectors(mine, np.arange(PAIRS))
-    with pytest.raises(
-        ChecksumError, match=r"mine/embedding/c/0/0: is missing, or lacks vectors .* row 1; .*overwrite"
-    ):
+    with pytest.raises(ChecksumError, match=r"mine/embedding/c/0/0: is missing, or lacks vectors .* row 1; "):
         write_vectors(mine, np.array([0]), np.zeros((1, mine.features), np.float32))
     assert not read_computed(mine)[0]
 

@@ -1,6 +1,5 @@
 """Stores of format version 1 open and read as before, and are brought up without their archive."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from bigearth_xr.cli import app
 from bigearth_xr.errors import ChecksumError, StoreError
 from bigearth_xr.releases import Release
 from bigearth_xr.store.create import table_path
+from bigearth_xr.store.place import LocalPlace
 from bigearth_xr.store.read import open_store, read_column
 from bigearth_xr.store.schema import Profile
 from bigearth_xr.testing import write_archive, write_store
@@ -106,17 +106,17 @@ def test_the_command_line_brings_it_up(old: Path, fresh: Path) -> None:
 def test_killed_it_can_be_called_again(old: Path, fresh: Path, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
     embed_some(old)
     moved = 0
-    replace = os.replace
+    adopt = LocalPlace.adopt
 
-    def killed(*args: str) -> None:
+    def killed(place: LocalPlace, key: str, file: Path) -> None:
         nonlocal moved
-        if moved == after:
+        if place.path == old and moved == after:
             raise KeyboardInterrupt
-        moved += 1
-        replace(*args)
+        moved += place.path == old
+        adopt(place, key, file)
 
     with monkeypatch.context() as patched:
-        patched.setattr(os, "replace", killed)
+        patched.setattr(LocalPlace, "adopt", killed)
         with pytest.raises(KeyboardInterrupt):
             upgrade(old)
     assert (bex.open(old).patch.values == bex.open(fresh).patch.values).all()
