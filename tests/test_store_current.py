@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import bigearth_stac
 import numpy as np
 import pytest
 import xarray as xr
@@ -181,4 +182,6 @@ def test_a_home_folder_is_found_at_every_door(five: Path, two: Path, monkeypatch
     assert bex.table.read("~/again.parquet").num_rows == 5
     assert bex.testing.write_archive("~/made", pairs=1).is_dir()
     assert unpack_sample("~/sample").is_dir()
+    bigearth_stac.build_catalog("~/again.zarr", "~/catalog")
+    assert len(bigearth_stac.find_items("~/catalog")) == 5
     assert not os.path.lexists("~")

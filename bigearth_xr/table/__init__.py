@@ -4,6 +4,7 @@ It feeds both sides of the project: the store takes its coordinates from it, STA
 """
 
 from os import PathLike
+from os.path import expanduser
 from pathlib import Path
 
 import pyarrow as pa
@@ -64,4 +65,4 @@ def from_lists(folder: str | PathLike[str], version: Release | None = None) -> p
     >>> from_lists(archive).column_names[:4]
     ['patch', 's1_name', 's2v1_name', 'tile']
     """
-    return assemble(*read_lists([Path(folder)], version))
+    return assemble(*read_lists([Path(expanduser(folder))], version))

@@ -1,6 +1,7 @@
 """The file of a table: GeoParquet with a checksum of its every byte."""
 
 from os import PathLike, fspath
+from os.path import expanduser
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def write(table: pa.Table, path: str | PathLike[str]) -> None:
     data = bytearray(sink.getvalue())
     at = data.rindex(_MARK) + len(_MARK)
     data[at : at + _DIGITS] = _checksum(data)
-    Path(path).write_bytes(data)
+    Path(expanduser(path)).write_bytes(data)
 
 
 def read(path: str | PathLike[str] | pa.NativeFile, *, where: str | None = None) -> pa.Table:
@@ -71,7 +72,7 @@ def read(path: str | PathLike[str] | pa.NativeFile, *, where: str | None = None)
     """
     import pyarrow.parquet as pq
 
-    data: bytes = path.read() if isinstance(path, pa.NativeFile) else Path(path).read_bytes()
+    data: bytes = path.read() if isinstance(path, pa.NativeFile) else Path(expanduser(path)).read_bytes()
     called = where or ("the table" if isinstance(path, pa.NativeFile) else fspath(path))
     _check(data, called)
     try:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from os import PathLike
+from os.path import expanduser
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +91,12 @@ def build_catalog(
     >>> build_catalog(store, getfixture("tmp_path") / "catalog").items
     3
     """
-    found = read_source(Path(source), zarr_href)
+    found = read_source(Path(expanduser(source)), zarr_href)
     if not found.table.num_rows:
         raise SelectionError(f"{source}: no patch has pixels, so there is nothing to catalogue; ingest first")
     if thumbnails and found.store is None:
         raise SelectionError(f"{source}: thumbnails need the pixels of a store; give the store instead of its table")
-    folder = Path(out)
+    folder = Path(expanduser(out))
     folder.mkdir(parents=True, exist_ok=True)
     drawn = write_thumbnails(found.store, folder) if thumbnails and found.store else 0
     holdings = replace(found.holdings, has_thumbnails=thumbnails)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
+from os.path import expanduser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -140,7 +141,7 @@ def _place(ds: xr.Dataset) -> str:
 def _each(items: Any) -> Iterator[Any]:
     """Go through the items, whatever holds them."""
     if isinstance(items, str | PathLike):
-        items = _read_json(Path(items))
+        items = _read_json(Path(expanduser(items)))
     if isinstance(items, Mapping):
         yield from items.get("features", [items])
     elif callable(getattr(items, "items", None)):

@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Iterable
 from os import PathLike
+from os.path import expanduser
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -100,7 +101,7 @@ def find_items(
     >>> len(find_items(catalog, datetime="2017-06", any_label=["Pastures", "Mixed forest"]))
     3
     """
-    file, most = _opened(Path(catalog)), _most(max_items)
+    file, most = _opened(Path(expanduser(catalog))), _most(max_items)
     box = None if bbox is None else checked_bbox(bbox)
     if recommended is None and split is not None:
         recommended = True

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
+from os.path import expanduser
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +98,10 @@ def validate_catalog(
     >>> report.checked, report.failures, len(report.unchecked)
     (3, (), 10)
     """
-    folder = Path(catalog)
+    folder = Path(expanduser(catalog))
     if not (folder / COLLECTION_FILE).is_file():
         raise SelectionError(f"{folder}: no {COLLECTION_FILE} here; give the folder that `bigearth-stac build` wrote")
-    validator = _Validator(None if schemas is None else Path(schemas))
+    validator = _Validator(None if schemas is None else Path(expanduser(schemas)))
     with pq.ParquetFile(folder / ITEMS_FILE) as file:
         items = file.metadata.num_rows
         collection = json.loads((folder / COLLECTION_FILE).read_text(encoding="utf-8"))
