@@ -21,8 +21,14 @@ from bigearth_xr.releases import release
 from bigearth_xr.testing import synthetic_pair, write_archive
 
 PAIRS = 40
-SOME = ("train", "val", "test", "patches_with_seasonal_snow", "patches_with_cloud_and_shadow")
-SOME += ("patches_with_no_19_class_targets",)
+SOME: tuple[str, ...] = (
+    "train",
+    "val",
+    "test",
+    "patches_with_seasonal_snow",
+    "patches_with_cloud_and_shadow",
+    "patches_with_no_19_class_targets",
+)
 ALL = "s1_s2_name_country_season"
 PARTNER = {pair.patch: pair.s1_name for pair in (synthetic_pair(i, release="v1") for i in range(PAIRS))}
 
@@ -39,7 +45,7 @@ def expected(lists: Path) -> pa.Table:
     named = {name: {row[0] for row in csv.reader((lists / f"{name}.csv").read_text().splitlines())} for name in SOME}
     for row in found.to_pylist():
         splits = [split for split, name in SPLITS.items() if row["patch"] in named[name]]
-        assert [row["split"]] == (splits or [None])
+        assert ([row["split"]] if row["split"] else []) == splits
         assert row["seasonal_snow"] == (row["patch"] in named["patches_with_seasonal_snow"])
         assert row["cloud_or_shadow"] == (row["patch"] in named["patches_with_cloud_and_shadow"])
     assert 0 < sum(found["seasonal_snow"].to_pylist()) < PAIRS
@@ -315,7 +321,7 @@ def test_ingest_and_verify_read_lists_in_the_same_way(lists: Path, expected: pa.
     assert ds.seasonal_snow.values.tolist() == expected["seasonal_snow"].to_pylist()
     assert ds.ben.select(split="val").patch.values.tolist() == ds.ben.select(split="validation").patch.values.tolist()
     (folder / "train.csv").write_text("S2A_\n")
-    for use in (bex.ingest, bex.verify):
-        places = (archive, tmp_path / "other.zarr") if use is bex.ingest else (tmp_path / "ben.zarr",)
-        with pytest.raises(MetadataError, match=r"train\.csv, line 1: 'S2A_' names no patch"):
-            use(*places, metadata=folder)
+    with pytest.raises(MetadataError, match=r"train\.csv, line 1: 'S2A_' names no patch"):
+        bex.ingest(archive, tmp_path / "other.zarr", metadata=folder)
+    with pytest.raises(MetadataError, match=r"train\.csv, line 1: 'S2A_' names no patch"):
+        bex.verify(tmp_path / "ben.zarr", metadata=folder)
