@@ -14,7 +14,7 @@ import bigearth_xr as bex
 PROGRAMS = 40
 PROVEN = 300
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*(chunk|Zarr V3|large|Increasing number).*")
+pytestmark = pytest.mark.filterwarnings("ignore:.*(chunk|Zarr V3|large|Increasing number|dtype=object).*")
 
 
 @pytest.fixture(scope="module")
