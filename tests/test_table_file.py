@@ -52,7 +52,7 @@ def test_no_flipped_bit_is_read(path: Path) -> None:
 @pytest.mark.parametrize("share", [0, 0.3, 0.999])
 def test_a_cut_table_is_refused_by_name(path: Path, share: float) -> None:
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(MetadataError, match=r"ben\.parquet: cannot be read as a table of bigearth_xr \(.*--repair"):
+    with pytest.raises((MetadataError, ChecksumError), match=r"ben\.parquet: (cannot be read|its checksum).*--repair"):
         table.read(path)
 
 
@@ -69,11 +69,9 @@ def test_a_table_of_format_1_has_none_and_is_read(rows: pa.Table, tmp_path: Path
     assert table.read(tmp_path / "old.parquet").equals(rows)
 
 
-def test_a_table_that_another_tool_changed_is_refused(path: Path) -> None:
-    changed = pq.read_table(path)
-    pq.write_table(changed.slice(1), path)
-    with pytest.raises(ChecksumError, match="changed with another tool"):
-        table.read(path)
+def test_another_tool_does_not_take_the_checksum_along(path: Path, rows: pa.Table) -> None:
+    pq.write_table(pq.read_table(path).slice(1), path)
+    assert table.read(path).equals(rows.slice(1))
 
 
 def test_another_parquet_is_no_table(tmp_path: Path) -> None:
