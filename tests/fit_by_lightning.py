@@ -58,7 +58,13 @@ if __name__ == "__main__":
         model = fit(folder / "ben.zarr", folder / "kept", checkpoint, devices=2, strategy="ddp")
         rank = torch.distributed.get_rank()
         (folder / f"{name}-{rank}.json").write_text(json.dumps([model.rows, model.validated]))
-    joined = {"accelerator": "cpu", "devices": 2, "strategy": "ddp", "logger": False, "enable_checkpointing": False}
+    joined: Any = {
+        "accelerator": "cpu",
+        "devices": 2,
+        "strategy": "ddp",
+        "logger": False,
+        "enable_checkpointing": False,
+    }
     for sampler in (True, False):
         model = Model()
         early.set_epoch(0)

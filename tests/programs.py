@@ -216,7 +216,8 @@ def _save(rng: Random, ds: xr.Dataset, scratch: Path) -> Step:
         shutil.rmtree(path, ignore_errors=True)
         bare = given.drop_encoding().drop_attrs()
         bare.to_zarr(path, zarr_format=2, consolidated=True)
-        return xr.open_zarr(path, chunks=None)
+        again: xr.Dataset = xr.open_zarr(path, chunks=None)
+        return again
 
     return step
 

@@ -5,6 +5,7 @@ import pickle
 import shutil
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,8 @@ def test_a_store_that_is_gone_is_not_called_damaged(five: Path) -> None:
     ds, reader, vectors = bex.open(five), BatchReader(open_store(five)), bex.embed(bex.open(five), "spectral", name="a")
     reader.read([1])
     shutil.rmtree(five)
-    reads: list[Callable[[], Any]] = [lambda read=read: read(ds) for read in READS.values()]  # type: ignore[misc]
-    for read in (*reads, lambda: reader.read([2]), lambda: reader.locate([1]), lambda: vectors.values):
+    reads: list[Callable[[], Any]] = [partial(read, ds) for read in READS.values()]
+    for read in [*reads, partial(reader.read, [2]), partial(reader.locate, [1]), lambda: vectors.values]:
         with pytest.raises(StoreNotFoundError, match=f"no store at {five} on {socket.gethostname()} any more"):
             read()
 

@@ -139,7 +139,7 @@ def _findings(state: _State, names: Sequence[str]) -> Iterator[Finding]:
     )
     lost = np.flatnonzero(state.lost)
     for key, reason in state.damage.items():
-        here = [names[row] for row in lost if _chunk_key(embedding, row // CHUNK_ROWS) == key]
+        here = [names[row] for row in lost.tolist() if _chunk_key(embedding, row // CHUNK_ROWS) == key]
         yield Finding(kind="embedding", file=key, patches=tuple(here), message=f"{reason}; or {remedy}")
     for number in np.unique(lost // CHUNK_ROWS).tolist():
         key = _chunk_key(embedding, number)

@@ -151,7 +151,7 @@ def recognize(scope: Scope) -> tuple[Subject, tuple[Finding, ...]]:
     # What cannot be read because its metadata are damaged is told once.
     findings += [finding for finding in record.findings if finding.file not in {told.file for told in findings}]
     names = _names(store, rows, is_needed=archive is not None)
-    findings += check_embeddings(store, names)
+    findings += check_embeddings(store, names.tolist())
     row_of = {name: row for row, name in enumerate(names.tolist())}
     patches = {row_of[patch.patch]: patch for patch in (archive.patches if archive else ()) if patch.patch in row_of}
     if archive is not None and not patches:
