@@ -115,7 +115,7 @@ def test_embeddings_outlive_a_repair(archive: Path, own: Path) -> None:
     bex.embed(bex.open(own), "spectral", name="mine", bands=["B04"])
     before = holdings(own)
     assert verify(own, archive).sound
-    for damage in (change_root, delete_column, delete_shard):
+    for damage in (delete_column, delete_shard, change_root):
         damage(own)
     assert verify(own, archive, repair=True).sound
     assert holdings(own) == before
