@@ -126,7 +126,8 @@ def test_a_store_that_is_gone_is_not_called_damaged(five: Path) -> None:
     reader.read([1])
     shutil.rmtree(five)
     reads: list[Callable[[], Any]] = [partial(read, ds) for read in READS.values()]
-    for read in [*reads, partial(reader.read, [2]), partial(reader.locate, [1]), lambda: vectors.values]:
+    reads += [partial(reader.read, [2]), partial(reader.locate, [1]), lambda: vectors.values]
+    for read in reads:
         with pytest.raises(StoreNotFoundError, match=f"no store at {five} on {socket.gethostname()} any more"):
             read()
 
