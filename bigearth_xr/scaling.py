@@ -163,7 +163,11 @@ def _origin(array: xr.DataArray) -> _Origin:
 def _check_still_stored(array: xr.DataArray, origin: _Origin) -> None:
     """Attributes survive arithmetic and concatenation: refuse them where patch ids or the data type contradict them."""
     remedy = "name the statistics that fit: stats=band_statistics('v2', 'nearest'), or {'B04': (mean, std), …}"
-    patches = np.atleast_1d(array["patch"].values).astype(str) if "patch" in array.coords else np.array([], str)
+    patches = (
+        np.atleast_1d(array["patch"].values).astype(object).astype(str)
+        if "patch" in array.coords
+        else np.array([], str)
+    )
     # Only v2 names hold a processing baseline.
     releases = {"v2" if "_N" in patch else "v1" for patch in patches if patch.startswith("S2")}
     if origin.release is not None and releases - {origin.release}:

@@ -131,7 +131,7 @@ def _is_one_of(ds: xr.Dataset, coordinate: str, names: list[str]) -> Mask:
             raise SelectionError(
                 f"there is no {coordinate} {name!r}; known are {', '.join(existing)}{did_you_mean(name, existing)}"
             )
-    return np.isin(values.astype(str), names)
+    return np.isin(values.astype(object).astype(str), names)  # NumPy does not cast its own strings
 
 
 def _labels(ds: xr.Dataset, names: list[str]) -> Mask:
