@@ -130,7 +130,7 @@ def _joint(attributes: Sequence[Mapping[str, Any]], context: object = None) -> d
 def _bands_of(array: xr.DataArray, dim: str, names: list[str]) -> xr.DataArray:
     """Those of the named bands that are here, along ``band``; the others are not even read."""
     array = array if dim in array.dims else array.expand_dims(dim)
-    here = array.sel({dim: np.isin(array[dim].values.astype(str), names)})
+    here = array.sel({dim: np.isin(array[dim].values.astype(object).astype(str), names)})
     return here.rename({dim: "band"}).drop_vars(["wavelength_nm", "native_res_m"], errors="ignore")
 
 

@@ -116,7 +116,9 @@ def _is_named(ds: xr.Dataset, criterion: str, names: list[str]) -> Mask:
         mask: Mask = np.asarray(meets(_labels(ds, names), axis=1))
         return mask
     values = _known(ds, criterion)
-    return np.isin(values.astype(str), checked_names(criterion, names, set(values) if criterion == "tile" else ()))
+    return np.isin(
+        values.astype(object).astype(str), checked_names(criterion, names, set(values) if criterion == "tile" else ())
+    )
 
 
 def _labels(ds: xr.Dataset, names: list[str]) -> Mask:

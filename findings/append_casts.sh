@@ -8,7 +8,7 @@ set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "${PYTHON:-python3}" -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet xarray==2026.9.0 zarr==3.1.6 numpy==2.4.6 pandas==3.1.1 dask==2026.8.0
+"$folder/venv/bin/pip" install --quiet --no-compile xarray==2026.9.0 zarr==3.1.6 numpy==2.4.6 pandas==3.1.1 dask==2026.8.0
 cd "$folder"
 venv/bin/python - <<'PYTHON'
 import warnings

@@ -8,7 +8,7 @@ set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "${PYTHON:-python3}" -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet pyarrow==26.0.1
+"$folder/venv/bin/pip" install --quiet --no-compile pyarrow==26.0.1
 cd "$folder"
 venv/bin/python - <<'PYTHON'
 import pyarrow as pa

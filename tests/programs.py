@@ -1,10 +1,10 @@
 """Random programs of ordinary xarray steps, run on an opened store and on a NumPy copy of all that it holds."""
 
 import pickle
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from tempfile import mkdtemp
 
 import numpy as np
 import xarray as xr
@@ -77,7 +77,7 @@ def compare(ours: xr.Dataset, plain: xr.Dataset) -> None:
 def _comparable(array: xr.DataArray) -> np.ndarray:
     values = np.asarray(array.values)
     if values.dtype.kind in "OTU":
-        return values.astype(str)
+        return np.array([str(value) for value in values.ravel()]).reshape(values.shape)
     return values.astype("datetime64[s]") if values.dtype.kind == "M" else values
 
 
@@ -209,11 +209,8 @@ def _groupby(rng: Random, ds: xr.Dataset, _: Path) -> Step:
 
 
 def _save(rng: Random, ds: xr.Dataset, scratch: Path) -> Step:
-    name = f"{rng.getrandbits(32)}"
-
     def step(given: xr.Dataset) -> xr.Dataset:
-        path = scratch / f"{name}.zarr"
-        shutil.rmtree(path, ignore_errors=True)
+        path = Path(mkdtemp(dir=scratch)) / "saved.zarr"
         bare = given.drop_encoding().drop_attrs()
         bare.to_zarr(path, zarr_format=2, consolidated=True)
         again: xr.Dataset = xr.open_zarr(path, chunks=None)

@@ -42,8 +42,8 @@ def balance_weights(
     if balance == "class":
         return even_weights(marks == 1)
     if balance == "country":
-        names = np.unique(country.astype(str))
-        return even_weights(country.astype(str)[:, None] == names[names != ""])
+        names = np.unique(country.astype(object).astype(str))
+        return even_weights(country.astype(object).astype(str)[:, None] == names[names != ""])
     raise LoaderError(f"balance is {balance!r}, expected 'class', 'country' or None")
 
 
