@@ -1,7 +1,7 @@
 """What a change costs: measures of this checkout beside those of another one, in one run.
 
 ``python -m benchmarks._beside OTHER`` alternates between the two, each measure in a process of its own that imports
-from one of them, and gives CPU times of the other divided by ours: more than 1 is faster than it was. Each makes its own
+from one of them, and gives CPU times of the other divided by ours: more than 1 is faster. Each makes its own
 stores, so that formats may differ. It is no part of ``make bench``, as it needs another checkout.
 """
 
