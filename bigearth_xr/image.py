@@ -114,7 +114,10 @@ def _from_values(sources: dict[str, xr.DataArray], names: list[str], resampling:
     # One patch alone, as `sel(patch=id)` gives it, has no such dimension.
     chosen = stacked.sel(band=names).transpose("patch", "band", "y", "x", missing_dims="ignore").variable
     # NumPy puts the axis that a list of names indexes first in memory.
-    return chosen.copy(data=c_ordered(chosen.data)) if isinstance(chosen.data, np.ndarray) else chosen
+    if isinstance(chosen._data, np.ndarray):
+        return chosen.copy(data=c_ordered(chosen._data))
+    # One chunk of bands, as an image from the store has: xarray saves no chunks of two sizes.
+    return chosen.chunk({"band": -1}) if chosen.chunks else chosen
 
 
 def _joint(attributes: Sequence[Mapping[str, Any]], context: object = None) -> dict[str, Any]:

@@ -212,9 +212,11 @@ def _save(rng: Random, ds: xr.Dataset, scratch: Path) -> Step:
     def step(given: xr.Dataset) -> xr.Dataset:
         path = Path(mkdtemp(dir=scratch)) / "saved.zarr"
         bare = given.drop_encoding().drop_attrs()
+        if any(variable.chunks for variable in bare.variables.values()):
+            bare = bare.chunk(dict.fromkeys(bare.dims, -1))  # xarray saves chunks of one size alone, and says so
         bare.to_zarr(path, zarr_format=2, consolidated=True)
-        again: xr.Dataset = xr.open_zarr(path, chunks=None)
-        return again
+        saved: xr.Dataset = xr.open_zarr(path, chunks=None)
+        return saved
 
     return step
 
