@@ -12,8 +12,8 @@ from conftest import ROOT
 PACKAGE = ROOT / "bigearth_xr"
 MODULES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "stac" / "bigearth_stac").rglob("*.py")])
 
-MAX_MODULE_LINES = 300
-MAX_FUNCTION_LINES = 40
+MAX_MODULE_LINES = 500
+MAX_BODY_LINES = 35
 
 # Who may import these at the top of a module; all else imports them where needed.
 TOP_LEVEL_IMPORTERS = {
@@ -74,12 +74,9 @@ def names_in_reach(init: Path) -> set[str]:
 
 
 def code_lines(function: Function) -> int:
-    """Lines of a function less those of its docstring."""
-    length = (function.end_lineno or function.lineno) - function.lineno + 1
-    first = function.body[0]
-    if ast.get_docstring(function) is not None:
-        length -= (first.end_lineno or first.lineno) - first.lineno + 1
-    return length
+    """Lines of a function's body less its docstring: its signature is a table to look things up in."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return (body[-1].end_lineno or body[-1].lineno) - body[0].lineno + 1 if body else 0
 
 
 def imported(nodes: Iterator[ast.AST]) -> set[str]:
@@ -130,7 +127,7 @@ def test_module_is_short(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_functions_fit_a_screen(path: Path) -> None:
     lengths = {f.name: code_lines(f) for f in functions(tree_of(path))}
-    assert {n: k for n, k in lengths.items() if k > MAX_FUNCTION_LINES} == {}
+    assert {n: k for n, k in lengths.items() if k > MAX_BODY_LINES} == {}
 
 
 @pytest.mark.parametrize(

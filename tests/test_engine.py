@@ -179,7 +179,7 @@ def test_identity_is_one_json_text(any_opener: Opener, store: Path, release: Rel
     assert json.loads(any_opener(store, resampling="bilinear").attrs["bigearth"]) == {
         "store": str(store.resolve()),
         "uuid": uuid,
-        "format": 1,
+        "format": 2,
         "release": release,
         "resampling": "bilinear",
         "nomenclature": 19,

@@ -142,30 +142,26 @@ class PatchLoader:
         **recipe: Unpack[RecipeOptions],
     ) -> None:
         self._told = rank, world_size
-        here_rank, here_world_size = choose_rank(rank, world_size)
+        rank, world_size = choose_rank(rank, world_size)
         self._sampling = Sampling(
             batch_size=batch_size,
             shuffle=shuffle,
             window=window,
             seed=seed,
-            rank=here_rank,
-            world_size=here_world_size,
+            rank=rank,
+            world_size=world_size,
             pad=pad,
             drop_last=drop_last,
             fixed_shares=cache is not None,
         )
         here, wanted = choose_device(device), _recipe(seed, recipe)
         patches = patches_of(ds, wanted, checks=checks)
-        self._weights = balance_weights(balance, patches.marks, patches.country)
-        self._balance = balance
-        self._position = Position(
-            _identity(patches, self._sampling, balance), steps=self._sampling.most_batches(len(patches))
-        )
+        self._balance, self._weights = balance, balance_weights(balance, patches.marks, patches.country)
+        self._position = Position(*_identity(patches, self._sampling, balance))
         _warn_of_left_out(self._sampling, len(patches))
-        self._uncached = None if cache is None else (patches, cache, cache_bytes)
-        self._maker = Maker(self._kept(patches, cache, cache_bytes, here), wanted)
+        self._uncached = patches, cache, cache_bytes
         self._threads, self._prefetch = choose_ahead(threads, prefetch)
-        self._engine = self._engine_on(here)
+        self._make(wanted, here)
 
     def __repr__(self) -> str:
         """Say what is gone through; also why no trainer can change the order of a loader that shuffles."""
@@ -277,13 +273,10 @@ class PatchLoader:
         rank, world_size = choose_rank(*self._told)
         if (rank, world_size) == (self._sampling.rank, self._sampling.world_size):
             return
-        patches = self._maker.patches
-        sampling = replace(self._sampling, rank=rank, world_size=world_size)
-        self._position.become(_identity(patches, sampling, self._balance), steps=sampling.most_batches(len(patches)))
-        self._sampling = sampling
-        if self._uncached is not None:
-            self._maker = Maker(self._kept(*self._uncached, self.device), self._maker.recipe)
-            self._engine = self._engine_on(self.device)
+        self._sampling = replace(self._sampling, rank=rank, world_size=world_size)
+        self._position.become(*_identity(self._maker.patches, self._sampling, self._balance))
+        if self._sampling.fixed_shares:
+            self._make(self._maker.recipe, self.device)
 
     def _reach(self, epoch: int) -> None:
         self._position.reach(epoch, len(self))
@@ -312,10 +305,11 @@ class PatchLoader:
                 self._position.deliver(turn, step + 1)
                 yield self._engine.deliver(one)
 
-    def _engine_on(self, device: torch.device) -> Engine:
-        """What makes batches, and memory for those that are ready, in the making, or in the caller's hands."""
+    def _make(self, recipe: Recipe, device: torch.device) -> None:
+        """Set up what makes batches, with memory for those that are ready, in the making, or in the caller's hands."""
+        self._maker = Maker(self._kept(*self._uncached, device), recipe)
         batch_size = min(self.batch_size, len(self._maker.patches))
-        return make_engine(self._maker, device, batch_size, keep=self._threads + self._prefetch + 1)
+        self._engine: Engine = make_engine(self._maker, device, batch_size, keep=self._threads + self._prefetch + 1)
 
     def _plan(self, epoch: int) -> Epoch:
         patches = self._maker.patches
@@ -350,15 +344,16 @@ def _recipe(seed: int, options: RecipeOptions) -> Recipe:
     return Recipe(seed=seed, **options)
 
 
-def _identity(patches: Patches, sampling: Sampling, balance: Balance | None) -> dict[str, object]:
-    """What the order of batches depends on beside the epoch; the same on all ranks."""
+def _identity(patches: Patches, sampling: Sampling, balance: Balance | None) -> tuple[dict[str, object], int]:
+    """What the order of batches depends on beside the epoch, and how many these are at most; the same on all ranks."""
     names = ("batch_size", "shuffle", "window", "seed", "world_size", "pads", "drop_last", "fixed_shares")
-    return {
+    identity = {
         "patches": len(patches),
         "patches_digest": patches.digest,
         "balance": balance,
         **{name: getattr(sampling, name) for name in names},
     }
+    return identity, sampling.most_batches(len(patches))
 
 
 def _warn_of_left_out(sampling: Sampling, patches: int) -> None:

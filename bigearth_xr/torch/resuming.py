@@ -39,7 +39,7 @@ class Position:
     (1, 4, 2)
     """
 
-    def __init__(self, identity: Mapping[str, object], *, steps: int) -> None:
+    def __init__(self, identity: Mapping[str, object], steps: int) -> None:
         self._identity, self._most = dict(identity), steps
         self.epoch = 0
         """Of the pass that goes on, or of the next."""
@@ -71,7 +71,7 @@ class Position:
         if self.next_epoch(steps) < epoch:
             self._place(epoch, 0)
 
-    def become(self, identity: Mapping[str, object], *, steps: int) -> None:
+    def become(self, identity: Mapping[str, object], steps: int) -> None:
         """Go on under another identity, which has other steps: with the whole of the epoch that would be next."""
         epoch = self.epoch + int(self._begun)
         self._identity, self._most = dict(identity), steps

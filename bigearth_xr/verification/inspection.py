@@ -182,9 +182,24 @@ def _check_file(
     if whole is not None and (whole[len(due) :, 0] != HOLE).any():
         yield found("layout", f"holds patches beyond the {len(due):,} rows of this shard", np.zeros(len(due), bool))
     elif job.store.profile == "fast" and there.any():
-        places = np.flatnonzero(there)
-        strays = there.copy()
-        strays[places] = index[places, 0] != places * (array.patch_bytes + CRC_BYTES)
-        size = getattr(job.store.place.find(key), "size", 0)
-        if strays.any() or size != shard_bytes(array, len(due)):
-            yield found("layout", "patches are not at fixed offsets, as the profile 'fast' promises", strays)
+        yield from (found("layout", what, places) for what, places in _misplaced(job, array, index))
+
+
+def _misplaced(
+    job: Inspection, array: PixelArray, index: NDArray[np.uint64]
+) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Hold the places of patches in a shard of `fast` against the format, and what lies where there is none."""
+    key, there = shard_key(array, job.shard), index[:, 0] != HOLE
+    length = array.patch_bytes + CRC_BYTES
+    starts = np.arange(len(there), dtype=np.uint64) * np.uint64(length)
+    strays = there & (index[:, 0] != starts)
+    size = getattr(job.store.place.find(key), "size", 0)
+    if strays.any() or size != shard_bytes(array, len(there)):
+        yield "patches are not at fixed offsets, as the profile 'fast' promises", strays
+        return
+    absent = np.flatnonzero(~there)
+    ranges = np.stack([starts[absent], np.full(absent.size, length, np.uint64)], axis=1)
+    written = np.zeros_like(there)
+    written[absent] = [hole.count(0) < length for hole in job.store.place.read_ranges(key, ranges)]
+    if written.any():
+        yield f"has bytes in the place of {int(written.sum()):,} patches that it does not hold", written
