@@ -89,7 +89,7 @@ def test_what_is_damaged_there_is_repaired(own_remote: str, uploaded: Path, s3: 
 
 def test_a_column_that_is_lost_is_named(own_remote: str, s3: dict[str, str]) -> None:
     open_store(own_remote, s3).place.delete("lon")
-    with pytest.raises(StoreError, match=f"{own_remote}/lon: is missing"):
+    with pytest.raises(StoreError, match=f"{own_remote}/lon/c/0: is missing"):
         bex.open(own_remote, storage_options=s3).lon.load()
 
 

@@ -20,7 +20,7 @@ from bigearth_xr.labels import Nomenclature, label_names
 from bigearth_xr.store import schema
 from bigearth_xr.store.chunk import REMEDY, chunk_key, encode_chunk, is_fill, small_codecs
 from bigearth_xr.store.columns import encode_column
-from bigearth_xr.store.metadata import ROOT_KEY, encode_root, forget_roots, read_root
+from bigearth_xr.store.metadata import NO_JSON, ROOT_KEY, encode_root, forget_roots, read_root
 from bigearth_xr.store.place import LocalPlace, Place, put
 from bigearth_xr.store.schema import Column, PixelArray, Profile
 
@@ -152,7 +152,7 @@ def _gather(place: Place, below: str, known: Mapping[str, Any]) -> dict[str, Any
             continue
         try:
             found[name] = known.get(name) or json.loads(place.read(f"{name}/zarr.json"))
-        except ValueError as error:
+        except NO_JSON as error:
             raise ChecksumError(f"{place / name}/zarr.json: is damaged ({error}): {REMEDY}") from None
         if found[name].get("node_type") == "group":
             found |= _gather(place, f"{name}/", known)

@@ -13,6 +13,7 @@ from bigearth_xr.store.chunk import REMEDY
 from bigearth_xr.store.place import Found, Place
 
 __all__ = [
+    "NO_JSON",
     "ROOT_KEY",
     "Document",
     "Root",
@@ -28,6 +29,9 @@ ROOT_KEY = "zarr.json"
 
 Document = Mapping[str, Any]
 """A JSON object."""
+
+NO_JSON = (json.JSONDecodeError, UnicodeDecodeError)
+"""What reading JSON raises of damaged bytes; object storage that does not answer raises another ValueError."""
 
 _MEANING = (
     *("zarr_format", "node_type", "shape", "data_type", "chunk_grid", "chunk_key_encoding", "fill_value", "codecs"),
@@ -206,7 +210,7 @@ def _parsed(place: Place, where: str) -> dict[str, Any]:
         raise StoreNotFoundError(
             f"{place}: no store here; check the path, or make one with: bigearth ingest ARCHIVE {place}"
         ) from None
-    except ValueError as error:  # no JSON, or no text at all
+    except NO_JSON as error:
         raise FormatError(
             f"{where}: no JSON ({error}); the file was cut or damaged: {REMEDY}, or ingest again"
         ) from None

@@ -15,7 +15,7 @@ from bigearth_xr.labels import Release
 from bigearth_xr.store import schema
 from bigearth_xr.store.address import Address, StorageOptions, place_of
 from bigearth_xr.store.chunk import chunk_key, decode_chunk, remedy_of
-from bigearth_xr.store.metadata import ROOT_KEY, Document, Root, damaged_root, known_root, read_root
+from bigearth_xr.store.metadata import NO_JSON, ROOT_KEY, Document, Root, damaged_root, known_root, read_root
 from bigearth_xr.store.place import Place
 from bigearth_xr.store.schema import PixelArray, Profile
 
@@ -210,7 +210,7 @@ def _member(store: Store, root: Root, name: str) -> Document:
         differing = [key for key in _COMPARED if own[key] != member[key]]
     except FileNotFoundError:
         raise StoreError(f"{where}: is missing; the store was damaged: {remedy}") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, *NO_JSON) as error:
         raise ChecksumError(f"{where}: is damaged ({error!r}): {remedy}") from None
     if differing:
         raise ChecksumError(

@@ -8,7 +8,7 @@ from typing import Any
 
 from bigearth_xr.store import schema
 from bigearth_xr.store.layout import consolidate
-from bigearth_xr.store.metadata import ROOT_KEY, Root, metadata_digest
+from bigearth_xr.store.metadata import NO_JSON, ROOT_KEY, Root, metadata_digest
 from bigearth_xr.store.place import LocalPlace, Place, put
 
 __all__ = ["expected_root", "parse", "plain", "root_difference", "write_root"]
@@ -158,7 +158,7 @@ def parse(place: Place, key: str) -> dict[str, Any] | None:
     """
     try:
         document = json.loads(place.read(key))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, *NO_JSON):
         return None
     return document if isinstance(document, dict) else None
 
