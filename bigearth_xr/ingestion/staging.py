@@ -84,8 +84,8 @@ def staging_folder(store: Place) -> Path:
     Examples
     --------
     >>> from bigearth_xr.store.address import place_of
-    >>> staging_folder(place_of("data/ben.zarr")).as_posix(), staging_folder(place_of("s3://mine/ben.zarr")).as_posix()
-    ('data/ben.ingest', 'ben-ffadd943.ingest')
+    >>> staging_folder(place_of("/data/ben.zarr")).as_posix(), staging_folder(place_of("s3://mine/ben.zarr")).as_posix()
+    ('/data/ben.ingest', 'ben-ffadd943.ingest')
     """
     if store.local is not None:
         return store.local.with_suffix(".ingest")
