@@ -48,7 +48,7 @@ MOMENTS = [
     ("store.create", "", "lay_out", 0),
     ("ingestion.staging", "Staging", "put", 1),
     ("ingestion.staging", "Staging", "put", 40),
-    ("ingestion.staging", "", "_flush", 30),
+    ("ingestion.staging", "", "_flush", 12),
     ("ingestion.passing", "", "take_in", 1),
     ("ingestion.streams", "", "open_or_create", 0),
     ("store.place", "LocalPlace", "adopt", 2),
