@@ -58,7 +58,8 @@ clock(lambda: [None for _ in loader], 5)""",
     "an epoch, bilinear, crops": """
 from bigearth_xr.torch import Augmentation, PatchLoader
 ds = bex.open(store, resampling="bilinear")
-loader = PatchLoader(ds, batch_size=128, seed=0, device="cpu", threads=1, method=None, augment=Augmentation(crop=(0.5, 1)))
+options = {"batch_size": 128, "seed": 0, "device": "cpu", "threads": 1, "method": None}
+loader = PatchLoader(ds, **options, augment=Augmentation(crop=(0.5, 1)))
 clock(lambda: [None for _ in loader], 3)""",
 }
 
