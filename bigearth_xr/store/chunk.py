@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.errors import ChecksumError
-from bigearth_xr.store.codec import CRC_BYTES, crc32c
+from bigearth_xr.store.codec import CRC_BYTES, checked, crc32c
 from bigearth_xr.store.schema import EMBEDDINGS
 
-__all__ = ["REMEDY", "chunk_key", "decode_chunk", "encode_chunk", "is_fill", "remedy_of", "small_codecs", "unsealed"]
+__all__ = ["REMEDY", "chunk_key", "decode_chunk", "encode_chunk", "is_fill", "remedy_of", "small_codecs"]
 
 REMEDY = "repair it with: bigearth verify STORE --against ARCHIVE --repair"
 """What to do about damage of anything but pixels."""
@@ -112,32 +112,11 @@ def decode_chunk(
     bigearth_xr.errors.ChecksumError: split/c/0: checksum is ...
     """
     is_sealed = has_checksum or crc32c(data[:-CRC_BYTES]) == data[-CRC_BYTES:]
-    packed = unsealed(data, where=where, remedy=remedy) if is_sealed else data
+    packed = checked(data, where=where, remedy=remedy) if is_sealed else data
     try:
         return _decoded(packed, member)
     except Exception as error:  # damaged bytes raise whatever their codec raises
         raise ChecksumError(f"{where}: cannot be decoded ({error}); the file was damaged: {remedy}") from None
-
-
-def unsealed(data: bytes, *, where: str, remedy: str = REMEDY) -> bytes:
-    """Strip the trailing checksum off bytes, or refuse them; what to do is told by the kind of array.
-
-    Raises
-    ------
-    ChecksumError
-        If the bytes are not those that were written.
-
-    Examples
-    --------
-    >>> unsealed(b"abc" + crc32c(b"abc"), where="split/c/0")
-    b'abc'
-    """
-    body, stored = data[:-CRC_BYTES], data[-CRC_BYTES:]
-    if crc32c(body) != stored:
-        raise ChecksumError(
-            f"{where}: checksum is {crc32c(body).hex()}, {stored.hex()} was written; the file was damaged: {remedy}"
-        )
-    return body
 
 
 def remedy_of(name: str) -> str:

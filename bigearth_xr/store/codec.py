@@ -31,8 +31,11 @@ def crc32c(data: bytes) -> bytes:
     return value.to_bytes(CRC_BYTES, "little")
 
 
-def checked(data: bytes, *, where: str) -> bytes:
-    """Strip the trailing checksum off bytes, or refuse them.
+_REMEDY = "delete it and ingest the archive again into the same store"
+
+
+def checked(data: bytes, *, where: str, remedy: str = _REMEDY) -> bytes:
+    """Strip the trailing checksum off bytes, or refuse them, with what to do about it.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def checked(data: bytes, *, where: str) -> bytes:
     if crc32c(body) != stored:
         raise ChecksumError(
             f"{where}: checksum is {crc32c(body).hex()}, {stored.hex()} was written; the file was damaged after "
-            "ingest: delete it and ingest the archive again into the same store"
+            f"ingest: {remedy}"
         )
     return body
 

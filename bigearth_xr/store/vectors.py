@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.errors import ChecksumError
-from bigearth_xr.store.chunk import remedy_of, unsealed
-from bigearth_xr.store.codec import crc32c
+from bigearth_xr.store.chunk import remedy_of
+from bigearth_xr.store.codec import checked, crc32c
 from bigearth_xr.store.place import Place, put
 
 __all__ = ["CHUNK_ROWS", "blank_rows", "read_chunk", "read_rows", "write_rows"]
@@ -53,7 +53,7 @@ def read_chunk(place: Place, key: str, number: int, features: int) -> Vectors | 
     except (FileNotFoundError, NotADirectoryError):
         return None
     where, remedy = str(place / name), remedy_of(f"{key}/")
-    body = unsealed(data, where=where, remedy=remedy)
+    body = checked(data, where=where, remedy=remedy)
     if len(body) != CHUNK_ROWS * features * 4:
         raise ChecksumError(f"{where}: {len(body)} bytes, expected {CHUNK_ROWS * features * 4}; {remedy}")
     return np.frombuffer(body, "<f4").astype(np.float32).reshape(CHUNK_ROWS, features)
