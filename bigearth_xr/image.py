@@ -11,8 +11,9 @@ from xarray.core import indexing
 
 from bigearth_xr import bands as band_facts
 from bigearth_xr.backend.dataset import band_coordinates, pixel_attributes
+from bigearth_xr.backend.keys import c_ordered
 from bigearth_xr.backend.origin import own_pixels
-from bigearth_xr.backend.pixels import StoredPixels, c_ordered, row_numbers
+from bigearth_xr.backend.pixels import StoredPixels, row_numbers
 from bigearth_xr.errors import BandError, StoreError
 from bigearth_xr.ops.resample import Resampling, check_resampling
 

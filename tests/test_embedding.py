@@ -157,7 +157,7 @@ def test_same_rows_give_same_bytes_in_any_order_and_batches(untouched: Path, tmp
 
 
 def test_a_table_that_says_more_leaves_vectors_valid(store: Path) -> None:
-    before = bex.embed(bex.open(store), "spectral", name="spectral", bands=["B02"])
+    before = bex.embed(bex.open(store), "spectral", name="spectral", bands=["B02"]).load()
     rows = table.read(table_path(store))
     countries = pa.array(["Kosovo"] * rows.num_rows)
     place = rows.schema.get_field_index("country")

@@ -48,6 +48,14 @@ def test_any_key_gives_an_array_in_c_order(opened: dict[str, xr.Dataset], openin
     np.testing.assert_array_equal(values, outer(expected[name].values, list(key.values())))
 
 
+@pytest.mark.parametrize("opening", [*OPENERS, TREE])
+@pytest.mark.parametrize("key", [slice(-1, 11, -1), slice(3, 3, -2), slice(2, 9, -1), slice(9, 2)])
+def test_an_empty_slice_of_any_step_gives_nothing(opened: dict[str, xr.Dataset], opening: str, key: slice) -> None:
+    for name, variable in opened[opening].data_vars.items():
+        expected = np.empty((0, *opened[f"{opening}, loaded"][name].shape[1:]), variable.dtype)
+        np.testing.assert_array_equal(variable.isel(patch=key).values, expected, err_msg=str(name))
+
+
 @pytest.fixture(scope="module")
 def opened(twelve: Path) -> dict[str, xr.Dataset]:
     """A store opened in each of the ways; and the same, read whole."""

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from bigearth_xr.backend.pixels import Rows, c_ordered
+from bigearth_xr.backend.keys import read_by_axis
+from bigearth_xr.backend.pixels import Rows
 from bigearth_xr.store.current import reading
 from bigearth_xr.store.read import Store, read_column, read_meanings
 from bigearth_xr.store.schema import UNKNOWN, Column
@@ -44,9 +45,7 @@ class StoredColumn(BackendArray):
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         """Read the column and take what xarray asks for, in C order."""
-        return c_ordered(
-            indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
-        )
+        return read_by_axis(key, self.shape, self._read)
 
     def _read(self, key: tuple[Any, ...]) -> Any:
         with reading(self.store):

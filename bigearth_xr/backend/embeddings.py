@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from bigearth_xr.backend.pixels import Rows, c_ordered, row_numbers
+from bigearth_xr.backend.keys import read_by_axis
+from bigearth_xr.backend.pixels import Rows, row_numbers
 from bigearth_xr.errors import EmbeddingError
 from bigearth_xr.store.current import check_current
 from bigearth_xr.store.embeddings import Embedding, open_embedding, read_computed, read_vectors
@@ -37,9 +38,7 @@ class StoredVectors(BackendArray):
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         """Read the rows that xarray asks for, in C order."""
-        return c_ordered(
-            indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
-        )
+        return read_by_axis(key, self.shape, self._read)
 
     def _read(self, key: tuple[Any, ...]) -> Any:
         _check_current(self.embedding)
@@ -67,9 +66,7 @@ class StoredFlags(BackendArray):
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         """Read all, and take what xarray asks for, in C order."""
-        return c_ordered(
-            indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
-        )
+        return read_by_axis(key, self.shape, self._read)
 
     def _read(self, key: tuple[Any, ...]) -> NDArray[np.bool_]:
         _check_current(self.embedding)

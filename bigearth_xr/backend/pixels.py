@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
+from bigearth_xr.backend.keys import read_by_axis
 from bigearth_xr.bands import PATCH_SIDE_M, group_of
 from bigearth_xr.ops.resample import Resampling, upsample
 from bigearth_xr.store.current import reading
@@ -17,7 +18,7 @@ from bigearth_xr.store.patches import each_patch
 from bigearth_xr.store.read import Store
 from bigearth_xr.store.schema import PixelArray
 
-__all__ = ["CHUNK_PATCHES", "Rows", "StoredPixels", "c_ordered", "row_numbers"]
+__all__ = ["CHUNK_PATCHES", "Rows", "StoredPixels", "row_numbers"]
 
 SIZE_10M = PATCH_SIDE_M // 10
 
@@ -82,11 +83,8 @@ class StoredPixels(BackendArray):
         return np.dtype("float32" if "float32" in stored or interpolated else "uint16")
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        """Read what xarray asks for, in C order; any other key than an orthogonal one is taken apart by xarray."""
-        if isinstance(key, indexing.BasicIndexer | indexing.OuterIndexer):
-            # Xarray would sort the key, and put what it got into the order asked for by a copy that is not in C order.
-            return self.read(key.tuple)
-        return c_ordered(indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self.read))
+        """Read what xarray asks for, in C order."""
+        return read_by_axis(key, self.shape, self.read)
 
     def read(self, key: tuple[Any, ...]) -> NDArray[Any]:
         """Read by an orthogonal key of one integer, slice or integer array an axis: each patch once, in C order."""
@@ -151,17 +149,6 @@ class StoredPixels(BackendArray):
         if factor == 1 or self.resampling is None:
             return native
         return upsample(native, factor, self.resampling)
-
-
-def c_ordered(found: Any) -> Any:
-    """Give an array the order of its axes in memory too: a copy, where it has another; a single value as it is.
-
-    Examples
-    --------
-    >>> c_ordered(np.zeros((2, 3)).T).strides
-    (16, 8)
-    """
-    return np.ascontiguousarray(found) if np.ndim(found) else found
 
 
 def row_numbers(rows: Rows) -> NDArray[np.intp]:
