@@ -50,17 +50,17 @@ clock(lambda: ds.s1.mean(["y", "x"]).values, 5)""",
 many, ds = 100, bex.open(store)
 def work():
     for row in range(100): ds.s2.sel(band="B04")[row * 7].values
-clock(work, 3)""",
+clock(work, 9)""",
     "an epoch, nearest": """
 from bigearth_xr.torch import PatchLoader
 loader = PatchLoader(bex.open(store), batch_size=128, seed=0, device="cpu", threads=1)
-clock(lambda: [None for _ in loader], 5)""",
+clock(lambda: [None for _ in loader], 15)""",
     "an epoch, bilinear, crops": """
 from bigearth_xr.torch import Augmentation, PatchLoader
 ds = bex.open(store, resampling="bilinear")
 options = {"batch_size": 128, "seed": 0, "device": "cpu", "threads": 1, "method": None}
 loader = PatchLoader(ds, **options, augment=Augmentation(crop=(0.5, 1)))
-clock(lambda: [None for _ in loader], 3)""",
+clock(lambda: [None for _ in loader], 15)""",
 }
 
 
