@@ -45,7 +45,10 @@ def test_wounds_change_one_file_and_heal(specimen: Specimen) -> None:
 
 
 def test_no_damage_is_answered_wrong_in_silence_missed_or_not_repaired(specimen: Specimen) -> None:
-    for line in damage(specimen, a_few(specimen), command_line=False):
+    # Each takes over a second: every kind of file has one of the three sorts, and another one in the next specimen.
+    first = STORES.index((specimen.release, specimen.profile))
+    chosen = [wound for place, wound in enumerate(a_few(specimen)) if place % 3 == (place // 3 + first) % 3]
+    for line in damage(specimen, chosen, command_line=False):
         assert line.failures == 0, line.notes
 
 
