@@ -8,6 +8,7 @@ error, so that nothing is skipped in silence.
 import bz2
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,6 +48,19 @@ def pytest_configure() -> None:
             "torch is not installed, so its tests cannot run; install it "
             "(pip install -e '.[torch]') or leave them out with TORCH=0"
         )
+
+
+@pytest.hookimpl(tryfirst=True)  # before those of other tiers are left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave all but one in n combinations of a ``sampled`` test to ``make prove``."""
+    places: Counter[str] = Counter()
+    for item in items:
+        if sampled := item.get_closest_marker("sampled"):
+            test, (n,) = item.nodeid.partition("[")[0], sampled.args
+            # Of each n another one than of the n before, so that it is not always the same value of a parameter.
+            if (places[test] + places[test] // n) % n:
+                item.add_marker(pytest.mark.prove)
+            places[test] += 1
 
 
 @pytest.fixture(scope="session")

@@ -86,6 +86,8 @@ def told(report: VerifyReport) -> tuple[object, ...]:
     return report.findings, report.checked, report.repaired, report.unrepaired, sides
 
 
+@pytest.mark.sampled(3)
+@pytest.mark.sampled(3)
 def lists_in(folder: Path) -> Path:
     return folder / "lists" if (folder / "lists").is_dir() else folder
 

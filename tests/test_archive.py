@@ -106,6 +106,7 @@ def test_published_pairs_are_those_found_without_them(shared: Path, published_pa
         assert alone.patches == open_archive(root, bands=bands, pairs=published_pairs).patches
 
 
+@pytest.mark.prove
 def test_place_and_day_pair_a_whole_release(published_pairs: dict[str, str]) -> None:
     # Every ninth column, with all its rows and days.
     some = {s2: s1 for s2, s1 in published_pairs.items() if parse_s2(s2).column % 9 == 0}

@@ -10,10 +10,11 @@ import pytest
 
 from bigearth_xr.device import compiling
 
-TRANSFORM_ONE = """
+UNPACK_ONE = """
 import numpy as np
-from bigearth_xr.device.host import transform_patches
-transform_patches()
+from bigearth_xr.device.unpacking import unpack
+nothing = np.empty(0, np.uint64)
+unpack(nothing, np.empty(0, np.int64), nothing, patch_bytes=1600, itemsize=2)
 import numba
 print("set" if numba.config.CACHE_DIR else "unset")
 """
@@ -21,7 +22,7 @@ print("set" if numba.config.CACHE_DIR else "unset")
 
 def test_compiling_is_said_once_and_kept(tmp_path: Path) -> None:
     environment = os.environ | {"HOME": "/proc/nowhere", "NUMBA_CACHE_DIR": str(tmp_path)}
-    command = [sys.executable, "-W", "error", "-c", TRANSFORM_ONE]
+    command = [sys.executable, "-W", "error", "-c", UNPACK_ONE]
     first, second = (
         subprocess.run(command, check=True, env=environment, capture_output=True, text=True) for _ in range(2)
     )

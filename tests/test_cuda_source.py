@@ -99,6 +99,7 @@ def test_compiles_for_an_h100_without_spilling_registers(variant: Variant) -> No
         assert registers <= (80 if variant.taps == 4 else 64)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("architecture", [75, 80, 89, 100, 120])
 def test_compiles_for_gpus_from_turing_to_blackwell(architecture: int) -> None:
     variant = Variant(taps=2, dtype="bfloat16", noise=True, mix=False)
@@ -107,6 +108,7 @@ def test_compiles_for_gpus_from_turing_to_blackwell(architecture: int) -> None:
     assert registers <= 64
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("resampling", TAPS)
 @pytest.mark.parametrize(
     ("size", "dtype"),

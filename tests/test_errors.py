@@ -150,6 +150,7 @@ def cases() -> list[Any]:
     return [pytest.param(version, damage, said, id=f"{name}-{version}") for version, name, damage, said in both]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("version", "damage", "said"), cases())
 def test_a_bad_patch_is_quarantined_with_its_reason_and_raised_if_strict(
     tmp_path: Path, version: Any, damage: Damage, said: str

@@ -102,6 +102,7 @@ def test_the_command_line_brings_it_up(old: Path, fresh: Path) -> None:
     assert "is of the format" in CliRunner().invoke(app, ["upgrade", str(old)]).output
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("after", [0, 1, 7, 40, 60])
 def test_killed_it_can_be_called_again(old: Path, fresh: Path, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
     embed_some(old)

@@ -138,6 +138,7 @@ def test_attributes_say_unit_and_resampling(ds: xr.Dataset) -> None:
 # ---- computed values -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("bands", ORDERS, ids=" ".join)
 @pytest.mark.parametrize(
     "compute",

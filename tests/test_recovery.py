@@ -53,6 +53,7 @@ def a_list_for_a_group(document: dict[str, Any]) -> None:
 EDITS: list[Edit] = [no_attributes, no_consolidation, another_uuid, another_version, other_bands, a_list_for_a_group]
 
 
+@pytest.mark.sampled(3)
 @both
 @pytest.mark.parametrize("change", EDITS, ids=lambda change: str(change.__name__))
 def test_an_edited_root_is_told_and_written_again(archive: Path, own: Path, change: Edit) -> None:

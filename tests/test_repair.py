@@ -43,6 +43,7 @@ from bigearth_xr.verification import verify
 # Damage is named, and repaired.
 
 
+@pytest.mark.sampled(2)
 @both
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: str(damage.__name__))
 def test_damage_is_named_and_repaired(archive: Path, own: Path, damage: Damage) -> None:

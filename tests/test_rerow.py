@@ -34,6 +34,7 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("container", ["tar", "tar.gz", "tar.zst"])
 def test_a_tar_that_was_cut_short_is_finished_by_the_whole_one(
@@ -112,6 +113,7 @@ def provisional(tmp_path: Path) -> tuple[Path, Callable[[], None]]:
     return tmp_path / "ben.zarr", apply
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("place", "name"),
     [

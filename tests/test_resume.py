@@ -113,6 +113,7 @@ def check_unfinished(store: Path) -> None:
         assert ds.s1.isel(patch=-1).values.any()
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("moment", "profile"),
     [

@@ -46,6 +46,7 @@ def told(report: IngestReport) -> tuple[object, ...]:
     return report.found, report.stored, report.rows, report.unlisted, report.without_map, problems, reasons
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("with_lists", [True, False])
 def test_streams_tell_of_faults_what_files_tell(tmp_path: Path, archive: Path, with_lists: bool) -> None:
     own = shutil.copytree(archive, tmp_path / "own")
@@ -79,6 +80,7 @@ def test_a_patch_in_two_containers_is_read_from_neither(tmp_path: Path, archive:
     assert verify(tmp_path / "ben.zarr").sound
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("ending", ["", ".tar", ".tar.gz"])
 def test_what_macos_adds_is_no_copy_of_a_patch(tmp_path: Path, archive: Path, fresh: Path, ending: str) -> None:
     files = files_of(archive)
@@ -104,6 +106,7 @@ def test_files_of_another_patch_are_not_taken_for_those_of_the_folder(
     assert holdings(tmp_path / "1.zarr") == holdings(tmp_path / "0.zarr")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("half", ["S1", "S2"])
 def test_an_empty_folder_is_no_patch_in_any_container(tmp_path: Path, archive: Path, half: str) -> None:
     own = shutil.copytree(archive, tmp_path / "own")

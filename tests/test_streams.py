@@ -43,6 +43,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 # What it lies in.
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("container", ["tar", "tar.gz", "tar.zst"])
 def test_a_tar_gives_the_store_of_the_folder(
     tmp_path: Path, release: Release, fresh: Path, container: Container, passes: list[bool]
@@ -59,6 +60,7 @@ def test_a_tar_gives_the_store_of_the_folder(
     assert not leftovers(tmp_path)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("container", ["tar", "tar.gz", "tar.zst"])
 def test_the_published_tars_beside_their_lists_are_read_once(
     tmp_path: Path, release: Release, fresh: Path, container: Container, passes: list[bool]
@@ -93,6 +95,7 @@ def doubled(files: Files) -> Files:
     return [*files, *((path, b"again") for path, _ in files)]
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("order", [shuffled, by_band, doubled])
 @pytest.mark.parametrize("with_lists", [True, False])
 def test_the_order_of_members_does_not_matter(
@@ -110,6 +113,7 @@ def test_the_order_of_members_does_not_matter(
         assert holdings(tmp_path / "ben.zarr") == holdings(tmp_path / "bare.zarr")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "choice",
     [
@@ -139,6 +143,7 @@ def test_the_number_of_workers_does_not_matter(
     assert holdings(tmp_path / "1.zarr") == holdings(tmp_path / "2.zarr")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("ending", ["", ".tar", ".tar.gz"])
 def test_a_patch_may_be_cut_over_containers(tmp_path: Path, archive: Path, fresh: Path, ending: str) -> None:
     files = shuffled(files_of(archive))

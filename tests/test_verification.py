@@ -310,6 +310,7 @@ def test_no_store_is_no_report(tmp_path: Path) -> None:
         verify(tmp_path / "nowhere.zarr")
 
 
+@pytest.mark.sampled(3)
 @both
 @pytest.mark.parametrize("damage", [b"{", b"{}", b"\xff\xfe"])
 def test_a_root_that_does_not_say_what_it_is_is_written_again(own: Path, archive: Path, damage: bytes) -> None:
