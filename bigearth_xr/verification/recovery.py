@@ -11,6 +11,7 @@ from bigearth_xr.errors import BigEarthError, FormatError, StoreAccessError, Sto
 from bigearth_xr.store import schema
 from bigearth_xr.store.chunk import chunk_key, decode_chunk
 from bigearth_xr.store.create import read_table, table_key
+from bigearth_xr.store.foreign import is_rewritten
 from bigearth_xr.store.layout import lay_out, uuid_of
 from bigearth_xr.store.metadata import ROOT_KEY, metadata_digest, read_root
 from bigearth_xr.store.place import Found, LocalPlace, Place
@@ -59,6 +60,8 @@ def open_whatever(place: Place) -> tuple[Store, str | None]:
     except StoreNotFoundError as error:
         reason, cause = "is missing", error
     except BigEarthError as error:
+        if is_rewritten(_documents(place, {})):
+            raise
         reason, cause = _reason(place, error), error  # type: ignore[assignment]
     else:
         if reason is None:
