@@ -1,11 +1,11 @@
 """Ways of saving a Dataset with xarray and opening it again, and of spelling what it says."""
 
+import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import dask
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -21,7 +21,7 @@ Spelling = Callable[[xr.Dataset], xr.Dataset]
 def save(ds: xr.Dataset, place: Any, **how: Any) -> None:
     """Write Zarr; of version 3 zarr-python warns that others may not know consolidated metadata."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Consolidated metadata|Duplicate name", UserWarning)
+        warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
         ds.to_zarr(place, **how)
 
 
@@ -37,8 +37,8 @@ def zarr_folder(version: int, consolidated: bool, chunks: Any) -> Saving:
 
 def zarr_zip(ds: xr.Dataset, folder: Path) -> xr.Dataset:
     """Save as Zarr in a ZIP file."""
-    with zarr.storage.ZipStore(folder / "saved.zip", mode="w") as store, dask.config.set(scheduler="sync"):
-        save(ds, store, zarr_format=2, consolidated=False)
+    save(ds, folder / "saved.zarr", zarr_format=2, consolidated=False)
+    shutil.make_archive(str(folder / "saved"), "zip", folder / "saved.zarr")
     return xr.open_zarr(zarr.storage.ZipStore(folder / "saved.zip", mode="r"), consolidated=False)
 
 
@@ -92,7 +92,7 @@ def other_attributes(convert: Callable[[str], Any]) -> Spelling:
 def other_times(ds: xr.Dataset) -> xr.Dataset:
     """Times as objects of Python, one of them elsewhere."""
     times = pd.DatetimeIndex(ds.s2_time.values).tz_localize("UTC").tz_convert("Europe/Berlin")
-    return ds.assign_coords(s2_time=("patch", np.array(times.to_pydatetime(), object)), s1_time=("patch", times))
+    return ds.assign_coords(s2_time=("patch", np.array([*times.to_pydatetime(), None], object)[:-1]))
 
 
 SPELLINGS: dict[str, Spelling] = {
