@@ -110,7 +110,9 @@ SPELLINGS: dict[str, Spelling] = {
     "lists": other_attributes(lambda text: [text]),
     "arrays": other_attributes(lambda text: np.array([text], object)),
     "attributes of bytes": other_attributes(str.encode),
-    "numbers": lambda ds: ds.assign_coords({n: ds[n].astype("float64") for n in ("row", "epsg", "ulx", "uly", "column")}),
+    "numbers": lambda ds: ds.assign_coords(
+        {n: ds[n].astype("float64") for n in ("row", "epsg", "ulx", "uly", "column")}
+    ),
     "labels as numbers": lambda ds: ds.assign(labels=ds.labels.astype("int8")),
     "other order": lambda ds: ds.isel(label=slice(None, None, -1)),
 }

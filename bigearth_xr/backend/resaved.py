@@ -165,7 +165,11 @@ def _is_settled(kind: Kind, variable: xr.Variable) -> bool:
     if letter == "O" and isinstance(data, pd.Index):
         # All of half a million ids take 40 ms.
         return all(isinstance(one, str) for one in (*data[:1], *data[-1:]))
-    return letter == "O" and isinstance(data, np.ndarray) and pd.api.types.infer_dtype(data.ravel(), False) in ("string", "empty")
+    return (
+        letter == "O"
+        and isinstance(data, np.ndarray)
+        and pd.api.types.infer_dtype(data.ravel(), False) in ("string", "empty")
+    )
 
 
 def _decoded(name: Hashable, variable: xr.Variable) -> xr.Variable:
@@ -214,7 +218,10 @@ def _attributes(attributes: dict[Any, Any]) -> dict[Any, Any]:
 def _attribute(name: Any, value: Any) -> Any:
     if name == "bigearth" and isinstance(value, Mapping):  # as a store's own root has it
         return json.dumps(value)
-    if isinstance(value, list | tuple | np.ndarray) and len(one := np.asarray(value, dtype=object).ravel().tolist()) == 1:
+    if (
+        isinstance(value, list | tuple | np.ndarray)
+        and len(one := np.asarray(value, dtype=object).ravel().tolist()) == 1
+    ):
         value = one[0] if isinstance(one[0], str | bytes) else value
     return _text(value) if isinstance(value, bytes | np.bytes_ | np.str_) else value
 

@@ -9,7 +9,7 @@ from bigearth_xr.bands import GROUPS
 from bigearth_xr.store import schema
 from bigearth_xr.store.place import Place
 
-__all__ = ["describe_foreign", "describe_rewritten", "describe_root", "is_rewritten"]
+__all__ = ["describe_foreign", "describe_rewritten", "describe_root", "holds_arrays", "is_rewritten"]
 
 _HEADS = {b"CDF\x01": "netCDF", b"CDF\x02": "netCDF", b"CDF\x05": "netCDF", b"\x89HDF": "netCDF", b"PK\x03\x04": "ZIP"}
 
@@ -28,13 +28,10 @@ def describe_foreign(place: Place) -> str | None:
     """
     if place.local is not None and place.local.is_file():
         return _describe_file(place.local)
-    try:
-        attributes = json.loads(place.read(".zattrs"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        attributes = None
+    attributes = _parsed(place, ".zattrs")
     if attributes is None and place.find(".zgroup") is None:
         return None
-    ours = (attributes or {}).get("bigearth") if isinstance(attributes, dict) else None
+    ours = (attributes or {}).get("bigearth")
     if isinstance(ours, dict) and ours.get("format") == schema.FORMAT:
         return f"is a copy of a store that other software wrote, as Zarr 2; {_remedy(place)}"
     other = f"not one of bigearth_xr; open it with xr.open_zarr({place.address!r})"
@@ -55,7 +52,7 @@ def describe_root(document: Any, place: Place) -> str:
         ours = document["attributes"].get("bigearth")
     except (AttributeError, KeyError, TypeError):
         ours = None
-    if any(place.find(f"{group.array}/zarr.json") for group in GROUPS) and place.find("patch/zarr.json"):
+    if holds_arrays(place):
         return (
             "its attributes were lost, as by to_zarr(mode='a'), though the arrays of a store are there; repair it with: "
             f"bigearth verify {place} --repair"
@@ -64,6 +61,24 @@ def describe_root(document: Any, place: Place) -> str:
         f"no attribute 'bigearth' of format {schema.FORMAT!r}; open it with engine='zarr', or, if it was one and "
         "damaged, put the file back"
     )
+
+
+def holds_arrays(place: Place) -> bool:
+    """Tell whether the arrays of a store lie at a place, whatever its root says; damaged ones count.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.address import place_of
+    >>> holds_arrays(place_of(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)))
+    True
+    """
+    names = set(place.children())
+    there = [group.array for group in GROUPS if group.array in names]
+    if "patch" not in names or any(".zarray" in place.children(name) for name in there):
+        return False
+    told = {name: document for name in there if (document := _parsed(place, f"{name}/zarr.json")) is not None}
+    return bool(there) and not is_rewritten(told)
 
 
 def is_rewritten(members: Mapping[str, Any]) -> bool:
@@ -104,12 +119,23 @@ def _remedy(place: Place) -> str:
     )
 
 
+def _parsed(place: Place, key: str) -> dict[str, Any] | None:
+    """A JSON object; None without one."""
+    try:
+        document = json.loads(place.read(key))
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
 def _describe_file(file: Path) -> str:
     with file.open("rb") as stream:
         head = stream.read(512)
     kind = _HEADS.get(head[:4])
     if kind == "netCDF":
-        return f"is a netCDF file, no store; open it with xr.open_dataset({str(file)!r}), which keeps .ben and the loader"
+        return (
+            f"is a netCDF file, no store; open it with xr.open_dataset({str(file)!r}), which keeps .ben and the loader"
+        )
     if kind == "ZIP":
         return (
             f"is a ZIP file, and a store is a folder; unpack one with: python -m zipfile -e {file} {file.stem}, or open "

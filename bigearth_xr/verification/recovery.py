@@ -11,7 +11,7 @@ from bigearth_xr.errors import BigEarthError, FormatError, StoreAccessError, Sto
 from bigearth_xr.store import schema
 from bigearth_xr.store.chunk import chunk_key, decode_chunk
 from bigearth_xr.store.create import read_table, table_key
-from bigearth_xr.store.foreign import is_rewritten
+from bigearth_xr.store.foreign import holds_arrays
 from bigearth_xr.store.layout import lay_out, uuid_of
 from bigearth_xr.store.metadata import ROOT_KEY, metadata_digest, read_root
 from bigearth_xr.store.place import Found, LocalPlace, Place
@@ -60,14 +60,12 @@ def open_whatever(place: Place) -> tuple[Store, str | None]:
     except StoreNotFoundError as error:
         reason, cause = "is missing", error
     except BigEarthError as error:
-        if is_rewritten(_documents(place, {})):
-            raise
         reason, cause = _reason(place, error), error  # type: ignore[assignment]
     else:
         if reason is None:
             return store, None
         cause = FormatError(f"{place / ROOT_KEY}: {reason}")  # type: ignore[assignment]
-    if not _is_ours(place):
+    if not holds_arrays(place):
         raise cause
     root = _recovered(place, reason)
     return store_of(root, read_root(root)), reason
@@ -122,12 +120,6 @@ def _reason(place: Place, error: BigEarthError) -> str:
         if metadata_digest({**document, "attributes": attributes}) != ours.get(schema.DIGEST):  # type: ignore[dict-item]
             raise error
     return "is damaged or was edited: its metadata are not those that were written"
-
-
-def _is_ours(place: Place) -> bool:
-    """Whether the arrays of a store lie there."""
-    names = set(place.children())
-    return "patch" in names and any(group.array in names for group in GROUPS)
 
 
 def _recovered(place: Place, reason: str) -> Place:
