@@ -167,8 +167,8 @@ def _of_values(images: xr.DataArray, encoder: "_Encoder", scale: "_Scale", batch
     """Vectors of pixels that no store holds, in memory: filed under rows of a store they would be those of others."""
     warnings.warn(
         "the pixels of this Dataset are not as a store holds them: saved again, computed with, loaded or joined. Their "
-        f"vectors are given back and kept nowhere; keep them yourself, as vectors.to_netcdf({name + '.nc'!r}), or embed "
-        "the Dataset as bex.open gives it",
+        f"vectors are given back and kept nowhere; keep them yourself, as vectors.to_netcdf({name + '.nc'!r}), or "
+        "embed the Dataset as bex.open gives it",
         stacklevel=3,
     )
     starts = range(0, images.sizes["patch"], batch_size)

@@ -1,7 +1,7 @@
 """What xarray saved and opened again, given the types and attributes that a store's own Dataset has.
 
-Files hold texts as objects, fixed-width characters, bytes, NumPy's or pandas' strings; truth as int8; times as numbers or
-of a calendar; attributes as arrays of one. Whatever looks at coordinates and attributes looks at what comes out here.
+Files hold texts as objects, fixed-width characters, bytes, NumPy's or pandas' strings; truth as int8; times as numbers,
+or of a calendar; attributes as arrays of one. What looks at coordinates and attributes looks at what comes out here.
 """
 
 import json
@@ -247,6 +247,7 @@ def _is_true(value: Any) -> bool:
 
 def _times(values: NDArray[Any]) -> NDArray[Any]:
     """Times of Python, pandas or cftime, with or without a zone, or their texts."""
-    told = [getattr(value, "isoformat", lambda: value)() for value in _each(_text, values).ravel().tolist()]
+    listed = _each(_text, values).ravel().tolist()
+    told = [value.isoformat() if hasattr(value, "isoformat") else value for value in listed]
     read = pd.to_datetime([one or None for one in told], format="ISO8601", utc=True)
     return read.tz_localize(None).to_numpy().reshape(values.shape)

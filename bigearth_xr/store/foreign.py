@@ -15,13 +15,13 @@ _HEADS = {b"CDF\x01": "netCDF", b"CDF\x02": "netCDF", b"CDF\x05": "netCDF", b"\x
 
 
 def describe_foreign(place: Place) -> str | None:
-    """Say what is there where a store has its root; None if it is nothing that is known.
+    r"""Say what is there where a store has its root; None if it is nothing that is known.
 
     Examples
     --------
     >>> from bigearth_xr.store.address import place_of
     >>> place = place_of(getfixture("tmp_path") / "some.nc")
-    >>> describe_foreign(place) is place.local.write_bytes(b"CDF\\x01")
+    >>> describe_foreign(place) is place.local.write_bytes(b"CDF\x01")
     False
     >>> describe_foreign(place)  # doctest: +ELLIPSIS
     "is a netCDF file, no store; open it with xr.open_dataset('...some.nc'), ..."
@@ -54,8 +54,8 @@ def describe_root(document: Any, place: Place) -> str:
         ours = None
     if holds_arrays(place):
         return (
-            "its attributes were lost, as by to_zarr(mode='a'), though the arrays of a store are there; repair it with: "
-            f"bigearth verify {place} --repair"
+            "its attributes were lost, as by to_zarr(mode='a'), though the arrays of a store are there; repair it "
+            f"with: bigearth verify {place} --repair"
         )
     return _subset(ours, place) or (
         f"no attribute 'bigearth' of format {schema.FORMAT!r}; open it with engine='zarr', or, if it was one and "
@@ -138,11 +138,14 @@ def _describe_file(file: Path) -> str:
         )
     if kind == "ZIP":
         return (
-            f"is a ZIP file, and a store is a folder; unpack one with: python -m zipfile -e {file} {file.stem}, or open "
-            f"a subset that xarray saved with xr.open_zarr(zarr.storage.ZipStore({str(file)!r}, mode='r'))"
+            f"is a ZIP file, and a store is a folder; unpack one with: python -m zipfile -e {file} {file.stem}, or "
+            f"open a subset that xarray saved with xr.open_zarr(zarr.storage.ZipStore({str(file)!r}, mode='r'))"
         )
     if head[257:262] == b"ustar" or head[:2] == b"\x1f\x8b" or head[:4] == b"\x28\xb5\x2f\xfd":
-        return f"is a packed file, and a store is a folder; unpack it, or, if it is an archive: bigearth ingest {file} ben.zarr"
+        return (
+            f"is a packed file, and a store is a folder; unpack it, or, if it is an archive: bigearth ingest {file} "
+            "ben.zarr"
+        )
     return "is a file, and a store is a folder; check the path"
 
 
