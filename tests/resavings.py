@@ -30,7 +30,8 @@ def zarr_folder(version: int, consolidated: bool, chunks: Any) -> Saving:
 
     def saving(ds: xr.Dataset, folder: Path) -> xr.Dataset:
         save(ds, folder / "saved.zarr", zarr_format=version, consolidated=consolidated)
-        return xr.open_zarr(folder / "saved.zarr", consolidated=consolidated, chunks=chunks)
+        opened: xr.Dataset = xr.open_zarr(folder / "saved.zarr", consolidated=consolidated, chunks=chunks)
+        return opened
 
     return saving
 
@@ -39,7 +40,8 @@ def zarr_zip(ds: xr.Dataset, folder: Path) -> xr.Dataset:
     """Save as Zarr in a ZIP file."""
     save(ds, folder / "saved.zarr", zarr_format=2, consolidated=False)
     shutil.make_archive(str(folder / "saved"), "zip", folder / "saved.zarr")
-    return xr.open_zarr(zarr.storage.ZipStore(folder / "saved.zip", mode="r"), consolidated=False)
+    opened: xr.Dataset = xr.open_zarr(zarr.storage.ZipStore(folder / "saved.zip", mode="r"), consolidated=False)
+    return opened
 
 
 def netcdf(chunks: Any, **options: Any) -> Saving:
@@ -82,7 +84,8 @@ def other_attributes(convert: Callable[[str], Any]) -> Spelling:
 
     def spelling(ds: xr.Dataset) -> xr.Dataset:
         ds = ds.copy()
-        for each in (ds, *ds.variables.values()):
+        everything: list[Any] = [ds, *ds.variables.values()]
+        for each in everything:
             each.attrs = {name: convert(value) for name, value in each.attrs.items()}
         return ds
 
@@ -104,7 +107,9 @@ SPELLINGS: dict[str, Spelling] = {
     "pandas strings": lambda ds: respell(ds, lambda a: pd.array(a, dtype="string"), lambda a: pd.array(a, "boolean")),
     "pyarrow strings": lambda ds: respell(ds, lambda a: pd.array(a, "string[pyarrow]"), lambda a: a.astype("int64")),
     "categories": lambda ds: respell(ds, pd.Categorical, lambda a: a),
-    "none for nothing": lambda ds: respell(ds, _objects(lambda a: a or None), lambda a: np.where(a, True, None)),
+    "none for nothing": lambda ds: respell(
+        ds, _objects(lambda a: a or None), lambda a: np.where(a, np.array(True, object), np.array(None, object))
+    ),
     "nan for nothing": lambda ds: respell(ds, _objects(lambda a: a or np.nan), lambda a: a),
     "times": other_times,
     "lists": other_attributes(lambda text: [text]),

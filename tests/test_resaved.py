@@ -68,7 +68,7 @@ def test_its_pixels_are_those_of_the_store(subset: xr.Dataset, again: xr.Dataset
     again = again.ben.select(recommended="any", datetime="2017/2018")
     optical = [band.name for band in BANDS if band.sensor == "s2" and band.name in subset.band.values]
     np.testing.assert_allclose(
-        again.s2.ben.normalize("reflectance"), of_patches(subset.patch, optical) / 1e4, rtol=1e-6
+        again.s2.ben.normalize("reflectance"), of_patches(subset.patch, optical).astype("float64") / 1e4, rtol=1e-6
     )
     for one in (image, again.s2, again.reference_map):
         own = subset.ben.image(BANDS_ASKED) if one is image else subset[one.name]

@@ -37,7 +37,8 @@ def store_of(ds: xr.Dataset) -> str:
 
 def reopened(ds: xr.Dataset, path: Path, **options: Any) -> xr.Dataset:
     ds.to_zarr(path, zarr_format=2)
-    return xr.open_zarr(path, **options)
+    opened: xr.Dataset = xr.open_zarr(path, **options)
+    return opened
 
 
 def test_pixels_without_attributes_are_known_by_ids_and_values(
@@ -75,7 +76,7 @@ def test_packed_reflectances_are_refused_packed_and_unpacked(ds: xr.Dataset, fac
         with pytest.raises(NormalizationError, match=rf"packed \(scale_factor={factor}\): .*xr.decode_cf"):
             array.ben.normalize()
     whole = xr.open_zarr(tmp_path / "packed.zarr").s2.ben.normalize("reflectance", units="reflectance")
-    optical = of_patches(ds.patch, ds.band.values.tolist()) / 10_000
+    optical = of_patches(ds.patch, ds.band.values.tolist()).astype("float64") / 10_000
     np.testing.assert_allclose(whole, optical, atol=factor)
 
 
@@ -100,7 +101,7 @@ def test_native_pixels_of_a_tree_are_known_by_their_dimensions(twelve: Path, tmp
     again = xr.open_datatree(tmp_path / "tree.zarr", engine="zarr")
     stats = band_statistics("v2", "none")
     for name in ("s2_10m", "s2_20m", "s2_60m", "s1"):
-        own, array = tree[name], again[name]
+        own, array = tree.dataset[name], again.dataset[name]
         dim = str(own.dims[1])
         mean, std = (np.array([of[band] for band in own[dim].values])[:, None, None] for of in (stats.mean, stats.std))
         np.testing.assert_allclose(array.ben.normalize(), (own.values - mean) / std, rtol=1e-4, atol=1e-4)

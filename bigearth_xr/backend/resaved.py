@@ -201,7 +201,10 @@ def _with_variables(ds: xr.Dataset, new: Mapping[Hashable, xr.Variable]) -> xr.D
     labels = ds.variables.get("labels")
     if "labels" in new and labels is not None and getattr(labels.dtype, "kind", "O") in "fO":
         known = ~labels.isnull().any([dim for dim in labels.dims if dim != "patch"])
-        new = {**new, "has_labels": known & new.get("has_labels", ds.get("has_labels", xr.Variable((), True)).variable)}
+        new = {
+            **new,
+            "has_labels": known & new.get("has_labels", ds.variables.get("has_labels", xr.Variable((), True))),
+        }
     # Files without CF's attribute `coordinates` are opened with all of them as data.
     data = [name for name in ds.data_vars if str(name) in _KINDS and name not in _LABELS]
     kept = {name: variable for name, variable in new.items() if name in ds.data_vars and name not in data}
@@ -250,4 +253,5 @@ def _times(values: NDArray[Any]) -> NDArray[Any]:
     listed = _each(_text, values).ravel().tolist()
     told = [value.isoformat() if hasattr(value, "isoformat") else value for value in listed]
     read = pd.to_datetime([one or None for one in told], format="ISO8601", utc=True)
-    return read.tz_localize(None).to_numpy().reshape(values.shape)
+    times: NDArray[Any] = read.tz_localize(None).to_numpy().reshape(values.shape)
+    return times
