@@ -151,7 +151,9 @@ def verify(
     sample: Annotated[int, typer.Option(help="Patches to compare with the archive.")] = 1000,
     full: Annotated[bool, typer.Option("--full", help="Compare every patch.")] = False,
     seed: Annotated[int, typer.Option(help="Another seed draws another sample.")] = 0,
-    repair: Annotated[bool, typer.Option("--repair", help="Read from the archive what is damaged, anew.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Write anew what is damaged, from the archive or the table.")
+    ] = False,
     complete: Annotated[bool, typer.Option("--complete", help="Exit 1 also if pairs are lacking.")] = False,
     workers: Workers = 8,
     report: Report = None,

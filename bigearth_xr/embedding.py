@@ -1,6 +1,7 @@
 """Embed patches: a model × a Dataset → vectors in the store, beside the pixels that they were made of."""
 
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from bigearth_xr.backend.embeddings import embedding_variables
 from bigearth_xr.backend.origin import own_pixels
 from bigearth_xr.backend.pixels import StoredPixels, row_numbers
+from bigearth_xr.backend.resaved import as_opened
 from bigearth_xr.errors import EmbeddingError
 from bigearth_xr.image import image
 from bigearth_xr.ops.scale import standardize
@@ -31,6 +33,7 @@ from bigearth_xr.store.embeddings import (
     write_vectors,
 )
 from bigearth_xr.store.read import Store, read_column
+from bigearth_xr.units import UnitCheck, Units
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +52,7 @@ def embed(
     batch_size: int = 128,
     normalize: Method | None = "standardize",
     stats: Statistics | None = None,
+    units: Units | Iterable[Units] | None = None,
     device: str = "auto",
     overwrite: bool = False,
 ) -> xr.DataArray:
@@ -60,7 +64,8 @@ def embed(
     Parameters
     ----------
     ds
-        Dataset of one store, selected in any way, its pixels not computed with.
+        Dataset of one store, selected in any way. Where pixels are no store's own, as they are saved again, loaded or
+        computed with, their vectors are given back and kept nowhere, with a warning.
     model
         Module called on float32 images, shape ``(patch, band, y, x)``, in evaluation mode and without gradients, that
         gives ``(patch, feature)`` or ``(patch, feature, 1, 1)``. Or ``"spectral"``, which needs no torch: mean,
@@ -73,6 +78,8 @@ def embed(
         Patches a call of the model; the spectral baseline is fastest with 8 to 32, which stay in a cache.
     normalize, stats
         How the images are normalised, as in ``DataArray.ben.normalize``; ``None`` gives them as stored.
+    units
+        What pixels are that were computed with, as in ``DataArray.ben.normalize``.
     device
         Where a torch model works: ``"auto"`` is a GPU where torch has one, else the CPU. It is moved back afterwards.
     overwrite
@@ -87,10 +94,9 @@ def embed(
     Raises
     ------
     EmbeddingError
-        If pixels were computed with, the name is taken by an embedding made otherwise, or the model gives no finite
-        vector for a patch.
+        If the name is taken by an embedding made otherwise, or the model gives no finite vector for a patch.
     NormalizationError
-        If no statistics belong to the pixels.
+        If no statistics belong to the pixels, or their values may be in other units.
     NotStoredError
         If a patch has no pixels.
 
@@ -104,9 +110,11 @@ def embed(
     if batch_size < 1:
         raise EmbeddingError(f"batch_size is {batch_size}, expected at least 1")
     check_name(name)
-    images = _images(ds, bands)
-    pixels, scale = _stored_pixels(images), _scale(images, normalize, stats)
-    with _encoder(model, pixels.bands, scale, device) as encoder:
+    images = _images(as_opened(ds), bands)
+    pixels, scale = own_pixels(images), _scale(images, normalize, stats, units)
+    with _encoder(model, tuple(images["band"].values), scale, device) as encoder:
+        if pixels is None:
+            return _of_values(images, encoder, scale, batch_size, name)
         made = {**encoder.identity, **_circumstances(pixels, scale)}
         embedding = None if overwrite else _resumed(pixels.store, name, made)
         rows = _missing_rows(pixels, embedding)
@@ -131,6 +139,9 @@ class _Scale:
     divisor: NDArray[np.float32]
     """Per band, shape ``(band,)``."""
 
+    check: UnitCheck | None = None
+    """What the values are to be asked first."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Encoder:
@@ -152,26 +163,52 @@ def _images(ds: xr.Dataset, bands: Iterable[str] | None) -> xr.DataArray:
     return image(ds, every if bands is None else bands)
 
 
-def _stored_pixels(images: xr.DataArray) -> StoredPixels:
-    """Pixels as they are in the store, or an error where they are not."""
-    pixels = own_pixels(images)
-    if pixels is None:
+def _of_values(images: xr.DataArray, encoder: "_Encoder", scale: "_Scale", batch_size: int, name: str) -> xr.DataArray:
+    """Vectors of pixels that no store holds, in memory: filed under rows of a store they would be those of others."""
+    warnings.warn(
+        "the pixels of this Dataset are not as a store holds them: saved again, computed with, loaded or joined. Their "
+        f"vectors are given back and kept nowhere; keep them yourself, as vectors.to_netcdf({name + '.nc'!r}), or "
+        "embed the Dataset as bex.open gives it",
+        stacklevel=3,
+    )
+    starts = range(0, images.sizes["patch"], batch_size)
+    parts = [_vectors_of(images.isel(patch=slice(start, start + batch_size)), encoder, scale) for start in starts]
+    identity = json.loads(images.attrs.get("bigearth", "{}"))
+    told = {"bands": images["band"].values.tolist(), "normalization": scale.record}
+    made = {**encoder.identity, **told, **{key: identity[key] for key in ("resampling", "release") if key in identity}}
+    known = {key: one for key, one in images.coords.items() if one.dims == ("patch",)}
+    attributes = {"long_name": f"embedding {name}", "units": "1", "bigearth": json.dumps(made)}
+    return xr.DataArray(np.concatenate(parts), known, ("patch", "feature"), name, attributes)
+
+
+def _vectors_of(images: xr.DataArray, encoder: "_Encoder", scale: "_Scale") -> NDArray[np.float32]:
+    """Vectors of a few images, after a look at the values."""
+    pixels = images.transpose("patch", "band", "y", "x").values
+    if scale.check is not None:
+        scale.check(np.moveaxis(pixels, 1, -1))
+    vectors = encoder.encode(pixels if pixels.dtype == np.uint16 else pixels.astype(np.float32))
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if bad.size:
+        first = images["patch"].values[bad[0]] if "patch" in images.coords else bad[0]
         raise EmbeddingError(
-            "the Dataset's pixels are not those of a store any more: they were computed with, loaded or joined, and "
-            "their vectors would be filed under rows of other pixels; embed the Dataset as bex.open gives it, and let "
-            "the model do what was computed"
+            f"the model gives no finite vector for {bad.size} patches of a batch, the first of them {first}; check its "
+            "weights, and the scale of its input (normalize)"
         )
-    return pixels
+    return vectors
 
 
-def _scale(images: xr.DataArray, method: Method | None, stats: Statistics | None) -> _Scale:
+def _scale(
+    images: xr.DataArray, method: Method | None, stats: Statistics | None, units: Units | Iterable[Units] | None
+) -> _Scale:
     """What `normalize` would do to the images."""
     if method is None:
         size = images.sizes["band"]
         return _Scale(record=None, offset=np.zeros(size, np.float32), divisor=np.ones(size, np.float32))
-    record = json.loads(scale_of(images, method, stats).record)
+    how = scale_of(images, method, stats, units)
+    record = json.loads(how.record)
     first, second = np.array(list(record["numbers"].values()), np.float32).T
-    return _Scale(record=record, offset=first, divisor=second if method == "standardize" else second - first)
+    divisor = second if method == "standardize" else second - first
+    return _Scale(record=record, offset=first, divisor=divisor, check=how.check)
 
 
 @contextmanager

@@ -43,6 +43,10 @@ _FINEST_M = 10
 _PATCH_SIZE = 120
 _REPEATED = ("none", "nearest")
 """Pixels as stored, or repeated, which changes neither mean nor deviation."""
+_NATIVE = ("y_20m", "x_20m", "y_60m", "x_60m")
+"""Dimensions along which pixels are as stored."""
+_PACKING = ("scale_factor", "add_offset", "_Unsigned")
+"""Attributes of numbers that stand for others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,11 +142,35 @@ def _check_of(
                 "units says 'reflectance', but these pixels are as a store holds them: digital numbers; leave it out"
             )
         return None
+    _check_packing(array, names, said)
     check_dtype(array.dtype, said, names)
-    interpolated = _identity(array).get("resampling") not in (None, "none", *_REPEATED)
-    axes = len(_patch_dims(array))
-    check = UnitCheck(bands=names, said=said, axes=axes, interpolated=interpolated, stored=stored)
+    resampling = _resampling_of(array)
+    check = UnitCheck(
+        bands=names,
+        said=said,
+        axes=len(_patch_dims(array)),
+        interpolated=resampling not in (None, *_REPEATED),
+        stored=stored,
+        repeated=stored and resampling is None,
+    )
     return check if check.is_needed else None
+
+
+def _check_packing(array: xr.DataArray, names: tuple[str, ...], said: Mapping[Sensor, Units]) -> None:
+    """Refuse values of a file that were not decoded: their attributes say so."""
+    packed = [f"{name}={array.attrs[name]}" for name in _PACKING if name in array.attrs]
+    if packed and {band(name).sensor for name in names} - said.keys():
+        raise NormalizationError(
+            f"these pixels are packed ({', '.join(packed)}): they were opened without decoding; decode them, "
+            "xr.decode_cf(ds), or where that was done say what they are: units='digital number', 'reflectance' or 'dB'"
+        )
+
+
+def _resampling_of(array: xr.DataArray) -> str | None:
+    """How pixels were brought to one size, by their attributes or by the names of their dimensions."""
+    is_native = any(str(dim) in _NATIVE for dim in array.dims)
+    said: str | None = _identity(array).get("resampling")
+    return said or ("none" if is_native else None)
 
 
 def _is_auto(method: Method, stats: Statistics | None) -> bool:
@@ -239,6 +267,9 @@ class _Origin:
     resampling: str | None
     """How they were brought to one size, ``"none"`` as stored; None where nothing says it."""
 
+    is_whole: bool
+    """Whether they are whole patches at 10 m, whose values show whether coarser pixels were repeated."""
+
     is_certain: bool
     """Whether the release is more than an attribute, which may be of other pixels."""
 
@@ -248,7 +279,7 @@ def _origin(array: xr.DataArray) -> _Origin:
     own = stored_source(array)
     if own is not None:
         known = own.store.release
-        return _Origin(release=known, named=known, resampling=own.resampling or "none", is_certain=True)
+        return _Origin(release=known, named=known, resampling=own.resampling or "none", is_whole=True, is_certain=True)
     release = _identity(array).get("release")
     patches = np.atleast_1d(array["patch"].values) if "patch" in array.coords else np.array([], str)
     named = named_releases(map(str, patches.tolist()))
@@ -259,9 +290,17 @@ def _origin(array: xr.DataArray) -> _Origin:
             "concatenating two stores; give a loader the Datasets as a list, PatchLoader([v1, v2]), or normalise each "
             "alone and concatenate what comes of it"
         )
-    resampling = _identity(array).get("resampling")
     found: Release | None = next(iter(named - {None}), None)
-    return _Origin(release=release, named=found, resampling=resampling, is_certain=named == {release})
+    if len(named) == 1 and release is None:
+        release = found  # attributes were lost, and all ids say it
+    sides = [array.sizes[dim] for dim in _patch_dims(array)]
+    return _Origin(
+        release=release,
+        named=found,
+        resampling=_resampling_of(array),
+        is_whole=sides == [_PATCH_SIZE, _PATCH_SIZE],
+        is_certain=named == {release},
+    )
 
 
 def _identity(array: xr.DataArray) -> dict[str, Any]:
@@ -272,7 +311,8 @@ def _identity(array: xr.DataArray) -> dict[str, Any]:
 def _published(origin: _Origin, names: tuple[str, ...]) -> BandStatistics:
     """Find the statistics that were published for such pixels."""
     coarse = _resampled(names)
-    unknown = "release" if origin.release is None else "resampling" if coarse and origin.resampling is None else None
+    is_open = coarse and origin.resampling is None
+    unknown = "release" if origin.release is None else "resampling" if is_open and not origin.is_whole else None
     if origin.release is None or unknown:
         raise NormalizationError(
             f"the {unknown} of these pixels is not known: the array's attribute 'bigearth' does not say it; take the "
@@ -284,7 +324,7 @@ def _published(origin: _Origin, names: tuple[str, ...]) -> BandStatistics:
             "after concatenating two releases, and no ids of patches (coordinate 'patch') confirm it; name statistics: "
             f"stats=band_statistics({origin.release!r}, 'nearest')"
         )
-    if coarse and origin.resampling not in _REPEATED:
+    if coarse and origin.resampling not in (None, *_REPEATED):
         raise NormalizationError(
             f"{', '.join(coarse)} were brought to 10 m by {origin.resampling}, for which no statistics were published: "
             "those that exist are of align_corners=True, which spreads pixels otherwise. Open the store with "

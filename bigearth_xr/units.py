@@ -138,10 +138,13 @@ class UnitCheck:
     stored: bool = False
     """Whether bands coarser than 10 m have to be as stored, or repeated, whatever their unit."""
 
+    repeated: bool = False
+    """Whether they have to be seen to be repeated, as nothing says how they were brought to 10 m; whole patches."""
+
     @property
     def is_needed(self) -> bool:
         """Whether there is anything to look at."""
-        return any(self._open(sensor) for sensor in STORED_UNITS) or bool(self._coarse())
+        return any(self._open(sensor) for sensor in STORED_UNITS) or bool(self._coarse()) or bool(self._unsaid())
 
     def __call__(self, pixels: Any) -> Any:
         """Give back pixels, shape ``(…, y, x, band)``, NumPy or CuPy, unchanged."""
@@ -152,6 +155,8 @@ class UnitCheck:
                 self._check_radar(_chosen(part, radar), [self.bands[place] for place in radar])
             if coarse := self._coarse():
                 self._check_stored(_chosen(part, coarse), [self.bands[place] for place in coarse])
+            for place in self._unsaid():
+                _check_repeated(part[..., place], self.bands[place])
         return pixels
 
     def _open(self, sensor: Sensor) -> list[int]:
@@ -163,6 +168,10 @@ class UnitCheck:
         """Places of the bands whose wholeness is still to be seen."""
         wanted = self.stored and "s2" in self.said
         return [place for place, name in enumerate(self.bands) if wanted and band(name).res_m > 10]
+
+    def _unsaid(self) -> list[int]:
+        """Places of the bands that may have been interpolated."""
+        return [place for place, name in enumerate(self.bands) if self.repeated and band(name).res_m > 10]
 
     def _check_optical(self, pixels: Any) -> None:
         """Refuse what are no digital numbers: each patch, all its bands together."""
@@ -217,6 +226,20 @@ class UnitCheck:
                 "and published statistics are of pixels as stored; name those that are to be used: "
                 "stats=band_statistics('v2', 'nearest'), or {'B05': (mean, std), …}"
             )
+
+
+def _check_repeated(plane: Any, name: str) -> None:
+    """Refuse a band, shape ``(…, y, x)``, whose coarser pixels are not repeated."""
+    factor = band(name).res_m // 10
+    *outer, y, x = plane.shape
+    blocks = plane.reshape(*outer, y // factor, factor, x // factor, factor)
+    first = blocks[..., :1, :, :1]
+    if not bool(((blocks == first) | ((blocks != blocks) & (first != first))).all()):
+        raise NormalizationError(
+            f"pixels of {name} are not repeated {factor} × {factor}, and nothing says how they were brought to 10 m: "
+            "their attribute 'bigearth' was lost; name statistics: stats=band_statistics('v2', 'nearest'), or "
+            "{'B05': (mean, std), …}"
+        )
 
 
 _SAY_S2 = (

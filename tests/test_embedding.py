@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ from bigearth_xr.store.create import table_path
 from bigearth_xr.store.embeddings import CHUNK_ROWS, open_embedding
 from bigearth_xr.store.read import open_store
 from bigearth_xr.store.update import update_store
-from bigearth_xr.testing import count_reads
+from bigearth_xr.testing import count_reads, formula_pixels
 
 BANDS = ["VV", "B04", "VH", "B8A", "B08"]
 
@@ -224,13 +225,24 @@ def test_store_is_as_it_was_but_for_its_embeddings(store: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "compute",
-    [lambda ds: ds + 1, lambda ds: ds.where(ds.s2 > 0), lambda ds: ds.load(), lambda ds: ds.isel(x=slice(0, 8))],
-    ids=["arithmetic", "where", "loaded", "cropped"],
+    ("compute", "expected"),
+    [
+        (lambda ds: ds.load(), lambda p: p),
+        (lambda ds: ds.assign(s2=ds.s2.astype("int32") + 1), lambda p: p + 1),
+        (lambda ds: ds.where(ds.s2 > 0), lambda p: p),
+        (lambda ds: ds.isel(x=slice(0, 8)), lambda p: p[..., :8]),
+    ],
+    ids=["loaded", "arithmetic", "where", "cropped"],
 )
-def test_pixels_computed_with_are_refused(compute: object, store: Path) -> None:
-    with pytest.raises(EmbeddingError, match=r"not those of a store any more.*as bex\.open gives it"):
-        bex.embed(compute(bex.open(store)), "spectral", name="spectral", bands=["B02"])  # type: ignore[operator]
+def test_vectors_of_pixels_computed_with_are_kept_nowhere(compute: Any, expected: Any, store: Path) -> None:
+    ds = bex.open(store)
+    with pytest.warns(UserWarning, match=r"not as a store holds them: .*kept nowhere; .*as bex\.open gives it"):
+        vectors = bex.embed(compute(ds), "spectral", name="nowhere", bands=["B02"], normalize=None)
+    pixels = expected(np.array([formula_pixels(str(patch), "B02") for patch in ds.patch.values], np.float64))
+    np.testing.assert_allclose(vectors[:, 0], pixels.mean((1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(vectors[:, 1], pixels.std((1, 2)), rtol=1e-4)
+    assert vectors.patch.values.tolist() == ds.patch.values.tolist()
+    assert "embeddings/nowhere" not in xr.open_datatree(store, engine="bigearth")
 
 
 def test_one_name_holds_one_way_of_embedding(store: Path) -> None:

@@ -30,7 +30,7 @@ from damages import (
 from holdings import copy_store, holdings
 
 import bigearth_xr as bex
-from bigearth_xr.errors import SelectionError, StoreError
+from bigearth_xr.errors import StoreError
 from bigearth_xr.ingestion.locking import alone
 from bigearth_xr.releases import Release
 from bigearth_xr.store.address import place_of
@@ -252,9 +252,25 @@ def _pair_of(store: Path) -> Callable[[int], bex.testing.SyntheticPair]:
 
 
 @both
-def test_a_repair_needs_an_archive(store: Path) -> None:
-    with pytest.raises(SelectionError, match="repair=True needs the archive"):
-        verify(store, repair=True)
+def test_pixels_are_not_repaired_without_an_archive(own: Path) -> None:
+    next(path for path in (own / "s1").rglob("c/**/0") if path.is_file()).unlink()
+    damaged = holdings(own)
+    report = verify(own, repair=True)
+    assert not report.sound
+    assert "--against ARCHIVE --repair" in report.failures[0]
+    assert (report.repaired, holdings(own)) == ((), damaged)
+
+
+@both
+def test_what_the_table_tells_is_repaired_without_an_archive(own: Path) -> None:
+    before = holdings(own)
+    assert verify(own, repair=True).sound
+    for name in ("split", "labels_19", "y_10m", "zarr.json"):
+        (own / name / "zarr.json").unlink() if (own / name).is_dir() else (own / name).unlink()
+    report = verify(own, repair=True)
+    assert report.sound
+    assert {name.split("/")[0] for name in report.repaired} >= {"split", "labels_19", "y_10m", "zarr.json"}
+    assert holdings(own) == before
 
 
 @both

@@ -32,7 +32,13 @@ class DataArrayAccessor:
     """
 
     def __init__(self, array: xr.DataArray) -> None:
-        self._array = array
+        self._given = array
+
+    @property
+    def _array(self) -> xr.DataArray:
+        from bigearth_xr.backend.resaved import as_opened
+
+        return as_opened(self._given)
 
     def normalize(
         self,

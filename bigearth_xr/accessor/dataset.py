@@ -27,7 +27,13 @@ class DatasetAccessor:
     """
 
     def __init__(self, dataset: xr.Dataset) -> None:
-        self._dataset = dataset
+        self._given = dataset
+
+    @property
+    def _dataset(self) -> xr.Dataset:
+        from bigearth_xr.backend.resaved import as_opened
+
+        return as_opened(self._given)
 
     def select(
         self,

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Sequence
 
 import xarray as xr
 
+from bigearth_xr.backend.resaved import as_opened
 from bigearth_xr.errors import LoaderError
 
 __all__ = ["datasets_of"]
 
 
 def datasets_of(ds: xr.Dataset | Sequence[xr.Dataset]) -> list[xr.Dataset]:
-    """List one Dataset or several.
+    """List one Dataset or several, those that were saved and opened again as a store's own.
 
     Raises
     ------
@@ -30,4 +31,4 @@ def datasets_of(ds: xr.Dataset | Sequence[xr.Dataset]) -> list[xr.Dataset]:
             "expected Datasets with at least one patch along 'patch' each, as bex.open gives them; a single patch is "
             "ds.isel(patch=[0])"
         )
-    return datasets
+    return [as_opened(one) for one in datasets]

@@ -229,8 +229,8 @@ def _computed(ds: xr.Dataset, images: xr.DataArray, recipe: Recipe) -> Part:
     names = [name for name in ("s2", "s1") if name in ds and own_pixels(ds[name]) is None]
     warnings.warn(
         f"{' and '.join(names) or 'the image'} of this Dataset is not as a store holds it: computed with, joined, "
-        "loaded or cropped. It is read through xarray, many times as slowly; give the Dataset as bex.open and select "
-        "make it, several as a list, and let the loader compute",
+        "loaded, cropped or saved again. It is read through xarray, many times as slowly; give the Dataset as bex.open "
+        "and select make it, several as a list, and let the loader compute",
         stacklevel=5,
     )
     transform = transform_of(

@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from bigearth_xr.backend.resaved import as_opened
 from bigearth_xr.errors import RetrievalError
 from bigearth_xr.ops.namespace import Array
 
@@ -83,7 +84,7 @@ def named(given: Given, whose: str) -> Named:
     if isinstance(given, pd.DataFrame):
         given = xr.DataArray(given.to_numpy(), {"patch": given.index, "label": given.columns}, ["patch", "label"])
     if isinstance(given, xr.DataArray) and "patch" in given.dims:
-        given = given.transpose("patch", ...)
+        given = as_opened(given).transpose("patch", ...)
     coordinates = given.coords if isinstance(given, xr.DataArray) else {}
     try:
         values = _array(given.compute().data if isinstance(given, xr.DataArray) else given)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from bigearth_xr.errors import ChecksumError, FormatError, StoreNotFoundError
 from bigearth_xr.store import schema
 from bigearth_xr.store.chunk import REMEDY
+from bigearth_xr.store.foreign import describe_foreign, describe_rewritten, describe_root, is_rewritten
 from bigearth_xr.store.place import Found, Place
 
 __all__ = [
@@ -146,8 +147,7 @@ def read_root(place: Place, *, check: bool = True) -> Root:
         told = None
     if told != schema.FORMAT:
         raise FormatError(
-            f"{where}: describes a Zarr store, but not one of bigearth_xr (no attribute 'bigearth' of format "
-            f"{schema.FORMAT!r}); open it with engine='zarr', or, if it was one and damaged, put the file back"
+            f"{where}: describes a Zarr store, but not one of bigearth_xr: {describe_root(document, place)}"
         )
     if version not in schema.FORMAT_VERSIONS:
         raise FormatError(
@@ -155,10 +155,14 @@ def read_root(place: Place, *, check: bool = True) -> Root:
             "update bigearth-xr, or, if the file was damaged, put it back or ingest the archive again"
         )
     try:
+        if document.get("consolidated_metadata") is None:
+            document = {**document, "consolidated_metadata": {"metadata": dict(_gathered(place))}}
         members = document["consolidated_metadata"]["metadata"]
         digest = metadata_digest(document) if check else None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise damaged_root(where, error) from None
+    if is_rewritten(members):
+        raise FormatError(f"{place}: {describe_rewritten(place)}")
     # Version 1 has no digest: a document with one is of version 2, whatever else it says.
     if check and (written is not None or schema.has_checksums(version)) and digest != written:
         raise ChecksumError(
@@ -198,6 +202,18 @@ def forget_roots() -> None:
     _known.cache_clear()
 
 
+def _gathered(place: Place, below: str = "") -> Iterator[tuple[str, Document]]:
+    """Metadata of every array and group, each from its own file: what is not consolidated is read so."""
+    for name in (f"{below}{child}" for child in place.children(below)):
+        try:
+            member: Document = json.loads(place.read(f"{name}/zarr.json"))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        yield name, member
+        if member["node_type"] == "group":
+            yield from _gathered(place, f"{name}/")
+
+
 def _parsed(place: Place, where: str) -> dict[str, Any]:
     try:
         document: dict[str, Any] = json.loads(place.read(ROOT_KEY))
@@ -207,6 +223,9 @@ def _parsed(place: Place, where: str) -> dict[str, Any]:
             raise FormatError(
                 f"{where}: is missing, though the arrays of a store are there; put it back, or {REMEDY}"
             ) from None
+        other = describe_foreign(place)
+        if other is not None:
+            raise FormatError(f"{place}: {other}") from None
         raise StoreNotFoundError(
             f"{place}: no store here; check the path, or make one with: bigearth ingest ARCHIVE {place}"
         ) from None

@@ -7,7 +7,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal
 
-from bigearth_xr.errors import SelectionError
 from bigearth_xr.ingestion.locking import alone
 from bigearth_xr.ingestion.request import check_count, texts_of
 from bigearth_xr.progress import Progress
@@ -56,7 +55,8 @@ def verify(
         Another seed draws another sample.
     repair
         Read from the archive what is damaged or differs, and write it anew: then the bytes are those of a fresh ingest.
-        What the archive cannot supply is named, and stays as it is.
+        What the archive cannot supply is named, and stays as it is. Without an archive that is done which the table
+        beside the store tells: root, columns and metadata, as after ``to_zarr(mode="a")``.
     workers
         Processes that check, each a shard of 1,024 patches at a time.
     storage_options
@@ -91,8 +91,6 @@ def verify(
     check_count("workers", workers)
     paths = () if against is None else texts_of(against, "against")
     lists = () if metadata is None else texts_of(metadata, "metadata")
-    if repair and not paths:
-        raise SelectionError("repair=True needs the archive to read from: give it as against=…, --against ARCHIVE")
     place = place_of(store, storage_options)
     opened, damage = open_whatever(place)
     listed = read_listed(opened, [Path(path) for path in lists], paths)
@@ -102,9 +100,9 @@ def verify(
     )
     with alone(opened.place) if repair else nullcontext(), Progress() as progress:
         found = examine(scope, progress)
-        if not repair or archive is None or not found.findings:
+        if not repair or not found.findings:
             return report_on(found)
-        done = mend(inspect_more(found, progress), archive, progress)
+        done = mend(found if archive is None else inspect_more(found, progress), archive, progress)
         opened, damage = open_whatever(place)
         found = examine(replace(scope, store=opened, damage=damage), progress)
     repaired = tuple(dict.fromkeys(done.written))

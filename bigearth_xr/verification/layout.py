@@ -141,7 +141,7 @@ def find_strays(store: Store) -> tuple[str, ...]:
 def _check(store: Store, fresh: Place, damage: str | None) -> Iterator[Finding]:
     expected = _expected(store, fresh)
     pixels = {array.name for array in store.arrays}
-    remedy = "repair it with --against ARCHIVE --repair"
+    remedy = "repair it with --repair"
     names = [name for name in expected["consolidated_metadata"]["metadata"] if schema.is_own(name)]
     for name in names:
         is_added = name not in fresh.children()

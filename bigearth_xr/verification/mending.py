@@ -36,8 +36,8 @@ class Mending:
     """How many vectors are to be computed anew, by embedding."""
 
 
-def mend(found: Examination, archive: Archive, progress: Progress) -> Mending:
-    """Repair a store from its archive, so that its bytes are those of a fresh ingest.
+def mend(found: Examination, archive: Archive | None, progress: Progress) -> Mending:
+    """Repair a store from its archive, so that its bytes are those of a fresh ingest; without one, from its table.
 
     Raises
     ------
@@ -51,9 +51,14 @@ def mend(found: Examination, archive: Archive, progress: Progress) -> Mending:
     >>> mend.__name__
     'mend'
     """
-    _refuse_another(found, archive)
     done = Mending()
-    _mend_table(found, archive, done)
+    if archive is None:
+        # A table that was lost or changed cannot tell what columns are.
+        if not any(finding.kind == "table" for finding in found.general):
+            _mend_table(found, done)
+        return done
+    _refuse_another(found, archive)
+    _mend_table(found, done, archive)
     if any(finding.kind == "embedding" for finding in found.general):
         written, done.given_up = mend_embeddings(found.subject.scope.store)
         done.written += written
@@ -79,18 +84,19 @@ def _differs_wholly(held: ShardHoldings, store: Store) -> NDArray[np.bool_]:
     return places
 
 
-def _mend_table(found: Examination, archive: Archive, done: Mending) -> None:
+def _mend_table(found: Examination, done: Mending, archive: Archive | None = None) -> None:
     """Write the table and all that follows from it."""
     store, rows = found.subject.scope.store, found.subject.rows
-    kinds = ("table", "column", "metadata", "embedding")
+    kinds = ("table", "column", "metadata", *(("embedding",) if archive else ()))
     # Of an embedding: its metadata, an array or group by name; its chunks are dealt with apart.
     files = {finding.file for finding in found.general if finding.kind in kinds and "/c/" not in finding.file}
     name = table_key(store.place)
-    if rows is None:
+    if rows is None and archive is not None:
         done.failures[name] = (
             f"{store.place.parent / name}: cannot be made again from {archive.name}; give the metadata that the store "
             "was ingested with"
         )
+    if rows is None:
         return
     if name in files:
         file = store.place.parent.scratch_file(name)

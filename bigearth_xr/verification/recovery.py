@@ -11,6 +11,7 @@ from bigearth_xr.errors import BigEarthError, FormatError, StoreAccessError, Sto
 from bigearth_xr.store import schema
 from bigearth_xr.store.chunk import chunk_key, decode_chunk
 from bigearth_xr.store.create import read_table, table_key
+from bigearth_xr.store.foreign import holds_arrays
 from bigearth_xr.store.layout import lay_out, uuid_of
 from bigearth_xr.store.metadata import ROOT_KEY, metadata_digest, read_root
 from bigearth_xr.store.place import Found, LocalPlace, Place
@@ -64,7 +65,7 @@ def open_whatever(place: Place) -> tuple[Store, str | None]:
         if reason is None:
             return store, None
         cause = FormatError(f"{place / ROOT_KEY}: {reason}")  # type: ignore[assignment]
-    if not _is_ours(place):
+    if not holds_arrays(place):
         raise cause
     root = _recovered(place, reason)
     return store_of(root, read_root(root)), reason
@@ -119,12 +120,6 @@ def _reason(place: Place, error: BigEarthError) -> str:
         if metadata_digest({**document, "attributes": attributes}) != ours.get(schema.DIGEST):  # type: ignore[dict-item]
             raise error
     return "is damaged or was edited: its metadata are not those that were written"
-
-
-def _is_ours(place: Place) -> bool:
-    """Whether the arrays of a store lie there."""
-    names = set(place.children())
-    return "patch" in names and any(group.array in names for group in GROUPS)
 
 
 def _recovered(place: Place, reason: str) -> Place:

@@ -101,6 +101,8 @@ def root_difference(document: Mapping[str, Any], expected: Mapping[str, Any]) ->
     >>> root_difference(found, expected), root_difference(expected, expected)
     ('disagrees with split/zarr.json', None)
     """
+    if document.get("consolidated_metadata") is None:
+        return "its metadata are not consolidated"
     told, due = (dict((one.get("consolidated_metadata") or {}).get("metadata", {})) for one in (document, expected))
     for name in sorted(told | due):
         if name not in told or name not in due or plain(told[name]) != plain(due[name]):
