@@ -244,7 +244,7 @@ def test_what_cannot_be_transformed_is_refused() -> None:
         transform_of(ARRAYS, ["B4"])
     with pytest.raises(SelectionError, match="unknown resampling 'cubic'"):
         transform_of(ARRAYS, ["B04"], resampling="cubic")  # type: ignore[arg-type]  # the mistake under test
-    with pytest.raises(TransformError, match="dtype is 'int8', expected one of float32, float16, bfloat16"):
+    with pytest.raises(TransformError, match="unknown dtype 'int8'; expected one of float32, float16, bfloat16"):
         transform_of(ARRAYS, ["B04"], dtype="int8")  # type: ignore[arg-type]  # the mistake under test
     for size in (0, 1.5, 2**14):
         with pytest.raises(TransformError, match=f"size is {size}, expected pixels along a side, 1 to 8192"):

@@ -10,7 +10,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from bigearth_xr.batches.datasets import datasets_of
 from bigearth_xr.errors import LoaderError
-from bigearth_xr.sampling.options import check_integer, check_known
+from bigearth_xr.sampling.options import check_integer
+from bigearth_xr.spelling import check_known
 from bigearth_xr.torch.loader import PatchLoader, loader_options
 
 __all__ = ["PatchDataModule"]

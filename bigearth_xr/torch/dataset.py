@@ -12,7 +12,7 @@ from bigearth_xr.batches.making import Maker
 from bigearth_xr.batches.patches import patches_of
 from bigearth_xr.batches.recipe import Recipe, RecipeOptions
 from bigearth_xr.errors import LoaderError
-from bigearth_xr.sampling.options import check_known
+from bigearth_xr.spelling import check_known
 from bigearth_xr.store.intake import Checks
 from bigearth_xr.torch.batch import PatchItem
 from bigearth_xr.torch.host_batches import HostEngine
