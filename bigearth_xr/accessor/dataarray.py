@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING, Literal, overload
 
 import xarray as xr
 
+from bigearth_xr.accessor.pixels import PixelMethods
+from bigearth_xr.spelling import takes_known
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -16,7 +19,7 @@ __all__ = ["DataArrayAccessor"]
 
 
 @xr.register_dataarray_accessor("ben")
-class DataArrayAccessor:
+class DataArrayAccessor(PixelMethods):
     """Operations on an array of bands, ``ds.ben.image(…)``, ``ds.s2`` or ``ds.s1``, whole or of one patch or band.
 
     Each gives a new array with the same name, dims, coordinates, attributes and encoding as far as they still hold;
@@ -31,9 +34,12 @@ class DataArrayAccessor:
     (('patch', 'band', 'y', 'x'), dtype('float32'))
     """
 
-    def __init__(self, array: xr.DataArray) -> None:
-        self._array = array
+    _elsewhere = dict.fromkeys(("image", "patch", "select"), "Datasets have it: ds.ben")
 
+    def __init__(self, array: xr.DataArray) -> None:
+        self._array = self._pixels = array
+
+    @takes_known
     def normalize(
         self,
         method: "Method" = "standardize",
@@ -116,6 +122,7 @@ class DataArrayAccessor:
         return_parameters: Literal[True],
     ) -> "tuple[xr.DataArray, AugmentParameters]": ...
 
+    @takes_known
     def augment(
         self,
         seed: int | None = None,

@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Literal, TypedDict, get_args
 
 from bigearth_xr import bands as band_facts
-from bigearth_xr.errors import LoaderError, NormalizationError
+from bigearth_xr.errors import LabelError, LoaderError, NormalizationError
 from bigearth_xr.labels import Nomenclature, Order
 from bigearth_xr.ops.augmentation import Augmentation
 from bigearth_xr.ops.taps import SIDE, Resampling
@@ -29,8 +29,8 @@ class Recipe:
     ------
     LoaderError
         If a choice is none of those that there are.
-    BandError, NormalizationError
-        If bands are no names of bands, or statistics none.
+    BandError, LabelError, NormalizationError
+        If bands are no names of bands, an order of labels is none, or statistics are.
 
     Examples
     --------
@@ -95,7 +95,7 @@ class Recipe:
             raise LoaderError("two views of a patch are the same without augment; say how they vary")
         check_choice("nomenclature", self.nomenclature, (19, 43, None), LoaderError)
         check_choice("nonfinite", self.nonfinite, get_args(Nonfinite), LoaderError)
-        check_choice("label_order", self.label_order, get_args(Order), LoaderError)
+        check_choice("label_order", self.label_order, get_args(Order), LabelError)
 
 
 class RecipeOptions(TypedDict, total=False):
