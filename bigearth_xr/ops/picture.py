@@ -75,7 +75,7 @@ def brighten(pixels: ArrayT, low: Any, high: Any, *, gamma: float = GAMMA) -> Ar
     array([0. , 0.5, 1. , 0. ], dtype=float32)
     """
     xp = array_namespace(pixels)
-    share: Any = (pixels - low) / (high - low)  # type: ignore[operator]  # Array has no minus
+    share: Any = (pixels - low) / (high - low)
     lit = xp.where(xp.isnan(share), 0, share).clip(0, 1) ** gamma
     bright: ArrayT = lit.astype(xp.float32)
     return bright

@@ -54,6 +54,12 @@ class PatchDataModule(lightning.LightningDataModule):
         self._datasets, self._options = datasets_of(ds), options
         self._resumed: Mapping[str, Any] | None = None
 
+    def __repr__(self) -> str:
+        """Say of how many patches, before their splits, and with which options."""
+        patches = sum(ds.sizes["patch"] for ds in self._datasets)
+        options = "".join(f", {name}={value!r}" for name, value in self._options.items())
+        return f"PatchDataModule({patches:,} patches of {len(self._datasets)} Dataset(s), before their splits{options})"
+
     @property
     def batch_size(self) -> int:
         """Patches in a batch of the loaders that are made from now on."""
