@@ -56,7 +56,7 @@ def patch(
     """
     check_choice("res_m", res_m, get_args(PixelSize), SelectionError)
     one = _chosen(ds, id)
-    if bands == _MAP:
+    if isinstance(bands, str) and bands == _MAP:
         pixels = _map_of(one)
     elif res_m == 10:
         names = _all_bands(one) if bands is None else bands
@@ -67,18 +67,18 @@ def patch(
     return _placed(alone.transpose("band", "y", "x"), one)
 
 
-def _chosen(ds: xr.Dataset, id: str | None) -> xr.Dataset:
+def _chosen(ds: xr.Dataset, id: Any) -> xr.Dataset:
     """The one patch that is asked for, along ``patch`` where the Dataset has that: so its pixels stay a store's own."""
+    name = str(id.item()) if isinstance(id, xr.DataArray | np.ndarray) and id.size == 1 else id
     if "patch" not in ds.dims:
-        ids = [str(name) for name in np.atleast_1d(ds["patch"].values)] if "patch" in ds.coords else []
-        if id is None or id in ids or id in _names(ds, "s1_name"):
+        if name is None or name in [*_names(ds, "patch"), *_names(ds, "s1_name")]:
             return ds
-        raise SelectionError(f"there is no patch {id!r}: the Dataset is of {' '.join(ids) or 'one patch'} alone")
-    if id is None:
+        alone = " ".join(_names(ds, "patch")) or "one patch"
+        raise SelectionError(f"there is no patch {name!r}: the Dataset is of {alone} alone")
+    if name is None:
         if ds.sizes["patch"] == 1:
             return ds
         raise SelectionError(f"the Dataset has {ds.sizes['patch']:,} patches; say which: ds.ben.patch(ds.patch[0])")
-    name = str(id.item()) if isinstance(id, xr.DataArray | np.ndarray) and id.size == 1 else id
     if not isinstance(name, str):
         raise SelectionError(
             f"{id!r} is no id of a patch, as {_example(ds)!r} is one; by its place it is ds.isel(patch=[3]).ben.patch()"
@@ -148,6 +148,8 @@ def _all_bands(one: xr.Dataset) -> list[str]:
 def _map_of(one: xr.Dataset) -> xr.DataArray:
     if _MAP not in one:
         raise BandError("the Dataset has no reference maps, which release v2 has; ask for bands")
+    if not one.coords.get("has_reference_map", xr.DataArray(np.True_)).all():
+        raise BandError(f"{' '.join(_names(one, 'patch'))} has no reference map, as its archive had none; ask for bands")
     return one[_MAP].expand_dims(band=np.array([_MAP], object)).drop_vars(["label", "polarization"], errors="ignore")
 
 
@@ -166,6 +168,7 @@ def _as_stored(
             f"{', '.join(others) or 'no band'} of {res_m} m is not in this Dataset, whose bands of {res_m} m are "
             f"{of_size}; ask for these, or bring all to 10 m: res_m=10"
         )
+    image(one, asked)  # refuses pixels of other rows than the patch's
     stored = stored_source(one["s2"])
     if stored is None or "row" not in one.coords:
         raise BandError(
@@ -209,7 +212,7 @@ def _placed(pixels: xr.DataArray, one: xr.Dataset) -> xr.DataArray:
     known = {"patch": None, **pixels.coords, **axes, _GRID: xr.Variable((), 0, _grid_of(epsg))}
     coords: Any = {name: value for name, value in known.items() if value is not None}  # the id first: plots show it
     placed = xr.DataArray(pixels.variable, coords, name=_MAP if names == [_MAP] else "image")
-    placed.attrs["long_name"] = tuple(names)  # what rioxarray writes as descriptions of bands
+    placed.attrs = {**pixels.attrs, "long_name": tuple(names)}  # which rioxarray writes as descriptions of bands
     placed.encoding = {"grid_mapping": _GRID}
     return placed
 
