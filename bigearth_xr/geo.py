@@ -20,6 +20,7 @@ from bigearth_xr.bands import PATCH_SIDE_M
 from bigearth_xr.errors import BandError, SelectionError
 from bigearth_xr.image import image
 from bigearth_xr.ops.resample import Resampling
+from bigearth_xr.selection import narrowable
 from bigearth_xr.spelling import check_choice
 from bigearth_xr.store.read import read_column
 
@@ -91,7 +92,7 @@ def _chosen(ds: xr.Dataset, id: Any) -> xr.Dataset:
         )
     if not at.size:
         raise SelectionError(f"there is no patch {name!r} in this Dataset{_hint(ds, name)}")
-    return ds.isel(patch=[int(at[0])])
+    return narrowable(ds).isel(patch=[int(at[0])])
 
 
 def _places(ds: xr.Dataset, name: str) -> NDArray[np.intp]:
@@ -149,7 +150,9 @@ def _map_of(one: xr.Dataset) -> xr.DataArray:
     if _MAP not in one:
         raise BandError("the Dataset has no reference maps, which release v2 has; ask for bands")
     if not one.coords.get("has_reference_map", xr.DataArray(np.True_)).all():
-        raise BandError(f"{' '.join(_names(one, 'patch'))} has no reference map, as its archive had none; ask for bands")
+        raise BandError(
+            f"{' '.join(_names(one, 'patch'))} has no reference map, as its archive had none; ask for bands"
+        )
     return one[_MAP].expand_dims(band=np.array([_MAP], object)).drop_vars(["label", "polarization"], errors="ignore")
 
 

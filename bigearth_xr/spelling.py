@@ -82,7 +82,7 @@ def choice_error(option: str, given: object, choices: Iterable[object], error: t
 
 
 def check_known(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse keywords that are no options, as Python does, and name the nearest, or all that there are.
+    """Refuse keywords that are no options, as Python does, and name those that there are, and the nearest.
 
     Raises
     ------
@@ -94,13 +94,12 @@ def check_known(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
     >>> check_known("PatchLoader", ["augmnt"], ["augment", "bands"])
     Traceback (most recent call last):
     ...
-    TypeError: PatchLoader has no option 'augmnt'; did you mean 'augment'?
+    TypeError: PatchLoader has no option 'augmnt'; it has augment, bands; did you mean 'augment'?
     """
     options = list(known)
     for name in given:
         if name not in options:
-            meant = did_you_mean(name, options) or f"; it has {', '.join(options)}"
-            raise TypeError(f"{owner} has no option {name!r}{meant}")
+            raise TypeError(f"{owner} has no option {name!r}; it has {', '.join(options)}{did_you_mean(name, options)}")
 
 
 def takes_known(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
@@ -113,7 +112,7 @@ def takes_known(function: Callable[Given, Returned]) -> Callable[Given, Returned
     >>> open("ben.zarr", resample="bilinear")
     Traceback (most recent call last):
     ...
-    TypeError: open has no option 'resample'; did you mean 'resampling'?
+    TypeError: open has no option 'resample'; it has path, resampling; did you mean 'resampling'?
     """
     code = function.__code__
     known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]

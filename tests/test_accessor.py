@@ -38,12 +38,12 @@ def test_names_of_images(small: Path, name: str, problem: str) -> None:
 @pytest.mark.parametrize(
     ("method", "options", "problem"),
     [
-        ("select", {"splt": "train"}, "select has no option 'splt'; did you mean 'split'"),
+        ("select", {"splt": "train"}, "select has no option 'splt'; it has .*; did you mean 'split'"),
         ("select", {"year": 2017}, "select has no option 'year'; it has split, country, .*recommended"),
         (
             "image",
             {"bands": ["B04"], "resample": "nearest"},
-            "no option 'resample'; did you mean 'resampling'",
+            "no option 'resample'; it has .*; did you mean 'resampling'",
         ),
         ("patch", {"resolution": 20}, "patch has no option 'resolution'; it has id, bands, res_m, resampling"),
     ],
@@ -56,8 +56,8 @@ def test_options_of_datasets(small: Path, method: str, options: dict[str, Any], 
 @pytest.mark.parametrize(
     ("method", "options", "problem"),
     [
-        ("normalize", {"statistics": None}, "normalize has no option 'statistics'; did you mean 'stats'|it has method"),
-        ("augment", {"flip": True}, "augment has no option 'flip'; did you mean 'flips'"),
+        ("normalize", {"statistics": None}, "normalize has no option 'statistics'; it has method, stats, units"),
+        ("augment", {"flip": True}, "augment has no option 'flip'; it has .*; did you mean 'flips'"),
     ],
 )
 def test_options_of_images(small: Path, method: str, options: dict[str, Any], problem: str) -> None:
@@ -66,7 +66,7 @@ def test_options_of_images(small: Path, method: str, options: dict[str, Any], pr
 
 
 def test_options_of_functions(small: Path) -> None:
-    with pytest.raises(TypeError, match="open has no option 'resample'; did you mean 'resampling'"):
+    with pytest.raises(TypeError, match=r"open has no option 'resample'; it has .*; did you mean 'resampling'"):
         bex.open(small, resample="bilinear")  # type: ignore[call-arg]  # the mistake
-    with pytest.raises(TypeError, match="embed has no option 'normalise'; did you mean 'normalize'"):
+    with pytest.raises(TypeError, match=r"embed has no option 'normalise'; it has .*; did you mean 'normalize'"):
         bex.embed(bex.open(small), "spectral", name="x", normalise=None)  # type: ignore[call-arg]  # the mistake

@@ -96,10 +96,19 @@ def test_every_band_is_there_whatever_opened_the_store(opener: Opener, small: Pa
     for name in ("B02", "VH"):
         np.testing.assert_array_equal(whole.sel(band=name), formula_pixels(patch, name))
     np.testing.assert_array_equal(whole.sel(band="B09")[::6, ::6], formula_pixels(patch, "B09"))
-    alone = ds.isel(patch=4).ben.patch(res_m=60, bands=["B09"])
-    assert alone.dtype == np.uint16
-    np.testing.assert_array_equal(alone[0], formula_pixels(patch, "B09"))
+    for alone in (
+        ds.ben.patch(patch, res_m=60, bands=["B09"]),
+        ds.ben.select(tile=ds.tile.values[4]).ben.patch(patch, res_m=60, bands=["B09"]),
+    ):
+        assert alone.dtype == np.uint16
+        np.testing.assert_array_equal(alone[0], formula_pixels(patch, "B09"))
     xr.testing.assert_identical(ds.isel(patch=[4]).ben.patch().compute(), whole.compute())
+
+
+@pytest.mark.parametrize("opener", [OPENERS["no chunks"], bex.open], ids=["no chunks", "bex.open"])
+def test_a_dataset_of_one_patch_needs_no_id(opener: Opener, small: Path) -> None:
+    one = opener(small).isel(patch=4)
+    np.testing.assert_array_equal(one.ben.patch(res_m=60)[1], formula_pixels(str(one.patch.item()), "B09"))
 
 
 def test_only_what_is_asked_for_is_read(small: Path) -> None:

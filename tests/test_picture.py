@@ -140,7 +140,7 @@ def test_what_is_not_finite_is_black_and_calm_water_is_calm() -> None:
         ),
         ({"dtype": "uint16"}, NormalizationError, "unknown dtype 'uint16'; expected one of uint8, float32; .*'uint8'"),
         ({"gamma": 0}, NormalizationError, "gamma is 0, expected a number above 0, e.g. 0.75"),
-        ({"strech": 3}, TypeError, "rgb has no option 'strech'; did you mean 'stretch'"),
+        ({"strech": 3}, TypeError, "rgb has no option 'strech'; it has composite, .*; did you mean 'stretch'"),
     ],
 )
 def test_what_is_none_is_told(small: Path, options: dict[str, Any], error: type[Exception], problem: str) -> None:
