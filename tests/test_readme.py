@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import rasterio
@@ -25,4 +26,4 @@ def test_a_store_a_patch_and_pictures(tmp_path: Path, monkeypatch: pytest.Monkey
     with rasterio.open("patch.tif") as file:
         assert file.descriptions == tuple(one.band.values)
         np.testing.assert_array_equal(file.read(), one)
-    matplotlib.pyplot.close("all")
+    plt.close("all")

@@ -142,7 +142,7 @@ def mix(own: ArrayT, partner: ArrayT, weight: Array, box: NDArray[np.integer]) -
     mixed: Any = xp.where(kept == 0, partner, own)
     if bool(((kept != 0) & (kept != 1)).any()):
         with np.errstate(invalid="ignore"):  # −inf and inf together are NaN
-            blend = own * kept + partner * (1 - kept)  # type: ignore[operator]  # Array has no product
+            blend = own * kept + partner * (1 - kept)
         mixed = xp.where((kept == 0) | (kept == 1), mixed, blend)
     height, width = own.shape[-2:]
     top, _, bottom, _ = pixel_boxes(box.astype(np.int32), height).T[..., None]
