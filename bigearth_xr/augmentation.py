@@ -1,8 +1,9 @@
 """Vary the patches of a DataArray at random, each by what it is and not by where it stands."""
 
+import json
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import xarray as xr
@@ -14,6 +15,7 @@ from bigearth_xr.device.blocks import is_block, is_large, transform_block
 from bigearth_xr.errors import AugmentationError
 from bigearth_xr.ops import augment as ops
 from bigearth_xr.ops.parameters import Augmentation, AugmentParameters, draw_parameters
+from bigearth_xr.ops.taps import Resampling
 
 __all__ = ["augment", "choose_parameters"]
 
@@ -60,23 +62,63 @@ def augment(array: xr.DataArray, parameters: AugmentParameters) -> xr.DataArray:
     >>> bool((augment(ds.s2, drawn) == 0).all())
     True
     """
-    sides = _sides(array)
+    sides, allowed = _sides(array), parameters.augmentation
+    boxes = [xr.Variable("patch", corner) for corner in parameters.crop.T] if allowed.crops else []
     if not parameters.bands:
+        if allowed.mixup:
+            raise AugmentationError("the codes of a map cannot be blended; draw without mixup, or leave the map out")
         d4 = xr.Variable("patch", parameters.d4)
-        return apply(ops.orient, array, d4, core=sides, outer=("patch",))
-    dim = band_dim(array)
+        turned = apply(_turn_block, array, d4, *boxes, core=sides, outer=("patch",))
+        return _mixed(turned, parameters, core=sides)
+    dim, method = band_dim(array), _method_of(array)
     drawn = (getattr(parameters, name) for name in _DRAWN)
     of_patches = (xr.Variable(("patch", dim)[: values.ndim], values) for values in drawn)
     # A block gets what was drawn for its patches, and of the others nothing.
-    of_block = partial(_augment_block, parameters.take(np.empty(0, np.int64), parameters.bands))
-    becomes_float = parameters.augmentation.changes_values and array.dtype.kind not in "fc"
+    shared = replace(parameters, augmentation=replace(allowed, mixup=0, cutmix=0))
+    of_block = partial(_augment_block, shared.take(np.empty(0, np.int64), shared.bands), method)
+    interpolates = allowed.crops and method != "nearest"
+    becomes_float = (allowed.changes_values or interpolates) and array.dtype.kind not in "fc"
     dtype = np.float32 if becomes_float else array.dtype
-    return apply(of_block, array, *of_patches, core=(dim, *sides), outer=("patch",), dtype=dtype)
+    core = (dim, *sides)
+    varied = apply(of_block, array, *of_patches, *boxes, core=core, outer=("patch",), dtype=dtype)
+    return _mixed(varied, parameters, core=core)
 
 
-def _augment_block(shared: AugmentParameters, pixels: Any, *drawn: Any) -> Any:
-    parameters = replace(shared, **dict(zip(_DRAWN, drawn, strict=True)))
-    return transform_block(pixels, parameters) if _is_compiled(pixels, parameters) else ops.augment(pixels, parameters)
+def _augment_block(shared: AugmentParameters, method: Resampling, pixels: Any, *drawn: Any) -> Any:
+    alone = dict(zip(_DRAWN, drawn, strict=False))
+    boxes = {"crop": np.stack(drawn[len(_DRAWN) :], axis=-1)} if shared.augmentation.crops else {}
+    parameters = replace(shared, **alone, **boxes)
+    if _is_compiled(pixels, parameters):
+        return transform_block(pixels, parameters)
+    return ops.augment(pixels, parameters, method)
+
+
+def _turn_block(codes: Any, d4: NDArray[np.uint8], *box: NDArray[np.float32]) -> Any:
+    """Crop, flip and turn the codes of a map, none of which is made of two."""
+    return ops.orient(ops.crop(codes, np.stack(box, axis=-1)) if box else codes, d4)
+
+
+def _mixed(array: xr.DataArray, parameters: AugmentParameters, *, core: tuple[str, ...]) -> xr.DataArray:
+    """Blend patches with their partners, which may be anywhere in the array."""
+    own = parameters.partner == np.arange(len(parameters.partner))
+    if own.all():  # one patch alone among them, or nothing is mixed
+        return array
+    weight = xr.Variable("patch", np.where(own, np.float32(1), parameters.weight))
+    box = [xr.Variable("patch", np.where(own, 0, corner)) for corner in parameters.box.T]
+    partner = array.isel(patch=parameters.partner).variable
+    becomes_float = parameters.augmentation.mixup > 0 and array.dtype.kind not in "fc"
+    dtype = np.float32 if becomes_float else array.dtype
+    return apply(_mix_block, array, partner, weight, *box, core=core, outer=("patch",), dtype=dtype)
+
+
+def _mix_block(own: Any, partner: Any, weight: NDArray[np.float32], *box: NDArray[np.integer]) -> Any:
+    return ops.mix(own, partner, weight, np.stack(box, axis=-1))
+
+
+def _method_of(array: xr.DataArray) -> Resampling:
+    """How the pixels of an array were brought to 10 m, which is how those of crops are made."""
+    said = json.loads(array.attrs.get("bigearth", "{}")).get("resampling")
+    return next((known for known in get_args(Resampling) if known == said), "nearest")
 
 
 def _is_compiled(pixels: Any, parameters: AugmentParameters) -> bool:
@@ -85,7 +127,7 @@ def _is_compiled(pixels: Any, parameters: AugmentParameters) -> bool:
     With noise this depends on nothing that differs from one block to the next.
     """
     allowed = parameters.augmentation
-    whole = not allowed.crops and not allowed.mixes
+    whole = not allowed.crops
     becomes_float = pixels.dtype == np.float32 or allowed.changes_values
     return whole and becomes_float and is_block(pixels) and (allowed.noise_std > 0 or is_large(pixels))
 

@@ -14,19 +14,22 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bigearth_xr.errors import BandError
-from bigearth_xr.spelling import did_you_mean
+from bigearth_xr.spelling import choice_error, did_you_mean
 
 __all__ = [
     "BANDS",
+    "COMPOSITES",
     "GROUPS",
     "PATCH_SIDE_M",
     "S1_BANDS",
     "S2_BANDS",
     "Band",
     "BandGroup",
+    "Composite",
     "Sensor",
     "band",
     "bands",
+    "composite",
     "group_of",
 ]
 
@@ -115,6 +118,20 @@ class BandGroup:
         return self.bands[0].dtype
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composite:
+    """Three bands that are shown as red, green and blue."""
+
+    name: str
+    """Name, which stands for the bands wherever these are asked for, e.g. ``"rgb"``."""
+
+    bands: tuple[str, str, str]
+    """Red, green, blue."""
+
+    shows: str
+    """What it is looked at for, for a reader."""
+
+
 def band(name: str) -> Band:
     """Find a band by its name in the archive.
 
@@ -142,24 +159,52 @@ def band(name: str) -> Band:
 def bands(names: Iterable[str]) -> tuple[Band, ...]:
     """Find several bands, in the order asked for.
 
+    Parameters
+    ----------
+    names
+        Names of bands, or the name of a composite.
+
     Raises
     ------
     BandError
-        A name is unknown or comes twice, or ``names`` is a single string.
+        A name is unknown or comes twice, or ``names`` is a single string that is no composite.
 
     Examples
     --------
     >>> [band.res_m for band in bands(["B04", "B05", "VV"])]
     [10, 20, 10]
+    >>> [band.name for band in bands("rgb")]
+    ['B04', 'B03', 'B02']
     """
     if isinstance(names, str):
-        raise BandError(f"expected several band names, got the one string {names!r}; write [{names!r}]")
+        if _archive_spelling(names) in _BAND_BY_NAME:
+            raise BandError(f"expected several band names, got the one string {names!r}; write [{names!r}]")
+        names = composite(names).bands
     if not isinstance(names, Iterable):
         raise BandError(f"expected several band names, got {names!r}; write e.g. ['B04', 'VV']")
     found = tuple(band(name) for name in names)
     repeated = sorted({one.name for one in found if found.count(one) > 1})
     if repeated:
         raise BandError(f"band {', '.join(repeated)} is asked for twice; name each band once")
+    return found
+
+
+def composite(name: str) -> Composite:
+    """Find a composite by its name, in upper or lower case.
+
+    Raises
+    ------
+    BandError
+        There is no such composite; the message names those that there are.
+
+    Examples
+    --------
+    >>> composite("infrared").bands
+    ('B08', 'B04', 'B03')
+    """
+    found = COMPOSITES.get(name.lower()) if isinstance(name, str) else None
+    if found is None:
+        raise choice_error("composite", name, COMPOSITES, BandError)
     return found
 
 
@@ -266,3 +311,22 @@ GROUPS: tuple[BandGroup, ...] = (
 """The four pixel arrays of the store: s2_10m, s2_20m, s2_60m, s1."""
 
 _BAND_BY_NAME = {one.name: one for one in BANDS}
+
+# Name, red, green, blue, what it shows.
+_TABLE_OF_COMPOSITES = """\
+rgb          B04 B03 B02 true colour
+infrared     B08 B04 B03 plants in red
+agriculture  B11 B08 B02 crops in bright green, bare soil in magenta
+shortwave    B12 B8A B04 plants in green, bare ground and built land in reds and browns, water black
+urban        B12 B11 B04 built land in grey and violet, through haze
+"""
+
+
+def _composite(line: str) -> Composite:
+    """Read a line of the table of composites."""
+    name, red, green, blue, shows = line.split(maxsplit=4)
+    return Composite(name=name, bands=(red, green, blue), shows=shows)
+
+
+COMPOSITES = {one.name: one for one in map(_composite, _TABLE_OF_COMPOSITES.splitlines())}
+"""Bands that are shown together, by the name of what comes of them."""

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from bigearth_xr.errors import LabelError
 from bigearth_xr.nomenclature import CLASSES_19, CLASSES_43, UNLABELLED_CLC, Label
 from bigearth_xr.releases import Release
-from bigearth_xr.spelling import did_you_mean
+from bigearth_xr.spelling import check_choice, did_you_mean
 
 __all__ = [
     "CLASSES_19",
@@ -70,10 +70,8 @@ def label_names(nomenclature: Nomenclature = 19, order: Order = "paper") -> tupl
     >>> label_names(order="lexicographic")[0]
     'Agro-forestry areas'
     """
-    if nomenclature not in _CLASSES:
-        raise LabelError(f"there is no nomenclature of {nomenclature!r} classes; expected 19 or 43")
-    if order not in get_args(Order):
-        raise LabelError(f"there is no label order {order!r}; expected {' or '.join(get_args(Order))}")
+    check_choice("nomenclature", nomenclature, _CLASSES, LabelError)
+    check_choice("label order", order, get_args(Order), LabelError)
     names = tuple(label.name for label in _CLASSES[nomenclature])
     return names if order == "paper" else tuple(sorted(names))
 

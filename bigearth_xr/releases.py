@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bigearth_xr.errors import MetadataError, SelectionError
 from bigearth_xr.published import V1_FILES, V2_FILES, PublishedFile
-from bigearth_xr.spelling import did_you_mean
+from bigearth_xr.spelling import check_choice, did_you_mean
 
 __all__ = [
     "COUNTRIES",
@@ -141,8 +141,7 @@ def release(name: Release) -> ReleaseFacts:
     >>> release("v2").recommended_pairs
     480038
     """
-    if name not in RELEASES:
-        raise SelectionError(f"there is no release {name!r}; known are {', '.join(RELEASES)}")
+    check_choice("release", name, RELEASES, SelectionError)
     return RELEASES[name]
 
 

@@ -16,7 +16,7 @@ from bigearth_xr.device.blocks import is_block, is_large, transform_block
 from bigearth_xr.errors import BandError, NormalizationError
 from bigearth_xr.ops.scale import minmax, standardize
 from bigearth_xr.releases import Release, named_releases
-from bigearth_xr.spelling import did_you_mean
+from bigearth_xr.spelling import check_choice, did_you_mean
 from bigearth_xr.stats import BandStatistics, band_statistics
 from bigearth_xr.units import UnitCheck, Units, check_dtype, said_units
 
@@ -116,8 +116,7 @@ def scale_of(
     >>> scale_of(ds.s1).check is None, scale_of(ds.s1 + 1).check is None
     (True, False)
     """
-    if method not in get_args(Method):
-        raise NormalizationError(f"there is no method {method!r}; known are {', '.join(get_args(Method))}")
+    check_choice("method", method, get_args(Method), NormalizationError)
     names = band_names(array)
     said = said_units(units, names)
     if NORMALIZED in array.attrs and {band(name).sensor for name in names} - said.keys():

@@ -13,7 +13,7 @@ from bigearth_xr.criteria import Texts, checked_names, label_hint, listed_names
 from bigearth_xr.errors import LabelError, SelectionError
 from bigearth_xr.interval import Datetime, checked_interval
 
-__all__ = ["Bbox", "select"]
+__all__ = ["Bbox", "narrowable", "select"]
 
 Mask = NDArray[np.bool_]
 
@@ -77,7 +77,7 @@ def _kept(ds: xr.Dataset, masks: Mapping[str, Mask]) -> xr.Dataset:
         untold = _untold(ds, masks)
         remedy = f"{untold} of any patch, ingest with metadata=…" if untold else "loosen one of them"
         raise SelectionError(f"no patch of {kept.size:,} meets every criterion; each alone: {alone}; {remedy}")
-    return ds if kept.all() else _narrowable(ds).isel(patch=np.flatnonzero(kept))
+    return ds if kept.all() else narrowable(ds).isel(patch=np.flatnonzero(kept))
 
 
 def _untold(ds: xr.Dataset, criteria: Iterable[str]) -> str:
@@ -91,8 +91,17 @@ def _untold(ds: xr.Dataset, criteria: Iterable[str]) -> str:
     return f"no list told {listed}" if listed else ""
 
 
-def _narrowable(ds: xr.Dataset) -> xr.Dataset:
-    """Where pixels are stock Dask arrays, make them ours: a scattered selection then reads no whole chunks."""
+def narrowable(ds: xr.Dataset) -> xr.Dataset:
+    """Where pixels are stock Dask arrays, make them ours: a scattered selection then reads no whole chunks.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)
+    >>> stock = xr.open_dataset(path, engine="bigearth", chunks={})
+    >>> type(narrowable(stock).s2.data).__name__
+    'PatchArray'
+    """
     if not any(variable.chunks for variable in ds.variables.values()):
         return ds
     from bigearth_xr.backend.patches import with_patch_arrays

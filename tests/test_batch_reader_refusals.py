@@ -69,7 +69,7 @@ def test_what_is_no_row_is_refused(opened: Store, rows: Any, message: str) -> No
         ({"bands": ["B10"]}, BandError, "no band 'B10'"),
         ({"bands": "B02"}, BandError, r"one string 'B02'; write \['B02'\]"),
         ({"bands": []}, BandError, "no band asked for; give at least one"),
-        ({"checks": "sometimes"}, BatchError, "checks='sometimes', expected one of 'always', 'first', 'never'"),
+        ({"checks": "sometimes"}, BatchError, "unknown checks 'sometimes'; expected one of always, first, never"),
         *(
             ({"threads": wrong}, BatchError, f"threads={wrong!r}, expected an integer of at least 1")
             for wrong in (0, "x", 1.5, True)

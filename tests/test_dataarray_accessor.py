@@ -277,7 +277,7 @@ def test_backscatter_has_no_reflectance(image: xr.DataArray) -> None:
 @pytest.mark.parametrize(
     ("method", "stats", "message"),
     [
-        ("zscore", None, "there is no method 'zscore'; known are standardize, minmax, reflectance"),
+        ("zscore", None, "unknown method 'zscore'; expected one of standardize, minmax, reflectance"),
         ("reflectance", {"B04": (0, 1)}, "reflectance needs no statistics"),
         ("minmax", band_statistics("v2", "nearest"), "minmax takes no BandStatistics"),
         ("minmax", {"B04": (1, 1)}, r"limits of B04 are not \(low, high\) with low < high"),

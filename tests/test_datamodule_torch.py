@@ -50,7 +50,7 @@ def test_splits_of_a_data_module(whole: xr.Dataset) -> None:
 
 
 def test_a_data_module_refuses_at_once(whole: xr.Dataset) -> None:
-    with pytest.raises(TypeError, match="has no option 'augmnt'; did you mean 'augment'"):
+    with pytest.raises(TypeError, match=r"has no option 'augmnt'; it has .*; did you mean 'augment'"):
         PatchDataModule(whole, augmnt=1)
     with pytest.raises(LoaderError, match="expected Datasets"):
         PatchDataModule(None, batch_size=2)  # type: ignore[arg-type]

@@ -124,5 +124,5 @@ def test_what_it_cannot_do_is_refused(whole: xr.Dataset) -> None:
     for odd in odds:
         with pytest.raises(TypeError, match=r"a place is .*, expected an integer from 0 to 19; several"):
             patches[odd]
-    with pytest.raises(TypeError, match="PatchDataset has no option 'band'; did you mean 'bands'"):
+    with pytest.raises(TypeError, match=r"PatchDataset has no option 'band'; it has .*; did you mean 'bands'"):
         PatchDataset(whole, band=BANDS)  # type: ignore[call-arg]

@@ -129,4 +129,4 @@ def test_the_command_exits_1_if_a_file_failed(parquets: Site, tmp_path: Path) ->
 def test_the_command_exits_2_if_it_makes_no_sense(tmp_path: Path) -> None:
     done = bigearth("v3", "--to", tmp_path)
     assert done.returncode == 2
-    assert "there is no release 'v3'" in done.stderr
+    assert "unknown release 'v3'" in done.stderr

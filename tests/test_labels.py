@@ -153,7 +153,7 @@ def test_a_wrong_number_of_classes_is_refused() -> None:
 
 
 def test_an_unknown_nomenclature_or_order_is_refused() -> None:
-    with pytest.raises(LabelError, match="nomenclature of 44 classes; expected 19 or 43"):
+    with pytest.raises(LabelError, match="unknown nomenclature 44; expected one of 19, 43"):
         label_names(44)  # type: ignore[arg-type]  # the mistake under test
-    with pytest.raises(LabelError, match="order 'alphabetic'; expected paper or lexicographic"):
+    with pytest.raises(LabelError, match="order 'alphabetic'; expected one of paper, lexicographic"):
         label_names(19, "alphabetic")  # type: ignore[arg-type]  # the mistake under test

@@ -153,4 +153,5 @@ def test_a_sampler_tells_the_next_pass_and_takes_the_epoch(whole: xr.Dataset) ->
     loader.sampler.set_epoch(5)
     assert len(loader.sampler) == len(loader.dataset) == 20
     assert [row for batch in loader for row in batch.row.tolist()] == expected[5]
-    assert repr(ours(whole, shuffle=False)) == "PatchLoader(20 patches, batch_size=3, shuffle=False)"
+    assert "20 patches" in repr(ours(whole, shuffle=False))
+    assert repr(ours(whole, shuffle=False)).endswith("shuffle=False)")

@@ -8,21 +8,14 @@ import pytest
 import torch
 import xarray as xr
 import zarr
+from echoless import PAIRS, write_echoless
 from loading import loader_of
 from numpy.typing import NDArray
 
 import bigearth_xr as bex
 from bigearth_xr.batches.recipe import Nonfinite
-from bigearth_xr.testing import encode_tiff, formula_pixels, synthetic_pair, write_archive
 from bigearth_xr.torch import Augmentation, PatchLoader
 
-PAIRS = 6
-# By pair: pixels of VV and VH, and what they become.
-BAD: dict[int, list[tuple[str, Any, float]]] = {
-    1: [("VV", (50, 60), -np.inf)],
-    2: [("VV", np.s_[:, :7], np.nan), ("VH", (0, 0), np.inf)],
-    4: [("VH", np.s_[100:, 3], -np.inf)],
-}
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {},
     "bicubic": {"resampling": "bicubic", "method": None, "augment": Augmentation(crop=(0.1, 0.5)), "size": 50},
@@ -41,19 +34,7 @@ WAYS: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module", params=["fast", "compact"])
 def bad_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with radar pixels without echo, in each profile."""
-    folder = tmp_path_factory.mktemp("bad")
-    archive = write_archive(folder / "archive", pairs=PAIRS)
-    for number, changes in BAD.items():
-        pair = synthetic_pair(number)
-        ulx, uly = pair.corner
-        for band in {band for band, _, _ in changes}:
-            pixels = formula_pixels(pair.patch, band)
-            for _, where, value in (change for change in changes if change[0] == band):
-                pixels[where] = value
-            (file,) = archive.rglob(f"{pair.s1_name}_{band}.tif")
-            file.write_bytes(encode_tiff(pixels, epsg=pair.epsg, ulx=ulx, uly=uly))
-    bex.ingest(archive, folder / "ben.zarr", profile=request.param)
-    return folder / "ben.zarr"
+    return write_echoless(tmp_path_factory.mktemp("bad"), request.param)
 
 
 @pytest.fixture

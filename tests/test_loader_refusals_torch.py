@@ -15,6 +15,7 @@ from bigearth_xr.errors import (
     BigEarthError,
     ChecksumError,
     DeviceError,
+    LabelError,
     LoaderError,
     NormalizationError,
     NotStoredError,
@@ -30,21 +31,22 @@ from bigearth_xr.torch import PatchLoader
         ({"bands": []}, BandError, "no band asked for"),
         ({"bands": "B04"}, BandError, r"got the one string 'B04'; write \['B04'\]"),
         ({"bands": 4}, BandError, "expected several band names, got 4"),
-        ({"dtype": "float64"}, TransformError, "dtype is 'float64', expected one of float32"),
+        ({"dtype": "float64"}, TransformError, "unknown dtype 'float64'; expected one of float32, .*mean 'float16'"),
         ({"size": 0}, TransformError, "size is 0"),
-        ({"method": "standardise"}, NormalizationError, "no method 'standardise'"),
+        ({"method": "standardise"}, NormalizationError, "unknown method 'standardise'; .*mean 'standardize'"),
         ({"stats": {"B04": (0, 1)}}, NormalizationError, "stats lack B8A"),
         ({"resampling": "bicubic"}, NormalizationError, "no statistics were published"),
         ({"views": 3}, LoaderError, "views is 3, expected 1 or 2"),
         ({"views": 2}, LoaderError, "the same without augment"),
-        ({"nomenclature": 20}, LoaderError, "nomenclature is 20"),
-        ({"nonfinite": "zeros"}, LoaderError, "nonfinite is 'zeros'.*did you mean 'zero'"),
-        ({"balance": "classes"}, LoaderError, "balance is 'classes', expected 'class', 'country' or None"),
+        ({"nomenclature": 20}, LoaderError, "unknown nomenclature 20; expected one of 19, 43, None"),
+        ({"nonfinite": "zeros"}, LoaderError, "unknown nonfinite 'zeros'; .* keep, count, zero; did you mean 'zero'"),
+        ({"balance": "classes"}, LoaderError, "unknown balance 'classes'; .* class, country, None; .*'class'"),
+        ({"label_order": "alphabetic"}, LabelError, "unknown label_order 'alphabetic'; .* paper, lexicographic"),
         ({"threads": -1}, LoaderError, "threads is -1"),
         ({"rank": 1}, LoaderError, "rank is 1 and world_size is None; give both"),
         ({"device": "gpu"}, DeviceError, "device is 'gpu', expected 'auto', 'cpu', 'cuda'"),
         ({"device": "meta"}, DeviceError, "made on 'cpu' or 'cuda', not on 'meta'"),
-        ({"cache": "disk"}, LoaderError, "cache is 'disk', expected 'device', 'host' or None"),
+        ({"cache": "disk"}, LoaderError, "unknown cache 'disk'; expected one of device, host, None"),
         ({"cache": "host", "cache_bytes": 0}, LoaderError, "cache_bytes is 0"),
         ({"balance": "class", "shuffle": False}, LoaderError, "shuffle=False keeps their order"),
         *(({"stats": given}, NormalizationError, "stats is .*expected 'auto', BandS") for given in ("v1", "AUTO", 3)),
@@ -84,9 +86,9 @@ def test_what_does_not_exist_is_refused(ds: xr.Dataset, options: Any, error: typ
 
 
 def test_an_unknown_option_is_a_type_error(ds: xr.Dataset) -> None:
-    with pytest.raises(TypeError, match="PatchLoader has no option 'band'; did you mean 'bands'"):
+    with pytest.raises(TypeError, match=r"PatchLoader has no option 'band'; it has .*; did you mean 'bands'"):
         PatchLoader(ds, batch_size=2, band=["B04"])  # type: ignore[call-arg]
-    with pytest.raises(TypeError, match="PatchLoader has no option 'bach_size'; did you mean 'batch_size'"):
+    with pytest.raises(TypeError, match=r"PatchLoader has no option 'bach_size'; it has .*; did you mean 'batch_size'"):
         PatchLoader(ds, batch_size=2, bach_size=3)  # type: ignore[call-arg]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from transforms import ARRAYS, NAMES, SCALE, parameters_for, sources_of, transforms
+from transforms import ARRAYS, NAMES, SCALE, parameters_for, some_pixels, sources_of, transforms
 
 from bigearth_xr.errors import AugmentationError, BandError, SelectionError, TransformError
 from bigearth_xr.ops.augment import augment
@@ -217,11 +217,18 @@ def test_labels_that_are_not_known_do_not_spread_to_patches_that_are_not_blended
     np.testing.assert_array_equal(mixed, labels)
 
 
-@pytest.mark.parametrize("allowed", [Augmentation(crop=(0.5, 1)), Augmentation(mixup=1), Augmentation(cutmix=1)])
-def test_an_image_alone_is_neither_cropped_nor_mixed(allowed: Augmentation) -> None:
-    drawn = draw_parameters(ROWS, allowed, bands=["B04"], seed=0)
-    with pytest.raises(AugmentationError, match=r"crop or mix patches, .* draw them without crop, mixup and cutmix"):
-        augment(np.zeros((4, 1, 8, 8)), drawn)
+@pytest.mark.parametrize(
+    "allowed",
+    [Augmentation(crop=(0.2, 1)), Augmentation(mixup=1), Augmentation(cutmix=1), Augmentation(crop=(0.2, 1), mixup=1)],
+)
+@pytest.mark.parametrize("method", ["nearest", "bilinear", "bicubic"])
+def test_an_image_is_cropped_and_mixed_as_a_batch_is(allowed: Augmentation, method: Resampling) -> None:
+    transform = transform_of(ARRAYS, ["B02", "B04", "B08"], resampling=method)
+    stored = some_pixels(ARRAYS[0], len(ROWS))
+    drawn = parameters_for(transform, ROWS, allowed)
+    places = [ARRAYS[0].bands.index(name) for name in transform.bands]
+    image = augment(stored[:, places].astype(np.float32), drawn, method)
+    np.testing.assert_array_equal(image, transform_batch(transform, [stored], drawn))
 
 
 def test_half_precision_rounds_to_even_and_overflows_to_infinity() -> None:
@@ -244,7 +251,7 @@ def test_what_cannot_be_transformed_is_refused() -> None:
         transform_of(ARRAYS, ["B4"])
     with pytest.raises(SelectionError, match="unknown resampling 'cubic'"):
         transform_of(ARRAYS, ["B04"], resampling="cubic")  # type: ignore[arg-type]  # the mistake under test
-    with pytest.raises(TransformError, match="dtype is 'int8', expected one of float32, float16, bfloat16"):
+    with pytest.raises(TransformError, match="unknown dtype 'int8'; expected one of float32, float16, bfloat16"):
         transform_of(ARRAYS, ["B04"], dtype="int8")  # type: ignore[arg-type]  # the mistake under test
     for size in (0, 1.5, 2**14):
         with pytest.raises(TransformError, match=f"size is {size}, expected pixels along a side, 1 to 8192"):

@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING, Literal, overload
 
 import xarray as xr
 
+from bigearth_xr.accessor.pixels import PixelMethods
+from bigearth_xr.spelling import takes_known
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -16,7 +19,7 @@ __all__ = ["DataArrayAccessor"]
 
 
 @xr.register_dataarray_accessor("ben")
-class DataArrayAccessor:
+class DataArrayAccessor(PixelMethods):
     """Operations on an array of bands, ``ds.ben.image(…)``, ``ds.s2`` or ``ds.s1``, whole or of one patch or band.
 
     Each gives a new array with the same name, dims, coordinates, attributes and encoding as far as they still hold;
@@ -31,6 +34,8 @@ class DataArrayAccessor:
     (('patch', 'band', 'y', 'x'), dtype('float32'))
     """
 
+    _elsewhere = dict.fromkeys(("image", "patch", "select"), "Datasets have it: ds.ben")
+
     def __init__(self, array: xr.DataArray) -> None:
         self._given = array
 
@@ -40,6 +45,7 @@ class DataArrayAccessor:
 
         return as_opened(self._given)
 
+    @takes_known
     def normalize(
         self,
         method: "Method" = "standardize",
@@ -103,6 +109,10 @@ class DataArrayAccessor:
         bias: tuple[float, float] = (0.0, 0.0),
         noise_std: float = 0.0,
         drop: float = 0.0,
+        crop: tuple[float, float] = (1.0, 1.0),
+        aspect: tuple[float, float] = (3 / 4, 4 / 3),
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
         parameters: "AugmentParameters | None" = None,
         return_parameters: Literal[False] = False,
     ) -> xr.DataArray: ...
@@ -118,10 +128,15 @@ class DataArrayAccessor:
         bias: tuple[float, float] = (0.0, 0.0),
         noise_std: float = 0.0,
         drop: float = 0.0,
+        crop: tuple[float, float] = (1.0, 1.0),
+        aspect: tuple[float, float] = (3 / 4, 4 / 3),
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
         parameters: "AugmentParameters | None" = None,
         return_parameters: Literal[True],
     ) -> "tuple[xr.DataArray, AugmentParameters]": ...
 
+    @takes_known
     def augment(
         self,
         seed: int | None = None,
@@ -132,14 +147,20 @@ class DataArrayAccessor:
         bias: tuple[float, float] = (0.0, 0.0),
         noise_std: float = 0.0,
         drop: float = 0.0,
+        crop: tuple[float, float] = (1.0, 1.0),
+        aspect: tuple[float, float] = (3 / 4, 4 / 3),
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
         parameters: "AugmentParameters | None" = None,
         return_parameters: bool = False,
     ) -> "xr.DataArray | tuple[xr.DataArray, AugmentParameters]":
-        """Vary each patch at random: flip and turn it, then scale it, add noise, and drop bands.
+        """Vary each patch at random: crop, flip and turn it, scale it, add noise, drop bands, and mix it with another.
 
-        What happens to a patch depends on seed, epoch and its ``row``, and what happens to a band on its name: any
-        order, selection or chunking of the same patches gives the same. An array without bands, as
-        ``ds.reference_map``, is only flipped and turned: as its image is, with the same seed and epoch.
+        The options are those of `bigearth_xr.torch.Augmentation`, which loaders take. What happens to a patch depends
+        on seed, epoch and its ``row``, and what happens to a band on its name: any order, selection or chunking of the
+        same patches gives the same; only partners in mixing are drawn among all patches of the array. An array without
+        bands, as ``ds.reference_map``, is cropped, flipped, turned and pasted, as its image is with the same seed and
+        epoch, and nothing else.
 
         Parameters
         ----------
@@ -147,12 +168,22 @@ class DataArrayAccessor:
             Another of either varies the patches differently.
         flips
             Whether a patch takes one of the 8 symmetries of the square, each as likely.
-        gain, bias
-            Ranges of a factor, and of what is then added, of each patch, for all its bands; in the unit of the pixels.
+        gain
+            Range of a factor of each patch, for all its bands; without unit, 1 leaves pixels as they are.
+        bias
+            Range of what is then added to each patch, for all its bands, in the unit of the pixels of this array:
+            standard deviations after ``normalize``, else digital numbers (100 is 0.01 of reflectance) and dB.
         noise_std
-            Standard deviation of the normal noise added to each pixel, in the unit of the pixels.
+            Standard deviation of the normal noise added to each pixel, in the same unit as ``bias``.
         drop
             Probability that a band becomes 0, for each band of each patch.
+        crop, aspect
+            Ranges of the share of its area that is cut out of a patch and brought to its size, by the resampling that
+            the array was opened with, and of width / height of what is cut out.
+        mixup, cutmix
+            Parameters of the Beta distributions of a patch's weight in a blend with another, and of the share that it
+            keeps when a box of another is pasted in; 0 for neither. Labels are blended alike by
+            ``bigearth_xr.ops.mixing.mix_labels(labels, drawn.partner, drawn.weight, drawn.box)``.
         parameters
             Those that an earlier call returned, to do the same again to some or all of its patches, instead of a seed.
         return_parameters
@@ -161,12 +192,14 @@ class DataArrayAccessor:
         Returns
         -------
         xarray.DataArray, or a tuple of it and AugmentParameters
-            Same shape. Integers become float32 with gain, bias or noise, and else keep their type.
+            Same shape. Integers become float32 with gain, bias, noise, mixup or interpolated crops, and else keep their
+            type.
 
         Raises
         ------
         AugmentationError
-            If the array has no coordinate ``row``, its patches are no squares, or a range is none.
+            If the array has no coordinate ``row``, its patches are no squares, a range is none, or the codes of a map
+            are to be blended.
 
         Examples
         --------
@@ -181,7 +214,17 @@ class DataArrayAccessor:
         from bigearth_xr.augmentation import augment, choose_parameters
         from bigearth_xr.ops.parameters import Augmentation
 
-        allowed = Augmentation(flips=flips, gain=gain, bias=bias, noise_std=noise_std, drop=drop)
+        allowed = Augmentation(
+            flips=flips,
+            gain=gain,
+            bias=bias,
+            noise_std=noise_std,
+            drop=drop,
+            crop=crop,
+            aspect=aspect,
+            mixup=mixup,
+            cutmix=cutmix,
+        )
         drawn = choose_parameters(self._array, allowed, seed=seed, epoch=epoch, parameters=parameters)
         augmented = augment(self._array, drawn)
         return (augmented, drawn) if return_parameters else augmented

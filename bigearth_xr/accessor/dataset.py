@@ -5,9 +5,13 @@ from typing import TYPE_CHECKING, Literal
 
 import xarray as xr
 
+from bigearth_xr.accessor.pixels import PixelMethods
+from bigearth_xr.spelling import takes_known
+
 if TYPE_CHECKING:
     from bigearth_xr.bbox import Bbox
     from bigearth_xr.criteria import Texts
+    from bigearth_xr.geo import PixelSize
     from bigearth_xr.interval import Datetime
     from bigearth_xr.ops.resample import Resampling
 
@@ -15,7 +19,7 @@ __all__ = ["DatasetAccessor"]
 
 
 @xr.register_dataset_accessor("ben")
-class DatasetAccessor:
+class DatasetAccessor(PixelMethods):
     """Operations on a Dataset of patches; shown by itself, what the Dataset holds.
 
     Examples
@@ -26,6 +30,8 @@ class DatasetAccessor:
     reBEN (v2), 3 patches...
     """
 
+    _elsewhere = dict.fromkeys(("augment", "normalize", "to_torch"), "images have it: ds.ben.image(…).ben")
+
     def __init__(self, dataset: xr.Dataset) -> None:
         self._given = dataset
 
@@ -35,6 +41,63 @@ class DatasetAccessor:
 
         return as_opened(self._given)
 
+    @takes_known
+    def patch(
+        self,
+        id: str | None = None,
+        bands: Iterable[str] | None = None,
+        *,
+        res_m: "PixelSize" = 10,
+        resampling: "Resampling | None" = None,
+    ) -> xr.DataArray:
+        """Take one patch with its place on the ground.
+
+        With rioxarray imported, ``.rio.crs`` and ``.rio.transform()`` are those of the patch's files, and
+        ``.rio.to_raster("patch.tif")`` writes a GeoTIFF whose bands are described by their names (``long_name``, which
+        goes by place: choose bands here, not afterwards).
+
+        Parameters
+        ----------
+        id
+            Name of the patch, of either half: its Sentinel-2 or its Sentinel-1 name. May be left out where there is
+            one patch.
+        bands
+            Bands and polarizations in their order, or a composite, as ``"rgb"``; by default all. ``"reference_map"``
+            is the map of v2.
+        res_m
+            10, to which coarser bands are brought, or 20 or 60 for the bands of that pixel size, as they are stored
+            and lie in the archive's files.
+        resampling
+            How coarser bands are brought to 10 m; by default as the Dataset was opened.
+
+        Returns
+        -------
+        xarray.DataArray
+            Dims ``(band, y, x)``, digital numbers and dB as in ``image``; ``x`` and ``y`` are the centres of pixels,
+            metres of the UTM zone that ``spatial_ref`` holds. Lazy where the Dataset is.
+
+        Raises
+        ------
+        SelectionError
+            If there is no such patch, or the Dataset does not say where it is; the message names the nearest ids.
+        BandError
+            If a band is not there, or not of this pixel size.
+
+        Examples
+        --------
+        >>> import bigearth_xr as bex
+        >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+        >>> one = ds.ben.patch(ds.patch.values[0], ["B04", "B08"])
+        >>> one.dims, one.x.values[:2].tolist(), one.attrs["long_name"]
+        (('band', 'y', 'x'), [332405.0, 332415.0], ('B04', 'B08'))
+        >>> ds.ben.patch(ds.s1_name.values[0], res_m=60).shape
+        (2, 20, 20)
+        """
+        from bigearth_xr.geo import patch
+
+        return patch(self._dataset, id, bands, res_m=res_m, resampling=resampling)
+
+    @takes_known
     def select(
         self,
         *,
@@ -109,13 +172,15 @@ class DatasetAccessor:
             recommended=recommended,
         )
 
+    @takes_known
     def image(self, bands: Iterable[str], resampling: "Resampling | None" = None) -> xr.DataArray:
         """Stack bands of both sensors into one image, in the order asked for.
 
         Parameters
         ----------
         bands
-            Names of bands and polarizations, e.g. ``["B04", "B03", "B02", "VV"]``.
+            Names of bands and polarizations, e.g. ``["B04", "B03", "B02", "VV"]``, or of a composite, as ``"rgb"``
+            (see `rgb`).
         resampling
             How bands of 20 m and 60 m are brought to 10 m; by default as the Dataset was opened.
 

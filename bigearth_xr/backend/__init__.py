@@ -7,11 +7,13 @@ from bigearth_xr.backend.dataset import States
 from bigearth_xr.backend.entrypoint import BigEarthBackend
 from bigearth_xr.labels import Nomenclature
 from bigearth_xr.ops.resample import Resampling
+from bigearth_xr.spelling import takes_known
 from bigearth_xr.store.address import Address, StorageOptions
 
 __all__ = ["BigEarthBackend", "open"]
 
 
+@takes_known
 def open(
     store: Address,
     *,

@@ -19,6 +19,7 @@ from bigearth_xr.backend.pixels import CHUNK_PATCHES, SIZE_10M, Rows, StoredPixe
 from bigearth_xr.errors import LabelError, SelectionError
 from bigearth_xr.labels import Nomenclature, label_names
 from bigearth_xr.ops.resample import Resampling, check_resampling
+from bigearth_xr.spelling import check_choice
 from bigearth_xr.store import schema
 from bigearth_xr.store.embeddings import embedding_names, open_embedding
 from bigearth_xr.store.read import Store, read_column, read_state
@@ -152,12 +153,10 @@ def _embedding(store: Store, name: str, rows: Rows, root: xr.Dataset) -> xr.Data
 
 def _rows(store: Store, states: States) -> Rows:
     """The rows to show, by the state of each."""
-    wanted = set(schema.STATES) if states == "all" else {states} if isinstance(states, str) else set(states)
-    for state in wanted:
-        if state not in schema.STATES:
-            raise SelectionError(
-                f"unknown state {state!r}; expected one of {', '.join(schema.STATES)}, or states='all'"
-            )
+    told = [states] if isinstance(states, str) or not isinstance(states, Iterable) else list(states)
+    for state in told:
+        check_choice("state", state, (*schema.STATES, *({"all"} if len(told) == 1 else ())), SelectionError)
+    wanted = set(schema.STATES) if told == ["all"] else set(told)
     if wanted == set(schema.STATES):
         return range(store.rows)
     shown = np.isin(read_state(store), [schema.STATES.index(state) for state in wanted])

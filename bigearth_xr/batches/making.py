@@ -18,7 +18,7 @@ from bigearth_xr.ops.mixing import mix_labels
 from bigearth_xr.ops.parameters import AugmentParameters, draw_parameters
 from bigearth_xr.ops.random import MAX_WORD
 
-__all__ = ["Drawn", "Maker", "grouped"]
+__all__ = ["Drawn", "Maker", "batches_of", "grouped"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -212,6 +212,31 @@ class Maker:
         if first is None or not first.box.any():
             return (marks if first is None else _blend(marks, first)), first
         return labels_of_maps(marks, first, self._maps[id(one.part)].read(one.numbers), self.recipe.label_order)
+
+
+def batches_of(maker: Maker) -> str:
+    """Say what batches are made of: patches, bands, size and labels, and of the rest what is not the default.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> from bigearth_xr.batches.patches import patches_of
+    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> recipe = Recipe(bands=("B04", "VV"))
+    >>> batches_of(Maker(patches_of([ds], recipe), recipe))
+    "3 patches, bands=['B04', 'VV'], size=120, 19 labels, dtype='float32', method='standardize', augment=None"
+    """
+    recipe, patches = maker.recipe, maker.patches
+    usual = Recipe()
+    size = maker.patch_shape[-1]
+    names = [name for name in ("views", "resampling", "units", "label_order", "nonfinite")
+             if getattr(recipe, name) != getattr(usual, name)]  # fmt: skip
+    odd = "".join(f", {name}={getattr(recipe, name)!r}" for name in names)
+    bands = list(patches.parts[0].transform.bands)
+    return (
+        f"{len(patches):,} patches, bands={bands}, size={size}, {len(patches.labels)} labels, dtype={recipe.dtype!r}, "
+        f"method={recipe.method!r}, augment={recipe.augment}{odd}"
+    )
 
 
 def _blend(marks: NDArray[np.float32], drawn: AugmentParameters) -> NDArray[np.float32]:

@@ -5,13 +5,13 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Literal, TypedDict, get_args
 
 from bigearth_xr import bands as band_facts
-from bigearth_xr.errors import LoaderError, NormalizationError
+from bigearth_xr.errors import LabelError, LoaderError, NormalizationError
 from bigearth_xr.labels import Nomenclature, Order
 from bigearth_xr.ops.augmentation import Augmentation
 from bigearth_xr.ops.taps import SIDE, Resampling
 from bigearth_xr.ops.transform import Precision
 from bigearth_xr.scaling import Method, Statistics
-from bigearth_xr.spelling import did_you_mean
+from bigearth_xr.spelling import check_choice
 from bigearth_xr.stats import BandStatistics
 from bigearth_xr.units import Units, check_units
 
@@ -29,8 +29,8 @@ class Recipe:
     ------
     LoaderError
         If a choice is none of those that there are.
-    BandError, NormalizationError
-        If bands are no names of bands, or statistics none.
+    BandError, LabelError, NormalizationError
+        If bands are no names of bands, an order of labels is none, or statistics are.
 
     Examples
     --------
@@ -93,14 +93,9 @@ class Recipe:
             raise LoaderError(f"views is {self.views!r}, expected 1 or 2")
         if self.views == 2 and self.augment is None:
             raise LoaderError("two views of a patch are the same without augment; say how they vary")
-        if self.nomenclature not in (None, 19, 43):
-            raise LoaderError(f"nomenclature is {self.nomenclature!r}, expected 19 or 43")
-        if self.nonfinite not in get_args(Nonfinite):
-            choices = ", ".join(get_args(Nonfinite))
-            raise LoaderError(
-                f"nonfinite is {self.nonfinite!r}, expected one of {choices}"
-                f"{did_you_mean(str(self.nonfinite), get_args(Nonfinite))}"
-            )
+        check_choice("nomenclature", self.nomenclature, (19, 43, None), LoaderError)
+        check_choice("nonfinite", self.nonfinite, get_args(Nonfinite), LoaderError)
+        check_choice("label_order", self.label_order, get_args(Order), LabelError)
 
 
 class RecipeOptions(TypedDict, total=False):

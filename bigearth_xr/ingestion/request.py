@@ -12,6 +12,7 @@ import numpy as np
 from bigearth_xr.bands import Sensor
 from bigearth_xr.errors import ArchiveNotFoundError, SelectionError, StoreError
 from bigearth_xr.ingestion.members import is_address
+from bigearth_xr.spelling import check_choice
 from bigearth_xr.store.place import Place
 from bigearth_xr.store.schema import PROFILES, PixelArray, Profile, pixel_arrays
 from bigearth_xr.table.found import Rows
@@ -100,10 +101,8 @@ def check_request(request: Request) -> None:
     >>> check_request.__name__
     'check_request'
     """
-    if request.rows not in get_args(Rows):
-        raise SelectionError(f"unknown rows {request.rows!r}; expected one of {', '.join(get_args(Rows))}")
-    if request.profile not in (None, *PROFILES):
-        raise StoreError(f"unknown profile {request.profile!r}; expected one of {', '.join(PROFILES)}")
+    check_choice("rows", request.rows, get_args(Rows), SelectionError)
+    check_choice("profile", request.profile, (*PROFILES, None), StoreError)
     if not request.archive:
         raise ArchiveNotFoundError("no archive was given; give a folder, a tar or an address")
     if request.store.local is not None:

@@ -4,6 +4,8 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from bigearth_xr.errors import EmbeddingError
+
 __all__ = ["SCNN"]
 
 
@@ -34,6 +36,7 @@ class SCNN(nn.Module):
 
     def __init__(self, *, bands: int, labels: int, features: int = 128) -> None:
         super().__init__()
+        self.bands = bands
         self.body = nn.Sequential(
             nn.Conv2d(bands, 32, 5, padding=2),
             nn.ReLU(),
@@ -51,7 +54,20 @@ class SCNN(nn.Module):
         self.classifier = nn.Linear(features, labels)
 
     def embed(self, images: Tensor) -> Tensor:
-        """Describe images, shape ``(batch, band, y, x)``, by feature vectors, shape ``(batch, feature)``."""
+        """Describe images, shape ``(batch, band, y, x)``, by feature vectors, shape ``(batch, feature)``.
+
+        Raises
+        ------
+        EmbeddingError
+            If the images have another number of bands than the network was made for.
+        """
+        if images.ndim != 4 or images.shape[1] != self.bands:
+            named = ", ".join(getattr(getattr(images, "ben", None), "bands", ()))
+            raise EmbeddingError(
+                f"this S-CNN takes {self.bands} bands, and the images are of shape {tuple(images.shape)}"
+                f"{f': {named}' if named else ''}, expected (batch, {self.bands}, y, x); give it the bands that it was "
+                "made for, or make one for these: SCNN(bands=…)"
+            )
         return cast(Tensor, self.body(images))
 
     def forward(self, images: Tensor) -> Tensor:

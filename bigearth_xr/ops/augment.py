@@ -1,4 +1,4 @@
-"""Vary the pixels of patches as was drawn: flip and turn them, scale them, add noise, and drop bands."""
+"""Vary the pixels of patches as was drawn: crop, flip and turn, scale, add noise, drop bands, and mix them."""
 
 from types import ModuleType
 from typing import Any
@@ -7,15 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.errors import AugmentationError
-from bigearth_xr.ops.namespace import ArrayT, array_namespace
+from bigearth_xr.ops.mixing import pixel_boxes
+from bigearth_xr.ops.namespace import Array, ArrayT, array_namespace
 from bigearth_xr.ops.parameters import AugmentParameters
 from bigearth_xr.ops.random import normal
+from bigearth_xr.ops.resample import spread
+from bigearth_xr.ops.taps import Resampling, Taps, crop_taps
 
-__all__ = ["augment", "draw_noise", "orient"]
+__all__ = ["augment", "crop", "draw_noise", "mix", "orient"]
 
 
-def augment(pixels: ArrayT, parameters: AugmentParameters) -> ArrayT:
-    """Flip and turn patches, then scale them, add noise, and drop bands.
+def augment(pixels: ArrayT, parameters: AugmentParameters, method: Resampling = "nearest") -> ArrayT:
+    """Crop patches, flip and turn them, then scale them, add noise, drop bands, and mix them.
 
     Parameters
     ----------
@@ -23,6 +26,8 @@ def augment(pixels: ArrayT, parameters: AugmentParameters) -> ArrayT:
         Shape ``(patch, band, y, x)``, NumPy or CuPy; patches and bands are those of the parameters, in their order.
     parameters
         How each patch varies.
+    method
+        How the pixels of crops are made of those that there are.
 
     Returns
     -------
@@ -32,7 +37,7 @@ def augment(pixels: ArrayT, parameters: AugmentParameters) -> ArrayT:
     Raises
     ------
     AugmentationError
-        If patches are to be flipped and are not square, or to be cropped or mixed.
+        If patches are to be flipped and are not square.
 
     Examples
     --------
@@ -42,13 +47,9 @@ def augment(pixels: ArrayT, parameters: AugmentParameters) -> ArrayT:
     array([[6., 8.],
            [2., 4.]], dtype=float32)
     """
-    if parameters.augmentation.crops or parameters.augmentation.mixes:
-        raise AugmentationError(
-            "these parameters crop or mix patches, which is done to pixels as they are stored and to whole batches; "
-            "draw them without crop, mixup and cutmix, or let a PatchLoader apply them"
-        )
     xp = array_namespace(pixels)
-    varied: Any = orient(pixels, parameters.d4)
+    whole = crop(pixels, parameters.crop, method) if parameters.augmentation.crops else pixels
+    varied: Any = orient(whole, parameters.d4)
     if parameters.augmentation.changes_values:
         if varied.dtype.kind not in "fc":
             varied = varied.astype(xp.float32)
@@ -62,8 +63,94 @@ def augment(pixels: ArrayT, parameters: AugmentParameters) -> ArrayT:
             )
     if parameters.dropped.any():
         varied[xp.asarray(parameters.dropped)] = 0  # not × 0: NaN × 0 is NaN
+    if parameters.augmentation.mixes:
+        partners = varied[xp.asarray(parameters.partner)]
+        own = parameters.partner == np.arange(len(parameters.partner))
+        weight = np.where(own, np.float32(1), parameters.weight)
+        varied = mix(varied, partners, weight, np.where(own[:, None], 0, parameters.box))
     augmented: ArrayT = varied
     return augmented
+
+
+def crop(pixels: ArrayT, boxes: NDArray[np.float32], method: Resampling = "nearest") -> ArrayT:
+    """Cut a box out of each patch, and resample it to the patch's size.
+
+    Parameters
+    ----------
+    pixels
+        Shape ``(patch, ..., y, x)``, NumPy or CuPy.
+    boxes
+        Top, left, height and width in 120ths of a side, shape ``(patch, 4)``, on the host.
+    method
+        ``"nearest"`` takes pixels as they are, ``"bilinear"`` and ``"bicubic"`` weigh neighbours.
+
+    Returns
+    -------
+    ArrayT
+        Same shape and device, new memory; nearest keeps the data type, the others give float32.
+
+    Examples
+    --------
+    >>> crop(np.uint16([[[1, 2], [3, 4]]]), np.float32([[0, 60, 60, 60]]))[0]
+    array([[2, 2],
+           [2, 2]], dtype=uint16)
+    """
+    xp = array_namespace(pixels)
+    (height, width), start, extent = pixels.shape[-2:], boxes[:, :2].astype(np.float64), boxes[:, 2:].astype(np.float64)
+    down = crop_taps(start[:, 0], extent[:, 0], size=height, side=height, method=method)
+    across = crop_taps(start[:, 1], extent[:, 1], size=width, side=width, method=method)
+    cut: Any = xp.empty(pixels.shape, pixels.dtype if method == "nearest" else xp.float32)
+    for patch in range(len(boxes)):
+        if method == "nearest":
+            rows, columns = (xp.asarray(taps.index[patch, 0].astype(np.intp)) for taps in (down, across))
+            cut[patch] = pixels[patch][..., rows, :][..., columns]
+        else:
+            y, x = (Taps(index=taps.index[patch], weight=taps.weight[patch]) for taps in (down, across))
+            cut[patch] = spread(spread(pixels[patch].astype(xp.float32), y, -2), x, -1)
+    done: ArrayT = cut
+    return done
+
+
+def mix(own: ArrayT, partner: ArrayT, weight: Array, box: NDArray[np.integer]) -> ArrayT:
+    """Blend each patch with its partner, or paste a box of the partner into it.
+
+    Parameters
+    ----------
+    own, partner
+        Shape ``(patch, ..., y, x)``, NumPy or CuPy; each patch, and at its place its partner.
+    weight
+        Of the patch itself, shape ``(patch,)``, float32; integers stay such where every weight is 0 or 1.
+    box
+        Where the partner's pixels replace its own, shape ``(patch, 4)``, 120ths of a side: top, left, height, width.
+
+    Returns
+    -------
+    ArrayT
+        Same shape and device, new memory.
+
+    Examples
+    --------
+    >>> own, other = np.zeros((1, 1, 2, 2)), np.ones((1, 1, 2, 2))
+    >>> mix(own, other, np.float32([0.75]), np.zeros((1, 4), int))[0, 0, 0]
+    array([0.25, 0.25])
+    >>> mix(own, other, np.float32([1]), np.array([[0, 0, 120, 60]]))[0, 0, 0]
+    array([1., 0.])
+    """
+    xp = array_namespace(own, partner)
+    one_of_each = (-1, *(1 for _ in own.shape[1:]))
+    kept: Any = xp.asarray(weight).reshape(one_of_each)
+    mixed: Any = xp.where(kept == 0, partner, own)
+    if bool(((kept != 0) & (kept != 1)).any()):
+        with np.errstate(invalid="ignore"):  # −inf and inf together are NaN
+            blend = own * kept + partner * (1 - kept)
+        mixed = xp.where((kept == 0) | (kept == 1), mixed, blend)
+    height, width = own.shape[-2:]
+    top, _, bottom, _ = pixel_boxes(box.astype(np.int32), height).T[..., None]
+    _, left, _, right = pixel_boxes(box.astype(np.int32), width).T[..., None]
+    y, x = np.arange(height), np.arange(width)
+    inside = ((y >= top) & (y < bottom))[:, :, None] & ((x >= left) & (x < right))[:, None, :]
+    pasted: ArrayT = xp.where(xp.asarray(inside).reshape(len(box), *one_of_each[3:], height, width), partner, mixed)
+    return pasted
 
 
 def orient(pixels: ArrayT, d4: NDArray[np.uint8]) -> ArrayT:

@@ -1,7 +1,7 @@
 """The ways in which patches may vary at random."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,13 +71,15 @@ class Augmentation:
     """Whether a patch takes one of the 8 symmetries of the square, each as likely."""
 
     gain: tuple[float, float] = (1.0, 1.0)
-    """Range of the factor of a patch."""
+    """Range of the factor of a patch, without unit: 1 leaves pixels as they are."""
 
     bias: tuple[float, float] = (0.0, 0.0)
-    """Range of what is added to a patch, in the unit of its pixels."""
+    """Range of what is then added to a patch, in the unit that its pixels have by then: standard deviations of the band
+    where a loader standardises (its default) or after ``normalize``, shares of the range with ``method="minmax"``, else
+    digital numbers and dB."""
 
     noise_std: float = 0.0
-    """Standard deviation of the noise added to each pixel, in the unit of the pixels."""
+    """Standard deviation of the noise added to each pixel, in the same unit as `bias`."""
 
     drop: float = 0.0
     """Probability that a band of a patch becomes 0; each is dropped independently of the others."""
@@ -104,6 +106,12 @@ class Augmentation:
                 object.__setattr__(self, name, given)
             if not allowed.has(given):
                 raise AugmentationError(f"{name} is {given!r}, expected {allowed.words}")
+
+    def __repr__(self) -> str:
+        """Name what is not the default."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        odd = [f"{field.name}={given[field.name]!r}" for field in fields(self) if given[field.name] != field.default]
+        return f"Augmentation({', '.join(odd)})"
 
     @property
     def changes_values(self) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from bigearth_xr.errors import SelectionError
 from bigearth_xr.ops.namespace import ArrayT, array_namespace
 from bigearth_xr.ops.taps import Resampling, Taps, place_taps
+from bigearth_xr.spelling import check_choice
 
 __all__ = ["Resampling", "check_resampling", "spread", "upsample"]
 
@@ -70,10 +71,10 @@ def check_resampling(method: str) -> None:
     >>> check_resampling("cubic")
     Traceback (most recent call last):
     ...
-    bigearth_xr.errors.SelectionError: unknown resampling 'cubic'; expected one of nearest, bilinear, bicubic
+    bigearth_xr.errors.SelectionError: unknown resampling 'cubic'; expected one of nearest, bilinear, bicubic; did you
+    mean 'bicubic'?
     """
-    if method not in get_args(Resampling):
-        raise SelectionError(f"unknown resampling {method!r}; expected one of {', '.join(get_args(Resampling))}")
+    check_choice("resampling", method, get_args(Resampling), SelectionError)
 
 
 def spread(pixels: ArrayT, taps: Taps, axis: int) -> ArrayT:

@@ -42,6 +42,7 @@ from bigearth_xr.errors import BandError, TransformError
 from bigearth_xr.ops.parameters import AugmentParameters
 from bigearth_xr.ops.resample import check_resampling
 from bigearth_xr.ops.taps import SIDE, Resampling
+from bigearth_xr.spelling import check_choice
 
 __all__ = ["SYMMETRIES", "Plane", "Precision", "StoredArray", "Transform", "check_parameters", "transform_of"]
 
@@ -280,5 +281,4 @@ def _check(names: tuple[str, ...], size: int, dtype: str) -> None:
         raise BandError("no band asked for; give at least one, e.g. bands=['B04', 'B03', 'B02']")
     if not isinstance(size, int | np.integer) or not 1 <= size <= _MAX_SIZE:
         raise TransformError(f"size is {size!r}, expected pixels along a side, 1 to {_MAX_SIZE}")
-    if dtype not in _OUT_TYPES:
-        raise TransformError(f"dtype is {dtype!r}, expected one of {', '.join(_OUT_TYPES)}")
+    check_choice("dtype", dtype, _OUT_TYPES, TransformError)

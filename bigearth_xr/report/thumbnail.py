@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bigearth_xr.bands import composite
 from bigearth_xr.labels import CLASSES_43
+from bigearth_xr.ops.picture import GAMMA, NARROWEST, PERCENTILES, brighten, limits_of
 
 __all__ = [
     "RGB_BANDS",
@@ -21,26 +23,22 @@ __all__ = [
     "png_uri",
 ]
 
-RGB_BANDS = ("B04", "B03", "B02")
+RGB_BANDS = composite("rgb").bands
 """Red, green and blue."""
 
 SAR_BANDS = ("VV", "VH")
 """The polarizations that the radar picture is made of."""
 
-_PERCENTILES = (1.0, 99.0)
-_GAMMA = 0.75
-"""Exponent of brightness: fields stay fields, and forest is not black beside them."""
-
-_NARROWEST = 600
-"""Digital numbers between black and white at least: without it calm water is all noise."""
+_NARROWEST = 10_000 * NARROWEST
+"""In digital numbers."""
 
 _SAR_RANGES_DB = {"VV": (-20.0, 0.0), "VH": (-28.0, -6.0), "VV − VH": (-2.0, 24.0)}
 """Backscatter shown as black and as white, by channel: red, green, blue."""
 
 RGB_STRETCH = (
-    f"red, green, blue = {', '.join(RGB_BANDS)}; per patch, percentile {_PERCENTILES[0]:g} to "
-    f"{_PERCENTILES[1]:g} of the three bands together, at least {_NARROWEST / 10_000:g} of reflectance, "
-    f"gamma {_GAMMA:g}"
+    f"red, green, blue = {', '.join(RGB_BANDS)}; per patch, percentile {PERCENTILES[0]:g} to "
+    f"{PERCENTILES[1]:g} of the three bands together, at least {NARROWEST:g} of reflectance, "
+    f"gamma {GAMMA:g}"
 )
 """How the optical picture is stretched, for a reader."""
 
@@ -76,11 +74,9 @@ def color_optical(bands: Iterable[NDArray[np.generic]]) -> Picture:
     >>> color_optical([np.uint16([[0, 1000]])] * 3)[0, :, 0]
     array([  0, 255], dtype=uint8)
     """
-    pixels = np.stack([np.asarray(band, np.float32) for band in bands], axis=-1)
-    finite = pixels[np.isfinite(pixels)]
-    low, high = np.percentile(finite, _PERCENTILES) if finite.size else (0.0, 0.0)
-    brightness = (pixels - low) / max(high - low, _NARROWEST)
-    return _bytes(brightness.clip(0, 1) ** _GAMMA)
+    pixels = np.stack([np.asarray(band, np.float32) for band in bands])
+    low, high = limits_of(pixels, _NARROWEST)
+    return _bytes(np.moveaxis(brighten(pixels, low, high), 0, -1))
 
 
 def color_radar(vv: NDArray[np.generic], vh: NDArray[np.generic]) -> Picture:

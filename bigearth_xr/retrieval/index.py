@@ -13,6 +13,7 @@ from bigearth_xr.errors import RetrievalError
 from bigearth_xr.ops.namespace import Array, array_namespace
 from bigearth_xr.ops.nearest import LARGEST, Metric, nearest, search_space
 from bigearth_xr.retrieval.named import Given, Ids, Named, named, texts
+from bigearth_xr.spelling import check_choice
 
 __all__ = ["Index", "Metric", "Neighbours", "own_positions"]
 
@@ -59,8 +60,7 @@ class Index:
     """
 
     def __init__(self, vectors: Given, patches: Any = None, metric: Metric = "cosine") -> None:
-        if metric not in get_args(Metric):
-            raise RetrievalError(f"unknown metric {metric!r}; expected one of {', '.join(get_args(Metric))}")
+        check_choice("metric", metric, get_args(Metric), RetrievalError)
         given = named(vectors, "the index")
         self._space = search_space(_finite(given, "the index"), metric)
         self._given = given if patches is None else _renamed(given, patches)

@@ -12,6 +12,7 @@ from bigearth_xr.errors import RetrievalError
 from bigearth_xr.retrieval.index import Index, Metric
 from bigearth_xr.retrieval.labelled import Counts, Own, both_labels, own_places
 from bigearth_xr.retrieval.named import Given, named
+from bigearth_xr.spelling import check_choice
 
 __all__ = ["Protocol", "RetrievalScores", "evaluate", "harmonic_mean", "share"]
 
@@ -129,8 +130,7 @@ def evaluate(
     >>> evaluate(vectors[2:3], labels[2:3], vectors[:2], labels[:2], k=2).precision
     0.25
     """
-    if protocol not in _DEFAULTS:
-        raise RetrievalError(f"unknown protocol {protocol!r}; expected one of {', '.join(_DEFAULTS)}")
+    check_choice("protocol", protocol, _DEFAULTS, RetrievalError)
     usual_k, usual_metric = _DEFAULTS[protocol]
     index = archive if isinstance(archive, Index) else Index(archive, metric=metric or usual_metric)
     if metric not in (None, index.metric):

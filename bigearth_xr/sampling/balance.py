@@ -1,11 +1,12 @@
 """How likely each patch has to be drawn for every class, or every country, to be drawn as often."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.errors import LoaderError
+from bigearth_xr.spelling import check_choice
 
 __all__ = ["Balance", "balance_weights", "draw_stratified", "even_weights"]
 
@@ -37,14 +38,13 @@ def balance_weights(
     >>> balance_weights("country", np.zeros((3, 0)), np.array(["Finland", "Finland", "Serbia"]))
     array([0.25, 0.25, 0.5 ])
     """
+    check_choice("balance", balance, (*get_args(Balance), None), LoaderError)
     if balance is None:
         return None
     if balance == "class":
         return even_weights(marks == 1)
-    if balance == "country":
-        names = np.unique(country.astype(object).astype(str))
-        return even_weights(country.astype(object).astype(str)[:, None] == names[names != ""])
-    raise LoaderError(f"balance is {balance!r}, expected 'class', 'country' or None")
+    names = np.unique(country.astype(object).astype(str))
+    return even_weights(country.astype(object).astype(str)[:, None] == names[names != ""])
 
 
 def even_weights(groups: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -1,13 +1,10 @@
 """What options may be: checked at the door, so that a wrong one is named with what was expected."""
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from bigearth_xr.errors import LoaderError
-from bigearth_xr.spelling import did_you_mean
 
-__all__ = ["check_flag", "check_integer", "check_known"]
+__all__ = ["check_flag", "check_integer"]
 
 
 def check_integer(name: str, value: object, least: int, expected: str = "") -> None:
@@ -55,25 +52,3 @@ def check_flag(name: str, value: object) -> None:
     """
     if not isinstance(value, bool | np.bool_):
         raise LoaderError(f"{name} is {value!r}, expected True or False")
-
-
-def check_known(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse keywords that are no options, as Python does, and name the nearest.
-
-    Raises
-    ------
-    TypeError
-        If there is one.
-
-    Examples
-    --------
-    >>> check_known("PatchLoader", ["augmnt"], ["augment", "bands"])
-    Traceback (most recent call last):
-    ...
-    TypeError: PatchLoader has no option 'augmnt'; did you mean 'augment'?
-    """
-    options = list(known)
-    for name in given:
-        if name not in options:
-            meant = did_you_mean(name, options) or f"; it has {', '.join(options)}"
-            raise TypeError(f"{owner} has no option {name!r}{meant}")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bigearth_xr import bands as band_facts
 from bigearth_xr.device.unpacking import Packed
 from bigearth_xr.errors import BandError, BatchError
+from bigearth_xr.spelling import check_choice
 from bigearth_xr.store.buffers import check_buffers, new_buffers
 from bigearth_xr.store.codec import CRC_BYTES
 from bigearth_xr.store.intake import CHECKS, Checks, Patches, decode
@@ -77,8 +78,7 @@ class BatchReader:
         checks: Checks = "first",
         threads: int = 1,
     ) -> None:
-        if checks not in CHECKS:
-            raise BatchError(f"checks={checks!r}, expected one of {', '.join(map(repr, CHECKS))}")
+        check_choice("checks", checks, CHECKS, BatchError)
         if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or threads < 1:
             raise BatchError(f"threads={threads!r}, expected an integer of at least 1")
         self.store = store

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bigearth_xr import releases
 from bigearth_xr.errors import MetadataError, SelectionError
 from bigearth_xr.labels import label_names
+from bigearth_xr.spelling import check_choice
 from bigearth_xr.table.places import S1_NAMES, V2_NAMES, are_unique, read_places
 from bigearth_xr.table.typed import as_flags, as_labels, as_texts, refuse_value
 
@@ -207,8 +208,7 @@ def _known_split(name: str) -> str:
 
 def _known_country(name: str) -> str:
     """A country of the release."""
-    if name not in releases.COUNTRIES:
-        raise SelectionError(f"unknown country {name!r}; expected one of {', '.join(releases.COUNTRIES)}")
+    check_choice("country", name, releases.COUNTRIES, SelectionError)
     return name
 
 

@@ -1,7 +1,7 @@
 """Keep the native pixels of a loader's patches in memory of the host, or of its GPU."""
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from bigearth_xr.batches.patches import Part, Patches
 from bigearth_xr.errors import LoaderError
 from bigearth_xr.progress import Progress
 from bigearth_xr.sampling.options import check_integer
+from bigearth_xr.spelling import check_choice
 from bigearth_xr.store.batch import BatchReader
 
 __all__ = ["Cache", "check_no_cache", "fill_caches", "with_cache"]
@@ -71,8 +72,7 @@ def with_cache(
     >>> kept.parts[0].reader.patches
     2
     """
-    if cache not in ("device", "host"):
-        raise LoaderError(f"cache is {cache!r}, expected 'device', 'host' or None")
+    check_choice("cache", cache, (*get_args(Cache), None), LoaderError)
     if cache_bytes is not None:
         check_integer("cache_bytes", cache_bytes, 1)
     on_gpu = cache == "device" and device.type == "cuda"

@@ -10,7 +10,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from bigearth_xr.batches.datasets import datasets_of
 from bigearth_xr.errors import LoaderError
-from bigearth_xr.sampling.options import check_integer, check_known
+from bigearth_xr.sampling.options import check_integer
+from bigearth_xr.spelling import check_known
 from bigearth_xr.torch.loader import PatchLoader, loader_options
 
 __all__ = ["PatchDataModule"]
@@ -52,6 +53,12 @@ class PatchDataModule(lightning.LightningDataModule):
         check_known("PatchDataModule", options, loader_options())
         self._datasets, self._options = datasets_of(ds), options
         self._resumed: Mapping[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        """Say of how many patches, before their splits, and with which options."""
+        patches = sum(ds.sizes["patch"] for ds in self._datasets)
+        options = "".join(f", {name}={value!r}" for name, value in self._options.items())
+        return f"PatchDataModule({patches:,} patches of {len(self._datasets)} Dataset(s), before their splits{options})"
 
     @property
     def batch_size(self) -> int:

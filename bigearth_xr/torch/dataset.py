@@ -8,11 +8,11 @@ import torch
 import xarray as xr
 from torch.utils.data import Dataset
 
-from bigearth_xr.batches.making import Maker
+from bigearth_xr.batches.making import Maker, batches_of
 from bigearth_xr.batches.patches import patches_of
 from bigearth_xr.batches.recipe import Recipe, RecipeOptions
 from bigearth_xr.errors import LoaderError
-from bigearth_xr.sampling.options import check_known
+from bigearth_xr.spelling import check_known
 from bigearth_xr.store.intake import Checks
 from bigearth_xr.torch.batch import PatchItem
 from bigearth_xr.torch.host_batches import HostEngine
@@ -72,6 +72,10 @@ class PatchDataset(Dataset[PatchItem]):
         self._maker = Maker(patches_of(ds, wanted, checks=checks), wanted)
         # Shared memory: workers that live through several epochs see it change.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]  # of torch
+
+    def __repr__(self) -> str:
+        """Say what patches are given, and how."""
+        return f"PatchDataset({batches_of(self._maker)}, seed={self._maker.recipe.seed}, epoch={int(self._epoch)})"
 
     def __len__(self) -> int:
         """Patches."""

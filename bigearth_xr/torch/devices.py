@@ -5,9 +5,10 @@ import torch
 from bigearth_xr.batches.making import Maker
 from bigearth_xr.device import gpu_available
 from bigearth_xr.errors import DeviceError, LoaderError
+from bigearth_xr.spelling import did_you_mean
 from bigearth_xr.torch.host_batches import Engine, HostEngine
 
-__all__ = ["choose_device", "choose_rank", "make_engine"]
+__all__ = ["choose_device", "choose_rank", "make_engine", "named_device"]
 
 
 def choose_device(device: str) -> torch.device:
@@ -25,10 +26,7 @@ def choose_device(device: str) -> torch.device:
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() and gpu_available() else "cpu"
-    try:
-        chosen = torch.device(device)
-    except (RuntimeError, TypeError):
-        raise DeviceError(f"device is {device!r}, expected 'auto', 'cpu', 'cuda' or e.g. 'cuda:1'") from None
+    chosen = named_device(device)
     if chosen.type == "cpu":
         return chosen
     if chosen.type != "cuda":
@@ -38,6 +36,26 @@ def choose_device(device: str) -> torch.device:
     if not gpu_available():
         raise DeviceError("CuPy, which makes batches on a GPU, is not there: pip install 'bigearth-xr[cuda12]'")
     return torch.device("cuda", torch.cuda.current_device() if chosen.index is None else chosen.index)
+
+
+def named_device(device: str) -> torch.device:
+    """Find a device of torch by its name, whether it is there or not.
+
+    Raises
+    ------
+    DeviceError
+        If it is no name of a device.
+
+    Examples
+    --------
+    >>> named_device("cuda:1")
+    device(type='cuda', index=1)
+    """
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError):
+        near = did_you_mean(device, ("auto", "cpu", "cuda")) if isinstance(device, str) else ""
+        raise DeviceError(f"device is {device!r}, expected 'auto', 'cpu', 'cuda' or e.g. 'cuda:1'{near}") from None
 
 
 def choose_rank(rank: int | None, world_size: int | None) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from bigearth_xr.errors import EmbeddingError
+from bigearth_xr.torch.devices import named_device
 from bigearth_xr.torch.tensor import from_tensor, to_tensor
 
 __all__ = ["Encode", "digest", "evaluating"]
@@ -21,7 +22,7 @@ Encode = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 @contextmanager
-def evaluating(model: torch.nn.Module, device: str) -> Iterator[Encode]:
+def evaluating(model: torch.nn.Module, device: str, bands: Sequence[str] = ()) -> Iterator[Encode]:
     """Put a model to work on a device; afterwards it is back on its own, every module in its former mode.
 
     Parameters
@@ -31,6 +32,8 @@ def evaluating(model: torch.nn.Module, device: str) -> Iterator[Encode]:
         ``(patch, feature, 1, 1)``.
     device
         ``"auto"`` is a GPU where torch has one, else the CPU; or a device of torch's, as ``"cuda:1"``.
+    bands
+        Names of the bands of the images, for errors.
 
     Yields
     ------
@@ -40,7 +43,9 @@ def evaluating(model: torch.nn.Module, device: str) -> Iterator[Encode]:
     Raises
     ------
     EmbeddingError
-        If the model lies on several devices, or does not give a vector for each image.
+        If the model lies on several devices, does not take these bands, or does not give a vector for each image.
+    DeviceError
+        If there is no such device.
 
     Examples
     --------
@@ -53,10 +58,10 @@ def evaluating(model: torch.nn.Module, device: str) -> Iterator[Encode]:
     """
     home = _device_of(model)
     modes = {module: module.training for module in model.modules()}
-    target = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    target = named_device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     try:
         model.eval().to(target)
-        yield partial(_encode, model, target)
+        yield partial(_encode, model, target, tuple(bands))
     finally:
         for module, training in modes.items():
             module.training = training
@@ -96,9 +101,41 @@ def _device_of(model: torch.nn.Module) -> torch.device:
     return torch.device(devices[0] if devices else "cpu")
 
 
+def _misfit(model: torch.nn.Module, bands: tuple[str, ...], error: Exception) -> str:
+    """Say that a model takes other bands than these, if that is what an error is about; else nothing."""
+    # Whatever a model does with images first, torch's message has the number of bands that it was given.
+    kind = RuntimeError if not isinstance(error, EmbeddingError) else EmbeddingError
+    about_bands = isinstance(error, kind) and re.search(rf"\b{len(bands)}\b", str(error))
+    if not about_bands or isinstance(error, torch.cuda.OutOfMemoryError):
+        return ""
+    takes = next((size for module in model.modules() if (size := _input_size(module)) is not None), None)
+    if takes == len(bands):
+        return ""
+    first = "" if takes is None else f" takes {takes} bands and"
+    return (
+        f"the model{first} does not fit the {len(bands)} that it is given: {', '.join(bands)}; name those that it "
+        "takes, in its order, as bands=['B04', 'B03', 'B02'] or bands='rgb'. It says: "
+        f"{str(error).splitlines()[0]}"
+    )
+
+
+def _input_size(module: torch.nn.Module) -> int | None:
+    """How many bands a module takes, if it says so; those of torch are asked in the order in which they were made."""
+    names = ("in_channels", "num_features", "in_features")
+    return next((size for name in names if isinstance(size := getattr(module, name, None), int) and size > 0), None)
+
+
 @torch.no_grad()
-def _encode(model: torch.nn.Module, device: torch.device, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    output = model(to_tensor(images).to(device))
+def _encode(
+    model: torch.nn.Module, device: torch.device, bands: tuple[str, ...], images: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    try:
+        output = model(to_tensor(images).to(device))
+    except Exception as error:
+        if misfit := _misfit(model, bands, error):
+            raise EmbeddingError(misfit) from error
+        error.add_note(f"the model was called on images of shape {images.shape}: {', '.join(bands)}")
+        raise
     if not isinstance(output, torch.Tensor):
         raise EmbeddingError(
             f"the model gives a {type(output).__name__}, expected one tensor; wrap it in a module that picks it"

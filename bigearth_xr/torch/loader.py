@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from bigearth_xr.batches.ahead import choose_ahead, made_ahead
 from bigearth_xr.batches.held import with_held
-from bigearth_xr.batches.making import Maker
+from bigearth_xr.batches.making import Maker, batches_of
 from bigearth_xr.batches.patches import Patches, patches_of
 from bigearth_xr.batches.reading_ahead import ReadingAhead
 from bigearth_xr.batches.recipe import Recipe, RecipeOptions
 from bigearth_xr.sampling import Epoch, Sampling, balance_weights, plan_epoch
 from bigearth_xr.sampling.balance import Balance
-from bigearth_xr.sampling.options import check_known
 from bigearth_xr.sampling.rules import WINDOW
+from bigearth_xr.spelling import check_known
 from bigearth_xr.store.intake import Checks
 from bigearth_xr.torch.batch import Made, PatchBatch
 from bigearth_xr.torch.caching import Cache, check_no_cache, fill_caches, with_cache
@@ -165,12 +165,14 @@ class PatchLoader:
 
     def __repr__(self) -> str:
         """Say what is gone through; also why no trainer can change the order of a loader that shuffles."""
-        rules = self._sampling
+        rules, (_, cache, _) = self._sampling, self._uncached
         own = ": an order of its own, which no other sampler replaces; take shuffle=False to have the stored one"
-        return (
-            f"PatchLoader({len(self._maker.patches)} patches, batch_size={rules.batch_size}, "
-            f"shuffle={rules.shuffle}{own if rules.shuffle else ''})"
-        )
+        ranks = [f"rank={rules.rank} of {rules.world_size}"] if rules.world_size > 1 else []
+        given = {"balance": self._balance, "drop_last": rules.drop_last or None, "cache": cache}
+        said = [f"{name}={value!r}" for name, value in given.items() if value is not None]
+        how = [*ranks, *said, f"seed={rules.seed}", f"device={str(self.device)!r}"]
+        order = f"shuffle={rules.shuffle}{own if rules.shuffle else ''}"
+        return f"PatchLoader({batches_of(self._maker)}, batch_size={rules.batch_size}, {', '.join(how)}, {order})"
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch."""
