@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike, fspath
-from os.path import expanduser
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 
+from bigearth_xr.archive.containers import expand
 from bigearth_xr.bands import Sensor
 from bigearth_xr.errors import ArchiveNotFoundError, SelectionError, StoreError
 from bigearth_xr.ingestion.members import is_address
@@ -24,7 +24,7 @@ class Request:
     """What a caller asked `ingest` for."""
 
     archive: tuple[str, ...]
-    """Folders, tars, LMDBs or addresses that together are the archive, at least one."""
+    """Folders, tars, their parts, LMDBs, addresses or ``-`` that together are the archive, at least one."""
 
     store: Place
     """Where the store is, or is to be."""
@@ -55,7 +55,7 @@ class Request:
 
 
 def texts_of(places: object, name: str) -> tuple[str, ...]:
-    """Take paths or addresses, one or several, as texts; ``~`` is the home folder.
+    """Take paths or addresses, one or several, as texts; ``~`` is the home folder, a pattern all that it matches.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def texts_of(places: object, name: str) -> tuple[str, ...]:
         text = fspath(place) if isinstance(place, PathLike) else place
         if not isinstance(text, str) or not text or "\0" in text:
             raise SelectionError(f"{name} is {place!r}, expected a path or an address, or several of them")
-        texts.append(text if is_address(text) else expanduser(text))
+        texts += expand(text)
     return tuple(texts)
 
 
