@@ -16,7 +16,7 @@ from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError
 
 __all__ = ["Chain", "Parts", "find_parts", "siblings"]
 
-_WHOLE = r"(?i:.+?\.(?:tar(?:\.?(?:gz|zst|bz2|xz))?|tgz|tzst|tbz2|txz))"
+_WHOLE = r"(?i:.+?\.(?:tar(?:\.(?:gz|zst|bz2|xz))?|tgz|tzst|tbz2|txz))"
 _OF_A_TAR = re.compile(rf"(?P<stem>(?P<whole>{_WHOLE})[._-]?(?:part)?[._-]?)(?P<suffix>[a-z]+|[0-9a-f]+)")
 _OF_ANYTHING = re.compile(r"(?P<stem>.*?)(?P<suffix>[0-9]+|[a-z]{2})")
 
@@ -60,14 +60,14 @@ class Parts:
 
     def explain(self, refusal: Refusal, chain: "Chain | None" = None) -> Refusal:
         """Say of what ended early, or is damaged, which part that may be because of."""
+        last, behind = (_take_apart(place)[1] for place in (self.places[-1], self.next))
         if refusal.kind == "truncated":
-            last, behind = (_take_apart(place)[1] for place in (self.places[-1], self.next))
-            why = f"its last part is {last}: {behind}, which would follow, is missing, or {last} is not complete"
+            why = f"{behind}, which would follow {last}, is missing, or {last} is not complete"
         elif refusal.kind == "damaged" and chain is not None:
-            why = f"that is in its part {chain.name}, unless the part before is not complete"
+            why = f"{_take_apart(chain.name)[1]}, or the part before it, is damaged or not complete"
         else:
             return refusal
-        return Refusal(member=refusal.member, kind=refusal.kind, message=f"{refusal.message}; {why}")
+        return Refusal(member=refusal.member, kind=refusal.kind, message=f"{why}: {refusal.message}")
 
 
 class Chain:
@@ -119,21 +119,30 @@ class _Name:
     whole: str | None
     """What the whole file was called, where that has the name of a tar."""
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether what follows the name of a tar counts parts, and is no other ending, such as ``asc`` or a date."""
+        if self.suffix.isdigit():
+            return len(self.suffix) <= _LONGEST_COUNT
+        if len(self.suffix) > 2:
+            return self.suffix.startswith("aa")
+        return self.stem == self.whole or self.suffix.startswith("a")
+
 
 @dataclass(slots=True)
 class _Group:
     """Places whose names are alike but for what counts."""
 
-    folders: set[str] = field(default_factory=set)
     places: dict[str, str] = field(default_factory=dict)
     """Place by suffix."""
 
     whole: str | None = None
+    is_certain: bool = False
 
     def is_split(self, is_tar: Callable[[str], bool]) -> bool:
         """Tell whether these are parts of a tar; names that only look so are those of something else."""
         if self.whole is not None:
-            return any(_counts(suffix) for suffix in self.places)
+            return self.is_certain
         first = next((self.places[suffix] for suffix in self.places if set(suffix) in ({"a"}, {"0"})), None)
         first = first or next((self.places[suffix] for suffix in self.places if suffix.lstrip("0") == "1"), None)
         return first is not None and len(self.places) > 1 and is_tar(first)
@@ -188,21 +197,22 @@ def find_parts(places: Iterable[str], is_tar: Callable[[str], bool]) -> tuple[li
     ([Parts(places=('S2.tar.gzaa', 'S2.tar.gzab'))], ['S1.tar'])
     """
     groups: dict[tuple[str, str], _Group] = defaultdict(_Group)
-    for place in dict.fromkeys(places):
+    once = list(dict.fromkeys(places))
+    for place in once:
         folder, name, _ = _take_apart(place)
         parsed = _parse(name)
         if parsed is not None:
             group = groups[folder, parsed.stem]
-            group.folders.add(folder)
             group.places[parsed.suffix] = place
             group.whole = parsed.whole
+            group.is_certain = group.is_certain or parsed.is_certain
     found: list[Parts] = []
     for group in _joined(groups):
         if group.is_split(is_tar):
             found += _put_together(group, is_tar)
     _check_kinds(found)
     taken = {place for parts in found for place in parts.places}
-    return found, [place for place in dict.fromkeys(places) if place not in taken]
+    return found, [place for place in once if place not in taken]
 
 
 def _take_apart(place: str) -> tuple[str, str, str]:
@@ -223,13 +233,6 @@ def _parse(name: str) -> _Name | None:
     return None if match is None else _Name(match["stem"], match["suffix"], None)
 
 
-def _counts(suffix: str) -> bool:
-    """Tell whether what follows the name of a tar counts parts, and is no other ending, such as ``asc``."""
-    if suffix.isdigit():
-        return len(suffix) <= _LONGEST_COUNT
-    return suffix.startswith("a" if len(suffix) <= 2 else "aa")
-
-
 def _joined(groups: dict[tuple[str, str], _Group]) -> Iterator[_Group]:
     """Put groups of one name in several folders together, unless they have parts of one number."""
     by_stem: dict[str, list[_Group]] = defaultdict(list)
@@ -241,7 +244,7 @@ def _joined(groups: dict[tuple[str, str], _Group]) -> Iterator[_Group]:
             yield from alike
         else:
             places = {suffix: place for group in alike for suffix, place in group.places.items()}
-            yield _Group(set().union(*(group.folders for group in alike)), places, alike[0].whole)
+            yield _Group(places, alike[0].whole, any(group.is_certain for group in alike))
 
 
 def _put_together(group: _Group, is_tar: Callable[[str], bool]) -> list[Parts]:
@@ -279,7 +282,7 @@ def _are_whole(parts: Parts, first: str, is_tar: Callable[[str], bool]) -> bool:
     """Tell whether these are tars by themselves: each begins as one, and where that is chance, ends as one."""
     if len(parts.places) == 1 and (first.strip("0") in ("", "1") or set(first) == {"a"}):
         return False
-    return all(is_tar(place) and _ends_as_tar(place) for place in parts.places)
+    return all(map(is_tar, parts.places)) and all(map(_ends_as_tar, parts.places))
 
 
 def _ends_as_tar(path: str) -> bool:
@@ -293,11 +296,13 @@ def _ends_as_tar(path: str) -> bool:
 
 def _check_sizes(parts: Parts) -> None:
     """Refuse a part that is shorter than those around it: all but the last are of one size."""
-    sizes = [os.stat(place).st_size for place in parts.places]
-    usual, times = Counter(sizes[:-1]).most_common(1)[0] if len(sizes) > 1 else (0, 0)
+    if len(parts.places) < 3:
+        return
+    sizes = [os.stat(place).st_size for place in parts.places[:-1]]
+    usual, times = Counter(sizes).most_common(1)[0]
     if times < 2:
         return
-    for place, size in zip(parts.places, sizes[:-1], strict=False):
+    for place, size in zip(parts.places, sizes, strict=False):
         if size < usual:
             raise ArchiveError(
                 f"{place} has {size:,} bytes, other parts have {usual:,}: it is not complete; download or copy it again"

@@ -3,6 +3,7 @@
 import os
 import stat
 import struct
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -75,8 +76,7 @@ class Pipe:
         """Let members pass, and keep those that are needed again, by their names, in a file without a name."""
         for member in members:
             if isinstance(member, Member) and is_needed(member.name):
-                # Closed, and so removed, with this.
-                self._kept = self._kept or TemporaryFile(dir=self.folder)  # noqa: SIM115
+                self._kept = self._kept or self._begin_to_keep()
                 name = member.name.encode("utf-8", "surrogateescape")
                 self._kept.write(_SIZES.pack(len(name), len(member.data)) + name)
                 self._kept.write(member.data)
@@ -95,6 +95,12 @@ class Pipe:
     def kept_bytes(self) -> int:
         """Disk that this takes."""
         return 0 if self._kept is None else os.fstat(self._kept.fileno()).st_size
+
+    def _begin_to_keep(self) -> IO[bytes]:
+        """Make a file without a name, which is gone with this."""
+        file = TemporaryFile(dir=self.folder)  # noqa: SIM115
+        weakref.finalize(self, file.close)
+        return file
 
 
 def is_pipe(path: str) -> bool:

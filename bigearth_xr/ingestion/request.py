@@ -1,6 +1,6 @@
 """What a caller asks of an ingest."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -16,7 +16,9 @@ from bigearth_xr.store.place import Place
 from bigearth_xr.store.schema import PROFILES, PixelArray, Profile, pixel_arrays
 from bigearth_xr.table.found import Rows
 
-__all__ = ["Request", "check_count", "check_request", "texts_of"]
+__all__ = ["Request", "check_count", "check_request", "name_of", "texts_of"]
+
+_MOST_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +49,24 @@ class Request:
     @property
     def name(self) -> str:
         """What the archive is called in messages."""
-        return ", ".join(self.archive)
+        return name_of(self.archive)
 
     def pixel_arrays(self, *, reference_map: bool = False) -> tuple[PixelArray, ...]:
         """The arrays of the bands that are to be stored, with or without that of the reference maps."""
         return pixel_arrays(self.bands, reference_map=reference_map)
+
+
+def name_of(archive: Sequence[str]) -> str:
+    """Name an archive by its paths, as many as a line holds.
+
+    Examples
+    --------
+    >>> name_of(["S1.tar", "S2.tar"]), name_of([f"S2.tar.gza{letter}" for letter in "abcdef"])
+    ('S1.tar, S2.tar', 'S2.tar.gzaa, S2.tar.gzab, S2.tar.gzac and 3 more')
+    """
+    few = archive if len(archive) <= _MOST_NAMED else archive[: _MOST_NAMED - 1]
+    more = f" and {len(archive) - len(few):,} more" if len(few) < len(archive) else ""
+    return f"{', '.join(few)}{more}"
 
 
 def texts_of(places: object, name: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from bigearth_xr.archive.scan import scan
 from bigearth_xr.bands import bands as find_bands
 from bigearth_xr.errors import MetadataError, StoreError
 from bigearth_xr.ingestion.contents import list_folders, read_inner_lists
+from bigearth_xr.ingestion.request import name_of
 from bigearth_xr.store.read import Store, read_column
 from bigearth_xr.table.lists import find_lists, read_lists
 from bigearth_xr.verification.streamed import open_streams
@@ -88,7 +89,7 @@ def open_against(store: Store, paths: Sequence[str], listed: Columns | None) -> 
     >>> archive.bands, len(listed["patch"])
     (('B02', 'VV'), 3)
     """
-    source, name = _open(paths), ", ".join(paths)
+    source, name = _open(paths), name_of(paths)
     found = scan(source)
     release = tell_release(found, name)
     if release != store.release:
