@@ -190,9 +190,11 @@ def piped(*files: Path) -> Iterator[str]:
 
     writer = Thread(target=write)
     writer.start()
-    yield f"/dev/fd/{reading}"
-    os.close(reading)
-    writer.join()
+    try:
+        yield f"/dev/fd/{reading}"
+    finally:
+        os.close(reading)
+        writer.join()
 
 
 @pytest.mark.parametrize("with_lists", [True, False])
