@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 
@@ -134,11 +134,12 @@ def test_every_missing_part_is_named_and_can_be_added(parts: Path, unsplit: Path
 def test_a_damaged_part_is_named(parts: Path, tmp_path: Path) -> None:
     bad = s2_in(parts)[2]
     data = bytearray(bad.read_bytes())
-    data[len(data) // 2 :][:0] = data[:64]
-    data[len(data) // 2 : len(data) // 2 + 4000] = bytes(4000)
+    data[len(data) // 2 : len(data) // 2 + 4000] = b"\xff" * 4000
     bad.write_bytes(data)
-    with pytest.raises(DamagedError, match=rf"(?m)^{bad.name}, or the part before it, is damaged or not complete: "):
+    with pytest.raises(DamagedError, match=r", or a part before it, is damaged or not complete: ") as caught:
         bex.ingest(parts, tmp_path / "ben.zarr")
+    # Where a checksum tells it, it may have passed by long before.
+    assert bad.name <= str(caught.value).partition(",")[0] <= s2_in(parts)[-1].name
 
 
 # On a server.
@@ -181,12 +182,9 @@ def piped(*files: Path) -> Iterator[str]:
     reading, writing = os.pipe()
 
     def write() -> None:
-        with os.fdopen(writing, "wb") as pipe:
-            try:
-                for file in files:
-                    pipe.write(file.read_bytes())
-            except BrokenPipeError:
-                pass
+        with suppress(BrokenPipeError), os.fdopen(writing, "wb", buffering=0) as pipe:
+            for file in files:
+                pipe.write(file.read_bytes())
 
     writer = Thread(target=write)
     writer.start()

@@ -64,7 +64,7 @@ class Parts:
         if refusal.kind == "truncated":
             why = f"{behind}, which would follow {last}, is missing, or {last} is not complete"
         elif refusal.kind == "damaged" and chain is not None:
-            why = f"{_take_apart(chain.name)[1]}, or the part before it, is damaged or not complete"
+            why = f"{_take_apart(chain.name)[1]}, or a part before it, is damaged or not complete"
         else:
             return refusal
         return Refusal(member=refusal.member, kind=refusal.kind, message=f"{why}: {refusal.message}")

@@ -42,6 +42,7 @@ class Pipe:
         """Where what is kept lies; None for that of temporary files."""
         self.is_over = False
         """Whether it has passed by."""
+        self._is_kept = False
         self._kept: IO[bytes] | None = None
 
     def __str__(self) -> str:
@@ -69,13 +70,15 @@ class Pipe:
         except OSError as error:
             raise ArchiveError(f"{self} cannot be read ({error}); check what is to come through it") from None
         if file.isatty():
+            file.close()
             raise ArchiveError(f"{self} is a terminal, expected a tar; pipe one into it, as: cat S2.tar.gz* | …")
         return ByteStream(file, name=str(self), size=None)
 
     def keep(self, members: Iterator[Member | Refusal], is_needed: Callable[[str], bool]) -> Iterator[Member | Refusal]:
-        """Let members pass, and keep those that are needed again, by their names, in a file without a name."""
+        """Let members pass; of the first time keep those whose names say that they are needed again, on disk."""
+        is_first, self._is_kept = not self._is_kept, True
         for member in members:
-            if isinstance(member, Member) and is_needed(member.name):
+            if is_first and isinstance(member, Member) and is_needed(member.name):
                 self._kept = self._kept or self._begin_to_keep()
                 name = member.name.encode("utf-8", "surrogateescape")
                 self._kept.write(_SIZES.pack(len(name), len(member.data)) + name)
