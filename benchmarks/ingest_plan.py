@@ -22,6 +22,7 @@ from bigearth_xr.archive.joined import JoinedSource
 from bigearth_xr.archive.layout import JSON_SUFFIX
 from bigearth_xr.archive.source import Refusal
 from bigearth_xr.archive.stream_index import StreamIndex
+from bigearth_xr.archive.tar_file import TarFile
 from bigearth_xr.archive.tar_index import Places, build_index
 from bigearth_xr.archive.tar_member import Member
 from bigearth_xr.archive.tar_source import TarSource
@@ -102,7 +103,7 @@ def _plan_tars(names: Names, request: Request) -> Plan:
     parts = []
     for part in PARTS:
         index, refused = build_index(names.entries(part), part)
-        tar = _NamedTar(path=Path(part), stamp=(0, 0), index=index, refused=refused, names=names, part=part)
+        tar = _NamedTar(name=part, file=TarFile([]), stamp=(0, 0), index=index, refused=refused, names=names, part=part)
         parts.append((part, tar))
     with Progress() as progress:
         return plan_files(JoinedSource(tuple(parts)), request, progress)

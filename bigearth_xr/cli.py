@@ -34,7 +34,8 @@ terminal = Console(highlight=False, soft_wrap=True)
 Archives = Annotated[
     list[str],
     typer.Argument(
-        help="The archive, v1 or v2: a folder, tars (.tar, .tar.gz, .tar.zst), an LMDB, or addresses of tars."
+        help="The archive, v1 or v2: a folder, tars (.tar, .tar.gz, .tar.zst) or their parts (.tar.gzaa, …), an LMDB, "
+        "addresses of tars, or - for standard input."
     ),
 ]
 StoreFolder = Annotated[str, typer.Argument(help="The store: a folder, e.g. ben.zarr, or s3://bucket/ben.zarr.")]

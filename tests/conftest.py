@@ -9,7 +9,7 @@ import bz2
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from bigearth_xr.testing import encode_tiff, formula_pixels, synthetic_pair
 ROOT = Path(__file__).resolve().parent.parent
 PAIRS = 24
 HAS_TORCH = find_spec("torch") is not None
+NO_REAL_DATA = "real data not found at"
 
 # A shared or throttled machine misses hypothesis's 200 ms now and then; what a
 # property costs is a matter for benchmarks/.
@@ -63,12 +64,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             places[test] += 1
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let all tests that lack real data be skipped at one place, which the summary tells in one line."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple) and NO_REAL_DATA in report.longrepr[2]:
+        report.longrepr = (__file__, 1, report.longrepr[2])
+    return report
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder that holds real patches and lists under ``data/``."""
     folder = Path(os.environ.get("BIGEARTH_SHARED", ROOT.parent / "shared"))
     if not (folder / "data").is_dir():
-        pytest.skip(f"real data not found at {folder}; set BIGEARTH_SHARED")
+        pytest.skip(f"{NO_REAL_DATA} {folder}; set BIGEARTH_SHARED to it, CONTRIBUTING.md says what it is and whence")
     return folder
 
 

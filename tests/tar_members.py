@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bigearth_xr.archive.source import Refusal
 from bigearth_xr.archive.tar import read_members, walk
+from bigearth_xr.archive.tar_file import TarFile
 from bigearth_xr.archive.tar_tape import FileTape
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
@@ -33,8 +34,7 @@ class Trickle(io.RawIOBase):
 def index(data: bytes, path: Path) -> tuple[list[Found], list[Refusal]]:
     """Walk through a tar in a file."""
     path.write_bytes(data)
-    with open(path, "rb", buffering=0) as file:
-        return split(walk(FileTape(file.fileno()), where="S2.tar"))
+    return split(walk(FileTape(TarFile([path])), where="S2.tar"))
 
 
 def split(items: Iterator[Found | Refusal]) -> tuple[list[Found], list[Refusal]]:

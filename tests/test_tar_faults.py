@@ -11,6 +11,7 @@ from tar_members import AFTER, BLOCK, END, Trickle, by_tarfile, files, index, me
 
 from bigearth_xr.archive.source import Refusal
 from bigearth_xr.archive.tar import read_members, walk
+from bigearth_xr.archive.tar_file import TarFile
 from bigearth_xr.archive.tar_member import LIST_BYTES, PATCH_FILE_BYTES
 from bigearth_xr.archive.tar_tape import FileTape
 from bigearth_xr.errors import ArchiveError
@@ -68,8 +69,7 @@ def test_big_lists_are_taken(scratch: Path) -> None:
     with open(scratch, "wb") as file:
         file.write(header)
         file.truncate(len(header) + LIST_BYTES + 2 * BLOCK)
-    with open(scratch, "rb", buffering=0) as file:
-        assert split(walk(FileTape(file.fileno()), where="")) == ([("metadata.parquet", BLOCK, LIST_BYTES)], [])
+    assert split(walk(FileTape(TarFile([scratch])), where="")) == ([("metadata.parquet", BLOCK, LIST_BYTES)], [])
     scratch.unlink()
 
 
@@ -221,10 +221,9 @@ def test_any_bytes_are_survived(scratch: Path, data: bytes) -> None:
 
 def test_a_file_that_shrinks_meanwhile_is_survived(scratch: Path) -> None:
     scratch.write_bytes(member("a.tif", bytes(9000)) + AFTER + END)
-    with open(scratch, "rb", buffering=0) as file:
-        items = walk(FileTape(file.fileno()), where="S2.tar")
-        next(items)
-        os.truncate(scratch, 3000)
-        (refusal,) = items
+    items = walk(FileTape(TarFile([scratch])), where="S2.tar")
+    next(items)
+    os.truncate(scratch, 3000)
+    (refusal,) = items
     assert isinstance(refusal, Refusal)
     assert refusal.kind == "truncated"

@@ -93,11 +93,11 @@ def walk(tape: Tape, *, where: str) -> Iterator[Entry | Refusal]:
     Examples
     --------
     >>> import tarfile
+    >>> from bigearth_xr.archive.tar_file import TarFile
     >>> from bigearth_xr.archive.tar_tape import FileTape
     >>> path = getfixture("tmp_path") / "S2.tar"
     >>> _ = path.write_bytes(tarfile.TarInfo("patch_B02.tif").tobuf() + bytes(1024))
-    >>> with open(path, "rb", buffering=0) as file:
-    ...     list(walk(FileTape(file.fileno()), where="S2.tar"))
+    >>> list(walk(FileTape(TarFile([path])), where="S2.tar"))
     [('patch_B02.tif', 512, 0)]
     """
     on_the_way = _Walk(tape, where)

@@ -1,15 +1,15 @@
 """An archive in a plain tar, read where it lies."""
 
 import os
-import threading
-import weakref
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
+from bigearth_xr.archive.parts import Parts
 from bigearth_xr.archive.source import Folder, Refusal
 from bigearth_xr.archive.tar import walk
+from bigearth_xr.archive.tar_file import TarFile
 from bigearth_xr.archive.tar_index import Places, TarIndex, build_index
 from bigearth_xr.archive.tar_tape import FileTape
 from bigearth_xr.archive.template import Data
@@ -22,8 +22,8 @@ _WASTE_BYTES = 2**13
 """So much more than a file may be read for each, if all are then read at once: it costs as much as a call."""
 
 
-def open_tar(path: str | os.PathLike[str]) -> "TarSource":
-    """Index a plain tar: reads its headers, 5 µs a member, none of its data.
+def open_tar(path: str | os.PathLike[str] | Parts) -> "TarSource":
+    """Index a plain tar, in parts or not: reads its headers, 5 µs a member, none of its data.
 
     Raises
     ------
@@ -44,34 +44,18 @@ def open_tar(path: str | os.PathLike[str]) -> "TarSource":
     >>> [folder.files for folder in source.folders()], source.read("patch/patch_B02.tif")
     ([(), ('patch_B02.tif',)], b'II*')
     """
-    path = Path(path)
-    if not path.exists():
-        raise ArchiveNotFoundError(f"there is no archive at {path}; check the path")
-    if not path.is_file():
-        raise ArchiveError(f"{path} is no file, expected a tar")
-    file = _File()
-    descriptor = file.descriptor(path)
-    index, refusals = build_index(walk(FileTape(descriptor), where=str(path)), str(path))
-    return TarSource(path=path, stamp=_stamp(descriptor), index=index, refused=refusals, file=file)
-
-
-class _File:
-    """An open file, opened again in every process that needs it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._descriptor: int | None = None
-
-    def __reduce__(self) -> tuple[type["_File"], tuple[()]]:
-        return _File, ()
-
-    def descriptor(self, path: Path) -> int:
-        """Open the file if it is not."""
-        with self._lock:
-            if self._descriptor is None:
-                self._descriptor = os.open(path, os.O_RDONLY)
-                weakref.finalize(self, os.close, self._descriptor)
-            return self._descriptor
+    name = str(path)
+    paths = [Path(place) for place in path.places] if isinstance(path, Parts) else [Path(path)]
+    for one in paths:
+        if not one.exists():
+            raise ArchiveNotFoundError(f"there is no archive at {one}; check the path")
+        if not one.is_file():
+            raise ArchiveError(f"{one} is no file, expected a tar")
+    file = TarFile(paths)
+    index, refusals = build_index(walk(FileTape(file), where=name), name)
+    if isinstance(path, Parts):
+        refusals = tuple(map(path.explain, refusals))
+    return TarSource(name=name, stamp=file.stamp(), index=index, refused=refusals, file=file)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +64,10 @@ class TarSource:
 
     has_json: ClassVar[bool] = True
 
-    path: Path
-    """The tar."""
+    name: str
+    """What it is called in messages: its path, or the paths of its parts."""
 
-    stamp: tuple[int, int]
+    stamp: tuple[int, ...]
     """Its bytes, and when it was changed, in nanoseconds; it is not read any more if these differ."""
 
     index: TarIndex = field(repr=False, compare=False)
@@ -92,7 +76,7 @@ class TarSource:
     refused: tuple[Refusal, ...]
     """What is not read."""
 
-    file: _File = field(repr=False, compare=False, default_factory=_File)
+    file: TarFile = field(repr=False, compare=False)
     """The tar, opened."""
 
     decode = staticmethod(read_pixels)
@@ -126,7 +110,7 @@ class TarSource:
 
     def locate(self, path: str) -> str:
         """Give the tar, and the path in it."""
-        return f"{self.path}: {path}" if path else str(self.path)
+        return f"{self.name}: {path}" if path else self.name
 
     def only(self, folders: Collection[str]) -> "TarSource":
         """Give a source that knows these folders alone."""
@@ -134,22 +118,15 @@ class TarSource:
 
     def _read(self, places: Places) -> dict[str, Data]:
         """Read these files, and make sure that the tar is the one that was indexed."""
-        descriptor = self.file.descriptor(self.path)
         start = min(offset for offset, _ in places.values())
         stop = max(offset + size for offset, size in places.values())
         data: dict[str, Data]
         if stop - start <= sum(size + _WASTE_BYTES for _, size in places.values()):
-            region = memoryview(os.pread(descriptor, stop - start, start))
+            region = memoryview(self.file.read(stop - start, start))
             data = {file: region[offset - start :][:size] for file, (offset, size) in places.items()}
         else:
-            data = {file: os.pread(descriptor, size, offset) for file, (offset, size) in places.items()}
+            data = {file: self.file.read(size, offset) for file, (offset, size) in places.items()}
         # Asked afterwards: what changes before is seen.
-        if _stamp(descriptor) != self.stamp or any(len(data[file]) < size for file, (_, size) in places.items()):
-            raise OSError(f"{self.path} has changed since it was opened; let it be, and start again")
+        if self.file.stamp() != self.stamp or any(len(data[file]) < size for file, (_, size) in places.items()):
+            raise OSError(f"{self.name} has changed since it was opened; let it be, and start again")
         return data
-
-
-def _stamp(descriptor: int) -> tuple[int, int]:
-    """Tell one state of a file from another."""
-    status = os.fstat(descriptor)
-    return status.st_size, status.st_mtime_ns

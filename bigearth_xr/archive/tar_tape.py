@@ -1,9 +1,9 @@
 """The bytes of a tar by their place in it: of a file in any order, of a stream forwards."""
 
-import os
 import sys
 from typing import Protocol
 
+from bigearth_xr.archive.tar_file import TarFile
 from bigearth_xr.archive.tar_header import BLOCK
 from bigearth_xr.archive.template import Data
 from bigearth_xr.errors import ArchiveError, DamagedError
@@ -48,13 +48,13 @@ class Tape(Protocol):
 
 
 class FileTape:
-    """A tar in a file, of which only what is asked for is read."""
+    """A tar on disk, of which only what is asked for is read."""
 
-    def __init__(self, descriptor: int) -> None:
-        self.end = os.fstat(descriptor).st_size
+    def __init__(self, file: TarFile) -> None:
+        self.end = file.size
         self.fault = None
         self.is_damaged = False
-        self._descriptor = descriptor
+        self._file = file
         self._start = 0
         self._window = b""
 
@@ -63,7 +63,7 @@ class FileTape:
         offset = at - self._start
         if not 0 <= offset <= len(self._window) - size:
             # Not mapped into memory: a file that shrinks meanwhile would end the process.
-            self._window, self._start, offset = os.pread(self._descriptor, max(size, _AHEAD), at), at, 0
+            self._window, self._start, offset = self._file.read(max(size, _AHEAD), at), at, 0
         return self._window[offset : offset + size]
 
 

@@ -3,6 +3,7 @@
 What can go wrong on the way does, with files of 60 GB: connections drop, servers are overloaded, processes are killed.
 """
 
+from bigearth_xr.download.connection import RefusedError
 from bigearth_xr.download.patience import Patience
 from bigearth_xr.download.report import DownloadReport, FileOutcome
 from bigearth_xr.download.run import download, published_files
@@ -12,6 +13,7 @@ __all__ = [
     "DownloadReport",
     "FileOutcome",
     "Patience",
+    "RefusedError",
     "UrlStream",
     "download",
     "open_url",

@@ -18,7 +18,7 @@ from bigearth_xr.errors import DownloadError
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
 
-__all__ = ["Answer", "ChangedError", "HiccupError", "NoRangesError", "Version", "ask"]
+__all__ = ["Answer", "ChangedError", "HiccupError", "NoRangesError", "RefusedError", "Version", "ask"]
 
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 """Statuses that may be gone at the next request."""
@@ -37,6 +37,10 @@ class ChangedError(DownloadError):
 
 class NoRangesError(DownloadError):
     """The server answers with the whole file where a part was asked for."""
+
+
+class RefusedError(DownloadError):
+    """The server has no such file, or does not give it."""
 
 
 class HiccupError(Exception):
@@ -120,6 +124,8 @@ def ask(
         If another request may do.
     ChangedError
         If the file is not that version any more.
+    RefusedError
+        If the server does not give it.
     DownloadError
         If no request will do.
 
@@ -168,7 +174,7 @@ def _understand(response: requests.Response, address: str, start: int, stop: int
     status = f"HTTP {response.status_code} {response.reason}"
     if response.status_code in _PASSING:
         raise HiccupError(status, asked_wait_s(response.headers.get("Retry-After")))
-    raise DownloadError(f"{address}: {status}; check the address, and that you may read it")
+    raise RefusedError(f"{address}: {status}; check the address, and that you may read it")
 
 
 def _understand_part(response: requests.Response, start: int, stop: int | None) -> Answer:

@@ -63,9 +63,11 @@ def ingest(
     ----------
     archive
         Where the archive is, v1 or v2: a folder, unpacked or with the downloaded tars in it; a tar (``.tar``,
-        ``.tar.gz``, ``.tar.zst``); an LMDB of safetensors, as rico-hdl writes it; the ``http`` or ``https`` address of
-        a tar; or several of these that belong together. Nothing is unpacked to disk. What is compressed is read from
-        one end to the other: once if `metadata` says which patches there are, else twice.
+        ``.tar.gz``, ``.tar.zst``), whole or in the parts of ``split`` (``.tar.gzaa``, …), of which one stands for all
+        beside it; a pattern such as ``"S2.tar.gz*"``; an LMDB of safetensors, as rico-hdl writes it; the ``http`` or
+        ``https`` address of a tar or of its first part; ``"-"`` for standard input, or another pipe; or several of
+        these that belong together. Nothing is unpacked to disk. What is compressed is read from one end to the other:
+        once if `metadata` says which patches there are, else twice; of a pipe what is read twice is kept on disk.
     store
         Where the store is, or is to be made: a folder named ``….zarr``, or an address ``s3://bucket/….zarr``. The table
         is written beside it.
@@ -100,7 +102,7 @@ def ingest(
     Raises
     ------
     ArchiveNotFoundError
-        If there is no archive.
+        If there is no archive, or a part of it is missing.
     ArchiveError
         If it holds no patch, or both releases.
     StoreError
@@ -159,7 +161,7 @@ def plan_ingest(request: Request, progress: Progress) -> Plan:
     check_target(request)
     found = find_containers(request.archive)
     if found.streams:
-        return plan_streams([*map(str, (*found.folders, *found.tars)), *found.streams], request, progress)
+        return plan_streams(found.in_passing(), request, progress)
     return plan_files(open_source(request.archive), request, progress)
 
 

@@ -39,6 +39,10 @@ class Arrivals:
     failures: dict[tuple[int, int], str] = field(default_factory=dict)
     """Why a plane could not be used, by slot and number of the plane."""
 
+    def expects(self, path: str) -> bool:
+        """Tell whether a file lies in the folder of a patch that has a slot."""
+        return path.rpartition("/")[0].rpartition("/")[2] in self.slots.numbers
+
 
 def take_in(
     members: Iterator[Member | Refusal], index: StreamIndex, arrivals: Arrivals | None, advance: Callable[[], None]

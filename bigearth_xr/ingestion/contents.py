@@ -1,6 +1,6 @@
 """What an archive holds, as far as it matters to a store: patches, lists, labels, and the table they make."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 
 from bigearth_xr.archive import Archive, PixelSource, survey_archive, tell_release
-from bigearth_xr.archive.scan import scan
+from bigearth_xr.archive.scan import release_of_list, scan
 from bigearth_xr.errors import MetadataError
 from bigearth_xr.ingestion.members import is_address
 from bigearth_xr.ingestion.request import Request
@@ -18,7 +18,7 @@ from bigearth_xr.store.schema import PixelArray, pixel_arrays
 from bigearth_xr.table import FoundLabels, from_archive, read_labels
 from bigearth_xr.table.lists import V1_PAIRS, find_lists, read_lists
 
-__all__ = ["Contents", "Lists", "read_contents", "read_inner_lists", "read_named_lists"]
+__all__ = ["Contents", "Lists", "list_folders", "read_contents", "read_inner_lists", "read_named_lists"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +78,8 @@ class Contents:
 def read_named_lists(request: Request) -> Lists | None:
     """Read the lists that the caller named, or those at the top of a folder of the archive, or in its ``lists``.
 
+    Where lists are among the archive's paths, as by a pattern, those in their folder are read.
+
     Examples
     --------
     >>> import bigearth_xr as bex
@@ -88,12 +90,24 @@ def read_named_lists(request: Request) -> Lists | None:
     >>> read_named_lists(request).release
     'v2'
     """
-    folders = (Path(one) / below for one in request.archive if not is_address(one) for below in ("", "lists"))
+    folders = (folder / below for folder in list_folders(request.archive) for below in ("", "lists"))
     places = request.metadata or tuple(folder for folder in folders if folder.is_dir() and find_lists(folder))[:1]
     if not places:
         return None
     release, columns = read_lists(places)
     return Lists(place=str(places[0]), release=release, columns=columns)
+
+
+def list_folders(archive: Iterable[str]) -> Iterator[Path]:
+    """Give the folders among the paths of an archive, and those of the lists among them.
+
+    Examples
+    --------
+    >>> list(list_folders(["https://example.org/S2.tar", "ben-v2", "ben-v2/metadata.parquet"]))
+    [PosixPath('ben-v2'), PosixPath('ben-v2')]
+    """
+    for path in (Path(one) for one in archive if not is_address(one)):
+        yield path.parent if release_of_list(path.name) else path
 
 
 def read_contents(source: PixelSource, request: Request, lists: Lists | None, progress: Progress) -> Contents:

@@ -1,15 +1,18 @@
 """Let streams pass by, side by side, from one end to the other."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import takewhile
 from pathlib import Path
 from threading import Event
 
 from bigearth_xr.archive import PixelSource
-from bigearth_xr.archive.containers import name_containers
+from bigearth_xr.archive.containers import Container, name_containers
 from bigearth_xr.archive.joined import JoinedSource
+from bigearth_xr.archive.pipe import Pipe
+from bigearth_xr.archive.source import Refusal
 from bigearth_xr.archive.stream_index import StreamIndex
+from bigearth_xr.archive.tar_member import Member
 from bigearth_xr.errors import DamagedError
 from bigearth_xr.ingestion.arrivals import Arrivals, take_in
 from bigearth_xr.ingestion.members import open_members
@@ -18,13 +21,13 @@ from bigearth_xr.progress import Progress
 __all__ = ["forget_jsons", "pass_by"]
 
 
-def pass_by(containers: Sequence[str], arrivals: Arrivals | None, progress: Progress) -> PixelSource:
+def pass_by(containers: Sequence[Container], arrivals: Arrivals | None, progress: Progress) -> PixelSource:
     """Go through containers at the same time, each in a thread.
 
     Parameters
     ----------
     containers
-        Paths and addresses.
+        What to go through. What comes through a pipe is kept, but for patches that are taken in.
     arrivals
         What to do with pixels; None to let them pass. What arrived is noted even if a stream fails.
     progress
@@ -53,12 +56,15 @@ def pass_by(containers: Sequence[str], arrivals: Arrivals | None, progress: Prog
     >>> next(folder.path for folder in source.folders() if "metadata.parquet" in folder.files)
     'ben.tar.gz'
     """
-    indexes = [StreamIndex(container) for container in containers]
+    indexes = [StreamIndex(str(container)) for container in containers]
     is_over = Event()
     try:
         with ThreadPoolExecutor(len(indexes), thread_name_prefix="stream") as pool:
             try:
-                passing = [pool.submit(_pass_one, index, arrivals, progress, is_over) for index in indexes]
+                passing = [
+                    pool.submit(_pass_one, container, index, arrivals, progress, is_over)
+                    for container, index in zip(containers, indexes, strict=True)
+                ]
                 for one in as_completed(passing):
                     one.result()
             finally:
@@ -70,7 +76,7 @@ def pass_by(containers: Sequence[str], arrivals: Arrivals | None, progress: Prog
             arrivals.staging.checkpoint()
             arrivals.slots.forget_numbers()
     _refuse_damaged(indexes)
-    names = name_containers(map(Path, containers))
+    names = name_containers(containers)
     return JoinedSource(tuple(sorted(zip(names, indexes, strict=True), key=lambda part: part[0])))
 
 
@@ -96,9 +102,11 @@ def _refuse_damaged(indexes: Sequence[StreamIndex]) -> None:
         )
 
 
-def _pass_one(index: StreamIndex, arrivals: Arrivals | None, progress: Progress, is_over: Event) -> None:
+def _pass_one(
+    container: Container, index: StreamIndex, arrivals: Arrivals | None, progress: Progress, is_over: Event
+) -> None:
     """Go through one container until it ends, or all are to."""
-    with open_members(index.name, progress.say) as passage:
+    with open_members(container, progress.say) as passage:
         advance = progress.steps(Path(index.name).name, passage.size)
         shown = 0
 
@@ -109,4 +117,7 @@ def _pass_one(index: StreamIndex, arrivals: Arrivals | None, progress: Progress,
                 advance(now - shown)
                 shown = now
 
-        take_in(takewhile(lambda _: not is_over.is_set(), passage.members), index, arrivals, show)
+        members: Iterator[Member | Refusal] = takewhile(lambda _: not is_over.is_set(), passage.members)
+        if isinstance(container, Pipe):
+            members = container.keep(members, lambda name: arrivals is None or not arrivals.expects(name))
+        take_in(members, index, arrivals, show)

@@ -1,14 +1,14 @@
 """What a caller asks of an ingest."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
-from os.path import expanduser
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 
+from bigearth_xr.archive.containers import expand
 from bigearth_xr.bands import Sensor
 from bigearth_xr.errors import ArchiveNotFoundError, SelectionError, StoreError
 from bigearth_xr.ingestion.members import is_address
@@ -17,7 +17,9 @@ from bigearth_xr.store.place import Place
 from bigearth_xr.store.schema import PROFILES, PixelArray, Profile, pixel_arrays
 from bigearth_xr.table.found import Rows
 
-__all__ = ["Request", "check_count", "check_request", "texts_of"]
+__all__ = ["Request", "check_count", "check_request", "name_of", "texts_of"]
+
+_MOST_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,7 @@ class Request:
     """What a caller asked `ingest` for."""
 
     archive: tuple[str, ...]
-    """Folders, tars, LMDBs or addresses that together are the archive, at least one."""
+    """Folders, tars, their parts, LMDBs, addresses or ``-`` that together are the archive, at least one."""
 
     store: Place
     """Where the store is, or is to be."""
@@ -48,15 +50,28 @@ class Request:
     @property
     def name(self) -> str:
         """What the archive is called in messages."""
-        return ", ".join(self.archive)
+        return name_of(self.archive)
 
     def pixel_arrays(self, *, reference_map: bool = False) -> tuple[PixelArray, ...]:
         """The arrays of the bands that are to be stored, with or without that of the reference maps."""
         return pixel_arrays(self.bands, reference_map=reference_map)
 
 
+def name_of(archive: Sequence[str]) -> str:
+    """Name an archive by its paths, as many as a line holds.
+
+    Examples
+    --------
+    >>> name_of(["S1.tar", "S2.tar"]), name_of([f"S2.tar.gza{letter}" for letter in "abcdef"])
+    ('S1.tar, S2.tar', 'S2.tar.gzaa, S2.tar.gzab, S2.tar.gzac and 3 more')
+    """
+    few = archive if len(archive) <= _MOST_NAMED else archive[: _MOST_NAMED - 1]
+    more = f" and {len(archive) - len(few):,} more" if len(few) < len(archive) else ""
+    return f"{', '.join(few)}{more}"
+
+
 def texts_of(places: object, name: str) -> tuple[str, ...]:
-    """Take paths or addresses, one or several, as texts; ``~`` is the home folder.
+    """Take paths or addresses, one or several, as texts; ``~`` is the home folder, a pattern all that it matches.
 
     Parameters
     ----------
@@ -76,7 +91,7 @@ def texts_of(places: object, name: str) -> tuple[str, ...]:
         text = fspath(place) if isinstance(place, PathLike) else place
         if not isinstance(text, str) or not text or "\0" in text:
             raise SelectionError(f"{name} is {place!r}, expected a path or an address, or several of them")
-        texts.append(text if is_address(text) else expanduser(text))
+        texts += expand(text)
     return tuple(texts)
 
 

@@ -39,12 +39,15 @@ class StreamPlan:
     staged_bytes: int
     """Disk taken by what has arrived."""
 
+    kept_bytes: int
+    """Disk taken by what came through pipes and was needed again."""
+
     @property
     def extra_bytes(self) -> int:
         """What lay beside the store at the most: nothing, where it lay at its place already."""
         store = self.rowing.store
         is_in_place = self.is_in_slots and store.profile == "fast" and store.place.local is not None
-        return 0 if is_in_place else self.staged_bytes
+        return self.kept_bytes + (0 if is_in_place else self.staged_bytes)
 
     @cached_property
     def is_in_slots(self) -> bool:

@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from bigearth_xr.archive.containers import Container
+from bigearth_xr.archive.pipe import Pipe
 from bigearth_xr.errors import BigEarthError
 from bigearth_xr.ingestion.arrivals import Arrivals
 from bigearth_xr.ingestion.contents import Contents, Lists, read_contents, read_named_lists
@@ -33,7 +35,7 @@ from bigearth_xr.table import assemble
 __all__ = ["plan_streams"]
 
 
-def plan_streams(containers: Sequence[str], request: Request, progress: Progress) -> StreamPlan:
+def plan_streams(containers: Sequence[Container], request: Request, progress: Progress) -> StreamPlan:
     """Take in streams, and plan how what arrived goes into the store.
 
     Raises
@@ -53,6 +55,10 @@ def plan_streams(containers: Sequence[str], request: Request, progress: Progress
     'plan_streams'
     """
     lists = read_named_lists(request)
+    pipes = [container for container in containers if isinstance(container, Pipe)]
+    for pipe in pipes:
+        pipe.folder = staging_folder(request.store).parent
+        pipe.folder.mkdir(parents=True, exist_ok=True)
     if lists is None:
         contents, arrivals = _take_unlisted(containers, request, progress)
     else:
@@ -65,10 +71,11 @@ def plan_streams(containers: Sequence[str], request: Request, progress: Progress
         arrivals=arrivals,
         slots=arrivals.slots.of(found),
         staged_bytes=arrivals.staging.used_bytes(),
+        kept_bytes=sum(pipe.kept_bytes for pipe in pipes),
     )
 
 
-def _take_unlisted(containers: Sequence[str], request: Request, progress: Progress) -> tuple[Contents, Arrivals]:
+def _take_unlisted(containers: Sequence[Container], request: Request, progress: Progress) -> tuple[Contents, Arrivals]:
     """Take in patches of which nothing is known before all of them have passed by once."""
     contents = read_contents(pass_by(containers, None, progress), request, None, progress)
     open_or_create(request, contents)
@@ -78,7 +85,7 @@ def _take_unlisted(containers: Sequence[str], request: Request, progress: Progre
 
 
 def _take_listed(
-    containers: Sequence[str], request: Request, lists: Lists, progress: Progress
+    containers: Sequence[Container], request: Request, lists: Lists, progress: Progress
 ) -> tuple[Contents, Arrivals]:
     """Take in the patches that lists name, and in a second pass those that they do not."""
     check_target(request, lists.release)

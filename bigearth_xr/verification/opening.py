@@ -10,7 +10,8 @@ from bigearth_xr.archive.containers import find_containers, open_source
 from bigearth_xr.archive.scan import scan
 from bigearth_xr.bands import bands as find_bands
 from bigearth_xr.errors import MetadataError, StoreError
-from bigearth_xr.ingestion.contents import read_inner_lists
+from bigearth_xr.ingestion.contents import list_folders, read_inner_lists
+from bigearth_xr.ingestion.request import name_of
 from bigearth_xr.store.read import Store, read_column
 from bigearth_xr.table.lists import find_lists, read_lists
 from bigearth_xr.verification.streamed import open_streams
@@ -40,7 +41,7 @@ def read_listed(store: Store, metadata: Sequence[Path], against: Sequence[str]) 
     places = list(metadata)
     if not places:
         # As ingest looks for them: at the top of a folder of the archive, or in its `lists`.
-        folders = [folder for root in map(Path, against) for folder in (root, root / "lists")]
+        folders = [folder for root in list_folders(against) for folder in (root, root / "lists")]
         places = [folder for folder in folders if find_lists(folder) == store.release][:1]
     if not places:
         return None
@@ -88,7 +89,7 @@ def open_against(store: Store, paths: Sequence[str], listed: Columns | None) -> 
     >>> archive.bands, len(listed["patch"])
     (('B02', 'VV'), 3)
     """
-    source, name = _open(paths), ", ".join(paths)
+    source, name = _open(paths), name_of(paths)
     found = scan(source)
     release = tell_release(found, name)
     if release != store.release:
@@ -113,8 +114,7 @@ def open_against(store: Store, paths: Sequence[str], listed: Columns | None) -> 
 def _open(paths: Sequence[str]) -> PixelSource:
     """Open what can be read in any order, or go through streams for their names."""
     containers = find_containers(paths)
-    streams = [*map(str, (*containers.folders, *containers.tars)), *containers.streams] if containers.streams else []
-    return open_streams(streams) if streams else open_source(paths)
+    return open_streams(containers.in_passing()) if containers.streams else open_source(paths)
 
 
 def _pairs(store: Store, listed: Columns | None) -> dict[str, str]:

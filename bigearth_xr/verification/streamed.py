@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from bigearth_xr.archive.containers import Container
 from bigearth_xr.archive.joined import JoinedSource
+from bigearth_xr.archive.pipe import Pipe
 from bigearth_xr.archive.source import Folder, FolderSource, Refusal
 from bigearth_xr.archive.stream_index import StreamIndex
 from bigearth_xr.archive.template import Data
@@ -18,13 +20,13 @@ from bigearth_xr.verification.scratch import Scratch
 __all__ = ["StreamedSource", "open_streams"]
 
 
-def open_streams(containers: Sequence[str]) -> "StreamedSource":
+def open_streams(containers: Sequence[Container]) -> "StreamedSource":
     """Go through streams once to learn what they hold.
 
     Parameters
     ----------
     containers
-        Paths of tars, compressed or not, of folders, and addresses.
+        Tars, compressed or not, in parts or not, folders, addresses and pipes; what comes through a pipe is kept.
 
     Examples
     --------
@@ -36,13 +38,16 @@ def open_streams(containers: Sequence[str]) -> "StreamedSource":
     >>> len(source.read_files(folder.path, folder.files))
     12
     """
-    indexes = tuple(StreamIndex(container) for container in containers)
+    indexes = tuple(StreamIndex(str(container)) for container in containers)
     with Progress() as progress:
-        for index in indexes:
+        for container, index in zip(containers, indexes, strict=True):
             advance = progress.steps(f"names in {Path(index.name).name}", None)
-            with open_members(index.name, progress.say) as passage:
-                take_in(passage.members, index, None, advance)
-    return StreamedSource(indexes=indexes)
+            with open_members(container, progress.say) as passage:
+                members = passage.members
+                if isinstance(container, Pipe):
+                    members = container.keep(members, lambda name: True)
+                take_in(members, index, None, advance)
+    return StreamedSource(containers=tuple(containers), indexes=indexes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,9 @@ class StreamedSource:
 
     has_json: ClassVar[bool] = True
 
+    containers: tuple[Container, ...]
+    """The streams."""
+
     indexes: tuple[StreamIndex, ...]
     """What passed by in each container."""
 
@@ -114,7 +122,7 @@ class StreamedSource:
             for number in sorted(numbers):
                 index = self.indexes[number]
                 advance = progress.steps(f"pixels in {Path(index.name).name}", None)
-                with open_members(index.name, progress.say) as passage:
+                with open_members(self.containers[number], progress.say) as passage:
                     for member in passage.members:
                         if not isinstance(member, Refusal):
                             self._keep(f"{number}/{member.name}", member.data, wanted)
