@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rasterio
 import tifffile
 from rasterio.enums import Resampling

@@ -22,7 +22,7 @@ Paths: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 _ADDRESSES = ("http://", "https://")
 _TAR_ENDINGS = (".tar", ".tgz", ".tbz2", ".txz", ".tzst", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _UNFINISHED = ".part"
-_OF_PATCHES = (".tif", ".json", ".parquet", ".csv")
+_OF_PATCHES = (".tif", ".tiff", ".json", ".parquet", ".csv")
 
 _Kind: TypeAlias = Literal["folder", "tar", "stream"]
 
@@ -174,7 +174,9 @@ def _look_at(place: str | os.PathLike[str]) -> Iterator[tuple[_Kind, str]]:
 def _in_folder(folder: Path) -> Iterator[tuple[_Kind, str]]:
     """Give the tars that lie directly in a folder."""
     with os.scandir(folder) as entries:
-        files = sorted(entry.name for entry in entries if not entry.name.endswith(_OF_PATCHES) and entry.is_file())
+        files = sorted(
+            entry.name for entry in entries if not entry.name.lower().endswith(_OF_PATCHES) and entry.is_file()
+        )
     for name in files:
         path = folder / name
         if name.endswith(_UNFINISHED):

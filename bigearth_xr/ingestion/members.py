@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bigearth_xr.archive.bytestream import ReadAhead, open_bytes
-from bigearth_xr.archive.layout import JSON_SUFFIX
+from bigearth_xr.archive.layout import may_be_of_patch
 from bigearth_xr.archive.scan import release_of_list
 from bigearth_xr.archive.source import FolderSource, Refusal
 from bigearth_xr.archive.tar import read_members
@@ -81,7 +81,7 @@ def _files_of(source: FolderSource) -> Iterator[Member | Refusal]:
     """Read the files of an archive that lie in a folder; the tars beside them are read by somebody else."""
     for folder in source.folders():
         for file in folder.files:
-            if file.endswith((".tif", JSON_SUFFIX)) or release_of_list(file):
+            if may_be_of_patch(file) or release_of_list(file):
                 path = f"{folder.path}/{file}" if folder.path else file
                 yield _member(source, path)
 
