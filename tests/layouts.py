@@ -1,6 +1,7 @@
 """GeoTIFFs saved anew in layouts that are not the archive's own, by rasterio and by tifffile."""
 
 import io
+import shutil
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +11,8 @@ import rasterio
 import tifffile
 from rasterio.enums import Resampling
 from rasterio.shutil import copy
+
+from bigearth_xr.archive import open_archive
 
 Layout = Callable[[bytes], bytes]
 """Gives a GeoTIFF of one band in another layout."""
@@ -149,3 +152,16 @@ def rewrite(archive: Path, layout: Layout, *, suffix: str = ".tif", band: str = 
         file.unlink()
         file.with_suffix(suffix).write_bytes(data)
     return archive
+
+
+def few_real_pairs(archive: Path, to: Path, *, pairs: int) -> Path:
+    """Copy the first pairs of an archive of v1."""
+    for patch in open_archive(archive).patches[:pairs]:
+        for folder in patch.folders:
+            shutil.copytree(archive / folder, to / folder)
+    return to
+
+
+def files_of_store(store: Path) -> dict[str, bytes]:
+    """Give all that a store consists of, byte for byte."""
+    return {str(path.relative_to(store)): path.read_bytes() for path in store.rglob("*") if path.is_file()}
