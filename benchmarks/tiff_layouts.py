@@ -1,11 +1,12 @@
 """Ingest of GeoTIFFs that were saved anew, in tiles beside strips of the same compression, in one run.
 
-The pairs are real ones varied, as in `benchmarks/ingest.py`; GDAL copies each of their files into every layout. Figures
-are CPU seconds of this process, system calls included, page cache warm: the best of five rounds in which all layouts
-take turns. A store is written in the profile ``fast``; that of each layout has to be the same as that of the archive's
-own strips, byte for byte.
+The pairs are real ones varied, as in `benchmarks/ingest.py`; tifffile writes each of their files in every layout, GDAL
+the COGs. Figures are of CPU time of this process, system calls included, page cache warm: the best of five rounds in
+which all layouts take turns. A store is written in the profile ``fast``; that of each layout has to be the same as that
+of the archive's own strips, byte for byte.
 """
 
+import io
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,21 +14,26 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import rasterio
+import tifffile
 from rasterio.shutil import copy
 
 import bigearth_xr as bex
 from benchmarks._processes import cpu_s
 
-PAIRS = 64
-ROUNDS = 3
-ENCODINGS: Mapping[str, dict[str, Any]] = {
-    "stored": {},
-    "lzw": {"compress": "LZW"},
-    "deflate": {"compress": "DEFLATE"},
-    "deflate_predictor": {"compress": "DEFLATE", "predictor": 2},
-    "zstd": {"compress": "ZSTD"},
+PAIRS = 32
+ROUNDS = 5
+ENCODINGS: Mapping[str, tuple[int, int]] = {
+    "stored": (1, 1),
+    "lzw": (5, 1),
+    "deflate": (8, 1),
+    "deflate_predictor": (8, 2),
+    "zstd": (50000, 1),
 }
-SIDES = (16, 32, 64, 128, 256)
+"""Compression and predictor, by their codes."""
+
+_COMPRESS = {1: "NONE", 5: "LZW", 8: "DEFLATE", 50000: "ZSTD"}
+_PLACE = (33550, 33922, 34735)
+SIDES = (32, 64, 256)
 COG = 512
 """Side of a tile of a COG, unless another is asked for: most of it is padding."""
 
@@ -40,17 +46,10 @@ def main() -> Figures:
         root = Path(folder)
         own = bex.testing.write_archive(root / "own", pairs=PAIRS, version="v2", pixels="real")
         archives = {"own": own}
-        for name, options in ENCODINGS.items():
-            archives[f"{name} strips"] = _save_anew(own, root / name / "strips", "GTiff", options)
-            for side in SIDES:
-                tiles = {"tiled": True, "blockxsize": side, "blockysize": side, **options}
-                archives[f"{name} {side}"] = _save_anew(own, root / name / str(side), "GTiff", tiles)
-            cog = {"blocksize": COG, "compress": "NONE", **options, "overviews": "NONE"}
-            archives[f"{name} cog"] = _save_anew(own, root / name / "cog", "COG", cog)
-        rounds = [
-            {name: _ingest(archive, root) for name, archive in (*archives.items(), ("again", own))}
-            for _ in range(ROUNDS)
-        ]
+        for name, encoding in ENCODINGS.items():
+            for cut in ("strips", *SIDES, "cog"):
+                archives[f"{name} {cut}"] = _save_anew(own, root / name / str(cut), cut, encoding)
+        rounds = [{name: _ingest(archive, root) for name, archive in archives.items()} for _ in range(ROUNDS)]
     stores = {name: store for name, (_, store) in rounds[0].items()}
     assert all(store == stores["own"] for store in stores.values()), "a layout gives another store"
     cpu = {name: min(one[name][0] for one in rounds) / PAIRS for name in archives}
@@ -78,18 +77,45 @@ def _of_strips(name: str, cpu: Mapping[str, float], kind: int | str) -> float:
     return cpu[f"{name} {kind}"] / cpu[f"{name} strips"]
 
 
-def _save_anew(archive: Path, to: Path, driver: str, options: Mapping[str, Any]) -> Path:
+def _save_anew(archive: Path, to: Path, cut: int | str, encoding: tuple[int, int]) -> Path:
     """Copy an archive, with its GeoTIFFs in another layout; predictors are for integers here."""
     shutil.copytree(archive, to)
     for file in to.rglob("*.tif"):
-        with rasterio.open(file) as source, rasterio.MemoryFile(ext="tif") as target:
-            chosen = dict(options)
-            if source.dtypes[0] == "float32":
-                chosen.pop("predictor", None)
-            copy(source, target.name, driver=driver, **chosen)
-            data = bytes(target.getbuffer())
-        file.write_bytes(data)
+        compression, predictor = encoding if file.stem[-2:] not in ("VV", "VH") else (encoding[0], 1)
+        file.write_bytes(
+            _as_cog(file, compression, predictor)
+            if cut == "cog"
+            else _encode(file, None if cut == "strips" else int(cut), compression, predictor)
+        )
     return to
+
+
+def _encode(file: Path, side: int | None, compression: int, predictor: int) -> bytes:
+    """Write an image in tiles, or in strips of 8 KiB as GDAL does."""
+    with tifffile.TiffFile(file) as source:
+        page = source.pages.first
+        pixels, tags = page.asarray(), page.tags
+        places = [(code, tags[code].dtype, tags[code].count, tags[code].value, True) for code in _PLACE]
+    data = io.BytesIO()
+    tifffile.imwrite(
+        data,
+        pixels,
+        tile=None if side is None else (side, side),
+        rowsperstrip=None if side else min(8192 // pixels[0].nbytes, len(pixels)),
+        compression=compression,
+        predictor=predictor,
+        metadata=None,
+        extratags=places,
+    )
+    return data.getvalue()
+
+
+def _as_cog(file: Path, compression: int, predictor: int) -> bytes:
+    """Let GDAL write a COG."""
+    with rasterio.open(file) as source, rasterio.MemoryFile(ext="tif") as target:
+        options = {"predictor": "STANDARD"} if predictor == 2 else {}
+        copy(source, target.name, driver="COG", blocksize=COG, compress=_COMPRESS[compression], **options)
+        return bytes(target.getbuffer())
 
 
 def _ingest(archive: Path, root: Path) -> tuple[float, dict[str, bytes]]:
