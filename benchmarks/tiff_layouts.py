@@ -2,7 +2,7 @@
 
 The pairs are real ones varied, as in `benchmarks/ingest.py`; tifffile writes each of their files in every layout, GDAL
 the COGs. Figures are of CPU time of this process, system calls included, page cache warm: the best of five rounds in
-which all layouts take turns. A store is written in the profile ``fast``; that of each layout has to be the same as that
+which all layouts take turns, less what a second run takes, which finds nothing to do. A store is written in the profile ``fast``; that of each layout has to be the same as that
 of the archive's own strips, byte for byte.
 """
 
@@ -20,12 +20,11 @@ from rasterio.shutil import copy
 import bigearth_xr as bex
 from benchmarks._processes import cpu_s
 
-PAIRS = 32
+PAIRS = 16
 ROUNDS = 5
 ENCODINGS: Mapping[str, tuple[int, int]] = {
     "stored": (1, 1),
     "lzw": (5, 1),
-    "deflate": (8, 1),
     "deflate_predictor": (8, 2),
     "zstd": (50000, 1),
 }
@@ -124,6 +123,9 @@ def _ingest(archive: Path, root: Path) -> tuple[float, dict[str, bytes]]:
     start = cpu_s()
     bex.ingest(archive, store, profile="fast", workers=1)
     taken = cpu_s() - start
+    start = cpu_s()
+    bex.ingest(archive, store, profile="fast", workers=1)
+    taken -= cpu_s() - start
     files = {str(path.relative_to(store)): path.read_bytes() for path in store.rglob("*") if path.is_file()}
     shutil.rmtree(store)
     store.with_suffix(".parquet").unlink(missing_ok=True)
