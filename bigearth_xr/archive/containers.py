@@ -39,7 +39,7 @@ Container: TypeAlias = str | Parts | Pipe
 _ADDRESSES = ("http://", "https://")
 _TAR_ENDINGS = (".tar", ".tgz", ".tbz2", ".txz", ".tzst", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _UNFINISHED = ".part"
-_OF_PATCHES = (".tif", ".json", ".parquet", ".csv")
+_OF_PATCHES = (".tif", ".tiff", ".json", ".parquet", ".csv")
 
 _Kind: TypeAlias = Literal["folder", "tar", "stream"]
 
@@ -254,7 +254,9 @@ def _files(given: Sequence[str]) -> Iterator[tuple[_Kind, Container]]:
 def _in_folder(folder: Path) -> Iterator[tuple[_Kind, Container]]:
     """Give the tars that lie directly in a folder."""
     with os.scandir(folder) as entries:
-        files = sorted(entry.name for entry in entries if not entry.name.endswith(_OF_PATCHES) and entry.is_file())
+        files = sorted(
+            entry.name for entry in entries if not entry.name.lower().endswith(_OF_PATCHES) and entry.is_file()
+        )
     for name in files:
         if name.endswith(_UNFINISHED):
             raise ArchiveError(f"{folder / name} is not downloaded to its end; go on with it, or move it elsewhere")

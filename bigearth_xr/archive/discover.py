@@ -102,7 +102,7 @@ def survey_archive(
     chosen = choose_bands(sensors, bands)
     found = found or scan(source)
     release = tell_release(found, name)
-    source = SplitSource(source, found.rest) if found.rest else source
+    source = SplitSource(source, found.rest, found.spelled) if found.rest or found.spelled else source
     assembly = Assembly(
         source=source,
         found=found,

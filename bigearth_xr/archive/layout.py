@@ -6,18 +6,23 @@ A folder's name says what it holds: a Sentinel-2 patch of v1 or v2, or a Sentine
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
+from bigearth_xr.bands import BANDS
 from bigearth_xr.errors import ArchiveError, SelectionError
 from bigearth_xr.releases import Release
 from bigearth_xr.tiles import PATCHES_PER_SIDE, tile_origin
 
 __all__ = [
+    "ENDINGS",
     "JSON_SUFFIX",
     "REFERENCE_MAP",
     "S1Name",
     "S2Name",
+    "archive_ending",
+    "may_be_of_patch",
     "parse_s1",
     "parse_s2",
     "recognize",
@@ -29,6 +34,12 @@ JSON_SUFFIX = "labels_metadata.json"
 
 REFERENCE_MAP = "reference_map"
 """Stands where a band name would in the file name of a v2 reference map."""
+
+ENDINGS = (*(f"{band.name}.tif" for band in BANDS), f"{REFERENCE_MAP}.tif", JSON_SUFFIX)
+"""Ends of the names of all files that a patch may have, after the patch name and ``_``, as the archive spells them."""
+
+_ENDINGS = {ending.lower(): ending for ending in ENDINGS}
+_SUFFIXES = (".tif", ".tiff", JSON_SUFFIX)
 
 # The time in a v1 name is no time of day: the leading 0 of the hour may be missing (T93020), the
 # seconds reach 61, and where several tiles of one data take would collide it was shifted.
@@ -173,6 +184,32 @@ def recognize(folder: str) -> S2Name | S1Name | None:
     True
     """
     return _match_s1(folder) if folder.startswith("S1") else _match_s2(folder)
+
+
+@lru_cache(maxsize=1024)
+def archive_ending(ending: str) -> str | None:
+    """Spell the end of a file name, after the patch name and ``_``, as the archive does; None if it has no such file.
+
+    Capitals do not matter, and ``.tiff`` is as good as ``.tif``.
+
+    Examples
+    --------
+    >>> archive_ending("B8A.TIF"), archive_ending("reference_map.tiff"), archive_ending("B8A.png")
+    ('B8A.tif', 'reference_map.tif', None)
+    """
+    lower = ending.lower()
+    return _ENDINGS.get(lower.removesuffix("f") if lower.endswith(".tiff") else lower)
+
+
+def may_be_of_patch(file: str) -> bool:
+    """Tell whether a file is of a sort of which patches have files.
+
+    Examples
+    --------
+    >>> may_be_of_patch("patch_B02.TIFF"), may_be_of_patch("README.md")
+    (True, False)
+    """
+    return file.lower().endswith(_SUFFIXES)
 
 
 def scene_folder(name: S2Name | S1Name) -> str:

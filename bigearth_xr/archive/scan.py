@@ -1,10 +1,19 @@
 """One pass over a source: which folder holds which half of which patch."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from bigearth_xr.archive.layout import JSON_SUFFIX, REFERENCE_MAP, S1Name, S2Name, recognize
+from bigearth_xr.archive.layout import (
+    JSON_SUFFIX,
+    REFERENCE_MAP,
+    S1Name,
+    S2Name,
+    archive_ending,
+    may_be_of_patch,
+    recognize,
+)
 from bigearth_xr.archive.patches import Problem, sum_up
 from bigearth_xr.archive.source import Folder, PixelSource
 from bigearth_xr.bands import BANDS, S1_BANDS, S2_BANDS
@@ -51,6 +60,9 @@ class Scan:
     rest: dict[str, dict[str, str]] = field(default_factory=dict)
     """What lies elsewhere of patches that lie in several folders, as `bigearth_xr.archive.split.SplitSource` has it."""
 
+    spelled: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    """How the files of a folder are called that the archive calls otherwise, such as ``B02.TIFF``, likewise."""
+
     releases: set[Release] = field(default_factory=set)
     """Releases that the names and files are of."""
 
@@ -88,10 +100,12 @@ def scan(source: PixelSource) -> Scan:
     held: dict[str, frozenset[str]] = {}
     for folder in source.folders():
         name = recognize(folder.name)
-        files = _own_files(name, folder)
+        files, spelled = _own_files(name, folder)
         if name is None or not files:
             _note_other(found, source, folder)
             continue
+        if spelled:
+            _note_spelling(found, source, folder, spelled)
         found.bands.update(_BAND_FILES[file] for file in files & _BAND_FILES.keys())
         if isinstance(name, S2Name):
             found.releases.add(name.release)
@@ -129,18 +143,44 @@ def release_of_list(file: str) -> Release | None:
     return _METADATA_FILES.get(name) if is_list else None
 
 
-def _own_files(name: S1Name | S2Name | None, folder: Folder) -> frozenset[str]:
-    """Files in a folder that the patch of its name may have, without that name."""
+def _own_files(name: S1Name | S2Name | None, folder: Folder) -> tuple[frozenset[str], list[tuple[str, str]]]:
+    """Files in a folder that the patch of its name may have, without that name; those that it spells otherwise."""
     if name is None:
-        return frozenset()
+        return frozenset(), []
     own, prefix = _S1_FILES if isinstance(name, S1Name) else _S2_FILES, f"{name.name}_"
-    return _shared(frozenset(own.intersection(file[len(prefix) :] for file in folder.files if file.startswith(prefix))))
+    endings = {file[len(prefix) :] for file in folder.files if file.startswith(prefix)}
+    files = own & endings
+    if len(files) == len(endings):
+        return _shared(frozenset(files)), []
+    spelled = [(archive_ending(ending) or "", ending) for ending in sorted(endings - files)]
+    spelled = [(file, ending) for file, ending in spelled if file in own]
+    return _shared(frozenset(files.union(file for file, _ in spelled))), spelled
 
 
 @lru_cache(maxsize=1024)
 def _shared(files: frozenset[str]) -> frozenset[str]:
     """Give one set for all that are equal: a million patches have the same few."""
     return files
+
+
+@lru_cache(maxsize=1024)
+def _shared_spelling(spelled: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """Give one mapping for all that are equal, likewise."""
+    return dict(spelled)
+
+
+def _note_spelling(found: Scan, source: PixelSource, folder: Folder, spelled: list[tuple[str, str]]) -> None:
+    """Note files that are called otherwise than in the archive, and two of them that are one file there."""
+    name = folder.name
+    first: dict[str, str] = {}
+    found.spelled[folder.path] = _shared_spelling(tuple(spelled))
+    for file, ending in spelled:
+        other = first.setdefault(file, file if f"{name}_{file}" in folder.files else ending)
+        if other != ending:
+            found.twice.add(name)
+            places = (source.locate(f"{folder.path}/{name}_{one}") for one in (other, ending))
+            message = f"{name} has its {file} twice: {' and '.join(places)}; neither is read, remove one of them"
+            found.problems.append(Problem(patch=name, kind="duplicate", message=message))
 
 
 def _note_place(found: Scan, name: S1Name | S2Name, path: str, files: frozenset[str]) -> None:
@@ -178,7 +218,7 @@ def _note_other(found: Scan, source: PixelSource, folder: Folder) -> None:
         release = release_of_list(file)
         if release is not None:
             found.metadata_files[release].append(f"{folder.path}/{file}".lstrip("/"))
-        elif file.endswith((".tif", JSON_SUFFIX)) and not file.startswith(_APPLE_DOUBLE):
+        elif may_be_of_patch(file) and not file.startswith(_APPLE_DOUBLE):
             stray.append(file)
     if stray:
         is_patch = recognize(folder.name) is not None

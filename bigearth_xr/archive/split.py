@@ -1,7 +1,7 @@
-"""Patches whose files lie in several folders, as where an archive was cut over two tars."""
+"""Patches whose files are not where the archive has them: in several folders, or under names spelled otherwise."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from bigearth_xr.archive.source import Folder, PixelSource, Refusal
@@ -13,7 +13,7 @@ __all__ = ["SplitSource"]
 
 @dataclass(frozen=True, slots=True)
 class SplitSource:
-    """A source that finds each file of a patch under the first of the patch's folders.
+    """A source that finds each file of a patch under the first of the patch's folders, by its name in the archive.
 
     Examples
     --------
@@ -36,6 +36,10 @@ class SplitSource:
     """By the first folder of a patch that has several: folder of each file that lies in another one, by its name
     without that of the patch."""
 
+    spelled: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By folder: what the files are called there that the archive calls otherwise, both without the name of the
+    patch."""
+
     decode = staticmethod(read_pixels)
 
     def folders(self) -> Iterator[Folder]:
@@ -52,17 +56,19 @@ class SplitSource:
 
     def read_files(self, folder: str, files: Sequence[str]) -> list[Data | OSError]:
         """Read several files of one patch, those of each of its folders at once."""
-        if folder not in self.rest:
+        if folder not in self.rest and folder not in self.spelled:
             return self.source.read_files(folder, files)
+        found = [self._find(f"{folder}/{file}") for file in files]
         places: dict[str, list[str]] = {}
-        for file in files:
-            places.setdefault(self._find(f"{folder}/{file}").rpartition("/")[0], []).append(file)
+        for path in found:
+            place, _, file = path.rpartition("/")
+            places.setdefault(place, []).append(file)
         data = {
-            file: one
+            f"{place}/{file}": one
             for place, here in places.items()
             for file, one in zip(here, self.source.read_files(place, here), strict=True)
         }
-        return [data[file] for file in files]
+        return [data[path] for path in found]
 
     def locate(self, path: str) -> str:
         """Say where a file really is."""
@@ -71,7 +77,9 @@ class SplitSource:
     def only(self, folders: Collection[str]) -> "SplitSource":
         """Give a source with these patches, and all of their folders."""
         rest = {folder: self.rest[folder] for folder in folders if folder in self.rest}
-        return SplitSource(self.source.only(self.all_of(folders)), rest)
+        places = self.all_of(folders)
+        spelled = {folder: self.spelled[folder] for folder in places if folder in self.spelled}
+        return SplitSource(self.source.only(places), rest, spelled)
 
     def all_of(self, folders: Collection[str]) -> set[str]:
         """Give these folders, and those that hold the rest of their patches."""
@@ -80,8 +88,9 @@ class SplitSource:
     def _find(self, path: str) -> str:
         """Give the path of a file where it really is."""
         folder, _, file = path.rpartition("/")
-        places = self.rest.get(folder)
-        if places is None:
+        if folder not in self.rest and folder not in self.spelled:
             return path
         patch = folder.rpartition("/")[2]
-        return f"{places.get(file.removeprefix(f'{patch}_'), folder)}/{file}"
+        ending = file.removeprefix(f"{patch}_")
+        place = self.rest.get(folder, {}).get(ending, folder)
+        return f"{place}/{patch}_{self.spelled.get(place, {}).get(ending, ending)}"

@@ -6,24 +6,23 @@ and lists, is remembered here.
 
 import zlib
 from array import array
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import ClassVar, NoReturn
 
 from numpy import generic
 from numpy.typing import NDArray
 
-from bigearth_xr.archive.layout import JSON_SUFFIX, REFERENCE_MAP
+from bigearth_xr.archive.layout import ENDINGS, JSON_SUFFIX, archive_ending
 from bigearth_xr.archive.scan import release_of_list
 from bigearth_xr.archive.source import Folder, Refusal
 from bigearth_xr.archive.template import Data
-from bigearth_xr.bands import BANDS, Band
+from bigearth_xr.bands import Band
 from bigearth_xr.errors import ArchiveError
 
 __all__ = ["StreamIndex"]
 
-_SUFFIXES = (*(f"{band.name}.tif" for band in BANDS), f"{REFERENCE_MAP}.tif", JSON_SUFFIX)
-_BITS = {suffix: 1 << bit for bit, suffix in enumerate(_SUFFIXES)}
-_JSON_AT = len(_SUFFIXES)
+_BITS = {ending: 1 << bit for bit, ending in enumerate(ENDINGS)}
+_JSON_AT = len(ENDINGS)
 """Bits from here on number the JSON of a folder."""
 
 
@@ -51,6 +50,9 @@ class StreamIndex:
         # A bit for each of the files that a patch has, and the number of its JSON: of eight million names, one a patch
         # is kept.
         self._known: dict[str, int] = {}
+        # Of files that the archive spells otherwise; one mapping for all patches that are alike in this.
+        self._spelled: dict[str, Mapping[str, str]] = {}
+        self._spellings: dict[frozenset[tuple[str, str]], Mapping[str, str]] = {}
         self._others: dict[str, list[str]] = {}
         self._lists: dict[str, bytes] = {}
         # At most one of a folder is the patch's own, and no other is asked for. One after the other, not as
@@ -66,6 +68,10 @@ class StreamIndex:
         # One text a folder, not one a file: they are kept.
         folder = self._folder = self._folder if folder == self._folder else folder
         if self._is_here(folder, file, bit):
+            if file not in self._files(folder):
+                # Named as another file of the patch but for its spelling: whoever goes through the folder tells of it.
+                self._others.setdefault(folder, []).append(file)
+                return False
             self.refuse(
                 Refusal(
                     member=path,
@@ -76,6 +82,7 @@ class StreamIndex:
             return False
         if bit:
             self._known[folder] = self._known.get(folder, 0) | bit
+            self._note_spelling(folder, file)
         else:
             self._others.setdefault(folder, []).append(file)
         if bit == _BITS[JSON_SUFFIX]:
@@ -142,9 +149,16 @@ class StreamIndex:
         return bool(self._known.get(folder, 0) & bit) if bit else file in self._others.get(folder, ())
 
     def _files(self, folder: str) -> Iterator[str]:
-        bits, patch = self._known.get(folder, 0), folder.rpartition("/")[2]
-        yield from (f"{patch}_{suffix}" for suffix, bit in _BITS.items() if bits & bit)
+        bits, patch, spelled = self._known.get(folder, 0), folder.rpartition("/")[2], self._spelled.get(folder, {})
+        yield from (f"{patch}_{spelled.get(ending, ending)}" for ending, bit in _BITS.items() if bits & bit)
         yield from self._others.get(folder, ())
+
+    def _note_spelling(self, folder: str, file: str) -> None:
+        """Remember what a file of a patch is called, unless that is its name in the archive."""
+        ending = file[len(folder.rpartition("/")[2]) + 1 :]
+        if ending not in _BITS:
+            spelled = {**self._spelled.get(folder, {}), archive_ending(ending) or ending: ending}
+            self._spelled[folder] = self._spellings.setdefault(frozenset(spelled.items()), spelled)
 
     def _packed(self, data: Data) -> bytes:
         """Keep of a JSON what it has not in common with the first: 200 bytes of 1,100."""
@@ -157,4 +171,5 @@ def _split(path: str) -> tuple[str, str, int]:
     """Split a path into folder and file, and give the bit of a file that a patch of the folder's name has, else 0."""
     folder, _, file = path.rpartition("/")
     patch = folder.rpartition("/")[2]
-    return folder, file, _BITS.get(file[len(patch) + 1 :], 0) if file.startswith(f"{patch}_") else 0
+    ending = archive_ending(file[len(patch) + 1 :]) if file.startswith(f"{patch}_") else None
+    return folder, file, 0 if ending is None else _BITS[ending]

@@ -3,7 +3,7 @@
 import io
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,18 +11,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_xr.archive.template import CORNER, Data, Template, learn_template
+from bigearth_xr.archive.directory import Directory, learn_directory
+from bigearth_xr.archive.segments import STORED, Data, Segments, find_segments
+from bigearth_xr.archive.template import CORNER, Template, learn_template
 from bigearth_xr.bands import Band
 from bigearth_xr.errors import PatchError
 
 if TYPE_CHECKING:
-    from tifffile import TiffPage
+    from tifffile import TiffFile, TiffPage
 
 __all__ = ["Raster", "check_raster", "decode_tiff", "read_pixels"]
 
-_STRIP_OFFSETS, _STRIP_SIZES = 273, 279
+_STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES = 273, 279, 324, 325
 _PIXEL_SCALE, _TIEPOINT, _GEO_KEYS = 33550, 33922, 34735
-_PROJECTED_CRS_KEY = 3072
+_RASTER_TYPE_KEY, _PROJECTED_CRS_KEY = 1025, 3072
+_PIXEL_IS_POINT = 2
+_REDUCED_OR_MASK = 0b101
+"""Bits that tell overviews and masks from the image itself."""
 _UNPACK_AGAIN = "unpack the archive again, or remove the patch"
 _MOST_HEADERS = 64
 
@@ -48,8 +53,8 @@ class Raster:
 
 
 # Headers met by this process: those in the order they were met, and those found to be right for a band of a zone.
-_met: list[Template] = []
-_right: dict[tuple[str, int], Template] = {}
+_met: list[Template | Directory] = []
+_right: dict[tuple[str, int], Template | Directory] = {}
 
 
 def read_pixels(
@@ -91,7 +96,7 @@ def read_pixels(
     if pixels is not None:
         return pixels
     place = where()
-    raster = decode_tiff(data, where=place)
+    raster = _decode(data, place, (band.size, band.size))
     check_raster(raster, band=band, epsg=epsg, ulx=ulx, uly=uly, where=place)
     for template in _met:
         if template.corner(data) is not None:
@@ -105,7 +110,8 @@ def decode_tiff(data: Data, *, where: str) -> Raster:
     Parameters
     ----------
     data
-        The whole file: one image, stored raw or compressed, with a north-up grid of square pixels.
+        The whole file: one image in strips or tiles, stored raw or compressed, with a north-up grid of square pixels.
+        Overviews and masks beside it are passed over.
     where
         Place of the file, for messages.
 
@@ -122,13 +128,7 @@ def decode_tiff(data: Data, *, where: str) -> Raster:
     >>> raster.pixels.shape, raster.epsg, raster.res_m, raster.ulx, raster.uly
     ((120, 120), 32633, 10.0, 331200.0, 5331600.0)
     """
-    for template in _met:
-        corner = template.corner(data)
-        pixels = None if corner is None else template.pixels(data, corner)
-        if corner is not None and pixels is not None:
-            ulx, uly = CORNER.unpack(corner)
-            return Raster(pixels=pixels, epsg=template.epsg, res_m=template.res_m, ulx=ulx, uly=uly)
-    return _parse(data, where)
+    return _decode(data, where, None)
 
 
 def check_raster(raster: Raster, *, band: Band, epsg: int, ulx: int, uly: int, where: str) -> None:
@@ -169,7 +169,18 @@ def check_raster(raster: Raster, *, band: Band, epsg: int, ulx: int, uly: int, w
             raise PatchError(f"{where}: {name} is {found}, expected {expected}; {_UNPACK_AGAIN}")
 
 
-def _parse(data: Data, where: str) -> Raster:
+def _decode(data: Data, where: str, shape: tuple[int, int] | None) -> Raster:
+    """Decode a file by the headers that were met, or else from scratch; nothing of another shape than is expected."""
+    for header in _met:
+        corner = header.corner(data)
+        pixels = None if corner is None else header.pixels(data, corner)
+        if corner is not None and pixels is not None:
+            ulx, uly = CORNER.unpack(corner)
+            return Raster(pixels=pixels, epsg=header.epsg, res_m=header.res_m, ulx=ulx, uly=uly)
+    return _parse(data, where, shape)
+
+
+def _parse(data: Data, where: str, shape: tuple[int, int] | None) -> Raster:
     """Decode a file whose header was not met before, and remember the header."""
     import tifffile
 
@@ -177,16 +188,29 @@ def _parse(data: Data, where: str) -> Raster:
         raise PatchError(f"{where} is empty; {_UNPACK_AGAIN}")
     try:
         with _unlogged(), tifffile.TiffFile(io.BytesIO(data)) as file:
-            page = file.pages.first
-            _check_complete(page, data, where)
-            raster = _decode_page(page, where)
-            _remember(page, data, raster)
+            page = _find_image(file, where)
+            if shape is not None and page.shape != shape:
+                # Asked before decoding: a few bytes may claim to be gigabytes.
+                raise PatchError(f"{where}: shape is {page.shape}, expected {shape}; {_UNPACK_AGAIN}")
+            places = _find_places(page, data, where)
+            segments = find_segments(page, where=where)
+            raster = _decode_page(page, data, segments, places, where)
+            if page is file.pages.first:
+                _remember(page, data, segments, raster)
             return raster
     except PatchError:
         raise
     # A damaged file can make the parser stumble in any way there is.
     except Exception as error:
         raise PatchError(f"{where} is no readable GeoTIFF ({error}); {_UNPACK_AGAIN}") from error
+
+
+def _find_image(file: "TiffFile", where: str) -> "TiffPage":
+    """Find the first page that is the image itself: mostly the first, but nothing says that an overview may not be."""
+    for page in (one.aspage() for one in file.pages):
+        if not page.subfiletype & _REDUCED_OR_MASK:
+            return page
+    raise PatchError(f"{where} holds overviews or masks alone, expected the image; {_UNPACK_AGAIN}")
 
 
 @contextmanager
@@ -204,49 +228,63 @@ def _unlogged() -> Iterator[None]:
         logger.removeFilter(is_elsewhere)
 
 
-def _check_complete(page: "TiffPage", data: Data, where: str) -> None:
-    """Refuse a file that ends before its pixels do."""
+def _find_places(page: "TiffPage", data: Data, where: str) -> tuple[Sequence[int], Sequence[int]]:
+    """Read offsets and sizes of the strips or tiles, and refuse a file that ends before they do."""
     # The parser guesses where these tags are damaged: read what the file itself says.
-    offsets, sizes = (_numbers(page, tag, where) for tag in (_STRIP_OFFSETS, _STRIP_SIZES))
-    strips = -(-page.imagelength // page.rowsperstrip)
-    if not len(offsets) == len(sizes) == strips:
+    tags = (_TILE_OFFSETS, _TILE_SIZES) if page.is_tiled else (_STRIP_OFFSETS, _STRIP_SIZES)
+    offsets, sizes = ([int(number) for number in _numbers(page, tag, where)] for tag in tags)
+    name, expected = "strips", -(-page.imagelength // page.rowsperstrip) if page.rowsperstrip else 0
+    if page.is_tiled:
+        name, expected = "tiles", -(-page.imagelength // page.tilelength) * -(-page.imagewidth // page.tilewidth)
+    if not len(offsets) == len(sizes) == expected:
         raise PatchError(
-            f"{where}: its header tells of {len(offsets)} strips of pixels, expected {strips}; {_UNPACK_AGAIN}"
+            f"{where}: its header tells of {len(offsets)} {name} of pixels, expected {expected}; {_UNPACK_AGAIN}"
         )
-    end = int(max(offset + size for offset, size in zip(offsets, sizes, strict=True)))
+    end = max(offset + size for offset, size in zip(offsets, sizes, strict=True))
     if end > len(data):
         raise PatchError(f"{where} is cut short: it has {len(data):,} bytes of {end:,}; {_UNPACK_AGAIN}")
-    if page.compression == 1 and sum(sizes) != page.nbytes:
-        raise PatchError(
-            f"{where}: its strips hold {int(sum(sizes)):,} bytes, expected {page.nbytes:,}; {_UNPACK_AGAIN}"
-        )
+    if page.compression == STORED and not page.is_tiled and sum(sizes) != page.nbytes:
+        raise PatchError(f"{where}: its strips hold {sum(sizes):,} bytes, expected {page.nbytes:,}; {_UNPACK_AGAIN}")
+    return offsets, sizes
 
 
-def _decode_page(page: "TiffPage", where: str) -> Raster:
+def _decode_page(
+    page: "TiffPage", data: Data, segments: Segments | None, places: tuple[Sequence[int], Sequence[int]], where: str
+) -> Raster:
     """Decode the pixels of a page and read its place."""
     scale_x, scale_y, *_ = _numbers(page, _PIXEL_SCALE, where)
     column, row, _, x, y, *_ = _numbers(page, _TIEPOINT, where)
     if scale_x != scale_y:
         raise PatchError(f"{where}: pixels are {scale_x} m × {scale_y} m, expected squares; {_UNPACK_AGAIN}")
-    pixels = page.asarray()
-    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    pixels.flags.writeable = False
+    keys = _geo_keys(page, where)
+    if keys.get(_RASTER_TYPE_KEY) == _PIXEL_IS_POINT:
+        # The place is that of the middle of a pixel.
+        column, row = column + 0.5, row + 0.5
+    if _PROJECTED_CRS_KEY not in keys:
+        raise PatchError(
+            f"{where} names no projected coordinate reference system, expected a UTM zone; {_UNPACK_AGAIN}"
+        )
+    if segments is None:
+        pixels = page.asarray()
+        pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+        pixels.flags.writeable = False
+    else:
+        pixels = segments.decode(data, *places)
     return Raster(
         pixels=pixels,
-        epsg=_epsg(page, where),
+        epsg=keys[_PROJECTED_CRS_KEY],
         res_m=scale_x,
         ulx=x - column * scale_x,
         uly=y + row * scale_y,
     )
 
 
-def _epsg(page: "TiffPage", where: str) -> int:
-    """Find the projected coordinate reference system among the geographic keys."""
-    keys = _numbers(page, _GEO_KEYS, where)
-    for key, location, _, value in zip(*(keys[i::4] for i in range(4)), strict=False):
-        if key == _PROJECTED_CRS_KEY and location == 0:
-            return int(value)
-    raise PatchError(f"{where} names no projected coordinate reference system, expected a UTM zone; {_UNPACK_AGAIN}")
+def _geo_keys(page: "TiffPage", where: str) -> dict[int, int]:
+    """Read the geographic keys whose values are whole numbers."""
+    keys = [int(number) for number in _numbers(page, _GEO_KEYS, where)]
+    entries = zip(*(keys[i::4] for i in range(4)), strict=False)
+    # The first of a kind counts.
+    return {key: value for key, location, _, value in reversed(list(entries)) if location == 0}
 
 
 def _numbers(page: "TiffPage", tag: int, where: str) -> tuple[float, ...]:
@@ -260,14 +298,21 @@ def _numbers(page: "TiffPage", tag: int, where: str) -> tuple[float, ...]:
 _TAG_NAMES = {
     _STRIP_OFFSETS: "place of the pixels (tag StripOffsets)",
     _STRIP_SIZES: "size of the pixels (tag StripByteCounts)",
+    _TILE_OFFSETS: "place of the pixels (tag TileOffsets)",
+    _TILE_SIZES: "size of the pixels (tag TileByteCounts)",
     _PIXEL_SCALE: "pixel size (tag ModelPixelScale)",
     _TIEPOINT: "corner on the ground (tag ModelTiepoint)",
     _GEO_KEYS: "coordinate reference system (tag GeoKeyDirectory)",
 }
 
 
-def _remember(page: "TiffPage", data: Data, raster: Raster) -> None:
+def _remember(page: "TiffPage", data: Data, segments: Segments | None, raster: Raster) -> None:
     """Keep a header for the next file that has it."""
-    template = learn_template(page, data, epsg=raster.epsg, res_m=raster.res_m)
-    if template is not None and len(_met) < _MOST_HEADERS:
-        _met.append(template)
+    if len(_met) >= _MOST_HEADERS:
+        return
+    corner, epsg, res_m = (raster.ulx, raster.uly), raster.epsg, raster.res_m
+    learnt: Template | Directory | None = learn_template(page, data, corner=corner, epsg=epsg, res_m=res_m)
+    if learnt is None and segments is not None:
+        learnt = learn_directory(page, data, segments=segments, corner=corner, epsg=epsg, res_m=res_m)
+    if learnt is not None:
+        _met.append(learnt)

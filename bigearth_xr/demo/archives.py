@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bigearth_xr.archive.layout import archive_ending
 from bigearth_xr.archive.scan import scan
 from bigearth_xr.archive.source import FolderSource
 from bigearth_xr.bands import BANDS
@@ -53,7 +54,9 @@ def common_bands(folder: Path) -> list[str]:
     for entry in source.folders():
         for sensor, paths in places.items():
             if entry.path in paths:
-                held[sensor].append({file.rpartition("_")[2].removesuffix(".tif") for file in entry.files})
+                held[sensor].append(
+                    {(archive_ending(file.rpartition("_")[2]) or "").removesuffix(".tif") for file in entry.files}
+                )
     common = {sensor: set.intersection(*sets) if sets else set() for sensor, sets in held.items()}
     return [band.name for band in BANDS if band.name in common[band.sensor]]
 

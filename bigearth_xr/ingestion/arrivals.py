@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bigearth_xr.archive.layout import archive_ending
 from bigearth_xr.archive.pixels import REFERENCE_MAP_BAND
 from bigearth_xr.archive.source import Refusal
 from bigearth_xr.archive.stream_index import StreamIndex
@@ -100,7 +101,8 @@ class _Intake:
         folder, _, file = path.rpartition("/")
         if folder != self._folder:
             self._turn_to(folder)
-        number = self._numbers.get(file[len(self._prefix) :], -1) if file.startswith(self._prefix) else -1
+        ending = archive_ending(file[len(self._prefix) :]) if file.startswith(self._prefix) else None
+        number = -1 if ending is None else self._numbers.get(ending, -1)
         arrivals, slot = self._arrivals, self._slot
         if slot < 0 or number < 0:
             return

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bigearth_xr.archive.bytestream import ByteSource, ByteStream, ReadAhead, open_bytes
 from bigearth_xr.archive.containers import Container
-from bigearth_xr.archive.layout import JSON_SUFFIX
+from bigearth_xr.archive.layout import may_be_of_patch
 from bigearth_xr.archive.parts import Chain, Parts
 from bigearth_xr.archive.pipe import Pipe
 from bigearth_xr.archive.scan import release_of_list
@@ -131,7 +131,7 @@ def _files_of(source: FolderSource) -> Iterator[Member | Refusal]:
     """Read the files of an archive that lie in a folder; the tars beside them are read by somebody else."""
     for folder in source.folders():
         for file in folder.files:
-            if file.endswith((".tif", JSON_SUFFIX)) or release_of_list(file):
+            if may_be_of_patch(file) or release_of_list(file):
                 path = f"{folder.path}/{file}" if folder.path else file
                 yield _member(source, path)
 
