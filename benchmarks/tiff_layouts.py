@@ -2,8 +2,8 @@
 
 The pairs are real ones varied, as in `benchmarks/ingest.py`; tifffile writes each of their files in every layout, GDAL
 the COGs. Figures are of CPU time of this process, system calls included, page cache warm: the best of five rounds in
-which all layouts take turns, less what a second run takes, which finds nothing to do. A store is written in the profile ``fast``; that of each layout has to be the same as that
-of the archive's own strips, byte for byte.
+which all layouts take turns, less what a second run takes, which finds nothing to do. A store is written in the
+profile ``fast``; that of each layout has to be the same as that of the archive's own strips, byte for byte.
 """
 
 import io

@@ -85,9 +85,10 @@ def augment(array: xr.DataArray, parameters: AugmentParameters) -> xr.DataArray:
 
 
 def _augment_block(shared: AugmentParameters, method: Resampling, pixels: Any, *drawn: Any) -> Any:
-    alone = dict(zip(_DRAWN, drawn, strict=False))
-    boxes = {"crop": np.stack(drawn[len(_DRAWN) :], axis=-1)} if shared.augmentation.crops else {}
-    parameters = replace(shared, **alone, **boxes)
+    own: dict[str, Any] = dict(zip(_DRAWN, drawn, strict=False))
+    if shared.augmentation.crops:
+        own["crop"] = np.stack(drawn[len(_DRAWN) :], axis=-1)
+    parameters = replace(shared, **own)
     if _is_compiled(pixels, parameters):
         return transform_block(pixels, parameters)
     return ops.augment(pixels, parameters, method)

@@ -212,8 +212,8 @@ def _placed(pixels: xr.DataArray, one: xr.Dataset) -> xr.DataArray:
         own = np.asarray(pixels[axis].values, np.float64) if axis in pixels.coords else centres
         axes[axis] = xr.Variable(axis, corner + own, _AXES[axis])
     # No GeoTransform: it would stay as it is where pixels are picked or averaged, and then be believed.
-    known = {"patch": None, **pixels.coords, **axes, _GRID: xr.Variable((), 0, _grid_of(epsg))}
-    coords: Any = {name: value for name, value in known.items() if value is not None}  # the id first: plots show it
+    known: dict[Any, Any] = {"patch": None, **pixels.coords, **axes, _GRID: xr.Variable((), 0, _grid_of(epsg))}
+    coords = {name: value for name, value in known.items() if value is not None}  # the id first: plots show it
     placed = xr.DataArray(pixels.variable, coords, name=_MAP if names == [_MAP] else "image")
     placed.attrs = {**pixels.attrs, "long_name": tuple(names)}  # which rioxarray writes as descriptions of bands
     placed.encoding = {"grid_mapping": _GRID}

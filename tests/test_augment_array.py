@@ -51,7 +51,8 @@ def test_images_are_varied_as_the_specification_says(opener: Opener, small: Path
     class Stored:
         name, bands, size, dtype = "image", tuple(BANDS), 120, "float32"
 
-    transform = transform_of([Stored], BANDS)
+    stored: Any = Stored
+    transform = transform_of([stored], BANDS)
     expected = draw_parameters(ds.row.values, Augmentation(**WAYS[way]), bands=BANDS, seed=5)
     np.testing.assert_array_equal(drawn.partner, expected.partner)
     np.testing.assert_allclose(varied, transform_batch(transform, [image.values], expected), rtol=1e-5, atol=2e-3)

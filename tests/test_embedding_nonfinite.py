@@ -25,6 +25,11 @@ def store(tmp_path: Path) -> Path:
     return write_echoless(tmp_path, "fast")
 
 
+def radar_of(store: Path) -> Any:
+    group: Any = zarr.open_group(store, mode="r")
+    return np.asarray(group["s1"][:, 0], np.float64)
+
+
 def said(vectors: Any) -> Any:
     return json.loads(vectors.attrs["bigearth"])["nonfinite"]
 
@@ -33,7 +38,7 @@ def test_zero_is_the_mean_of_a_standardised_band(store: Path) -> None:
     vectors = bex.embed(bex.open(store), "spectral", name="zero", bands=BANDS, nonfinite="zero")
     assert vectors.shape == (PAIRS, 10)
     assert said(vectors) == "zero"
-    radar = np.asarray(zarr.open_group(store, mode="r")["s1"][:, 0], np.float64)
+    radar = radar_of(store)
     mean, std = band_statistics("v2", "none").as_arrays(["VV"])
     scaled = np.where(np.isfinite(radar), (radar - mean[0]) / std[0], 0)
     np.testing.assert_allclose(vectors[:, 5], scaled.mean((1, 2)), rtol=1e-5, atol=1e-5)
@@ -42,7 +47,7 @@ def test_zero_is_the_mean_of_a_standardised_band(store: Path) -> None:
 
 def test_zero_is_0_where_nothing_is_normalised(store: Path) -> None:
     vectors = bex.embed(bex.open(store), "spectral", name="raw", bands=["VV"], normalize=None, nonfinite="zero")
-    radar = np.asarray(zarr.open_group(store, mode="r")["s1"][:, 0], np.float64)
+    radar = radar_of(store)
     np.testing.assert_allclose(vectors[:, 0], np.where(np.isfinite(radar), radar, 0).mean((1, 2)), rtol=1e-5)
 
 
@@ -56,7 +61,7 @@ def test_what_is_kept_is_refused_with_the_remedy(store: Path, policy: Any) -> No
 def test_bands_without_such_pixels_give_the_same_vectors(store: Path) -> None:
     ds = bex.open(store)
     kept, counted, zeroed = (
-        bex.embed(ds.isel(patch=SOUND), "spectral", name=policy, bands=BANDS, nonfinite=policy)  # type: ignore[arg-type]  # of three
+        bex.embed(ds.isel(patch=SOUND), "spectral", name=policy, bands=BANDS, nonfinite=policy)
         for policy in ("keep", "count", "zero")
     )
     np.testing.assert_array_equal(kept, counted)

@@ -19,7 +19,7 @@ __all__ = ["DataArrayAccessor"]
 
 
 @xr.register_dataarray_accessor("ben")
-class DataArrayAccessor(PixelMethods):
+class DataArrayAccessor(PixelMethods[xr.DataArray]):
     """Operations on an array of bands, ``ds.ben.image(…)``, ``ds.s2`` or ``ds.s1``, whole or of one patch or band.
 
     Each gives a new array with the same name, dims, coordinates, attributes and encoding as far as they still hold;
@@ -41,9 +41,7 @@ class DataArrayAccessor(PixelMethods):
 
     @property
     def _array(self) -> xr.DataArray:
-        from bigearth_xr.backend.resaved import as_opened
-
-        return as_opened(self._given)
+        return self._pixels
 
     @takes_known
     def normalize(

@@ -19,7 +19,7 @@ __all__ = ["DatasetAccessor"]
 
 
 @xr.register_dataset_accessor("ben")
-class DatasetAccessor(PixelMethods):
+class DatasetAccessor(PixelMethods[xr.Dataset]):
     """Operations on a Dataset of patches; shown by itself, what the Dataset holds.
 
     Examples
@@ -37,9 +37,7 @@ class DatasetAccessor(PixelMethods):
 
     @property
     def _dataset(self) -> xr.Dataset:
-        from bigearth_xr.backend.resaved import as_opened
-
-        return as_opened(self._given)
+        return self._pixels
 
     @takes_known
     def patch(

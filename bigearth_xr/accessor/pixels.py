@@ -1,6 +1,6 @@
 """What ``.ben`` offers on Datasets and on images alike: pictures and indices; names the operations, no logic."""
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 import xarray as xr
 
@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PixelMethods"]
 
+Given = TypeVar("Given", xr.Dataset, xr.DataArray)
 
-class PixelMethods:
+
+class PixelMethods(Generic[Given]):
     """Operations that take the bands that they need by name, from a Dataset or from an array of bands.
 
     Examples
@@ -24,13 +26,13 @@ class PixelMethods:
     True
     """
 
-    _given: xr.Dataset | xr.DataArray
+    _given: Given
 
     _elsewhere: dict[str, str]
     """Names of the other accessor, and how they are reached."""
 
     @property
-    def _pixels(self) -> xr.Dataset | xr.DataArray:
+    def _pixels(self) -> Given:
         from bigearth_xr.backend.resaved import as_opened
 
         return as_opened(self._given)
