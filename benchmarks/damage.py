@@ -82,8 +82,8 @@ class Line:
         return self.wrong + self.unnamed + self.missed + self.tracebacks + self.unrepaired
 
 
-def main(flips: int = 40, cuts: int = 40) -> dict[str, Any]:
-    """Damage stores of both releases and profiles, print the table, and give its lines."""
+def main(flips: int = 20, cuts: int = 20) -> dict[str, Any]:
+    """Damage stores of both releases and profiles, each kind of file so many times in each, and give the table's lines."""
     with ProcessPoolExecutor(2) as pool:
         found = list(pool.map(damage_store, *zip(*STORES, strict=True), [flips] * len(STORES), [cuts] * len(STORES)))
     lines = total([line for of_store in found for line in of_store])
