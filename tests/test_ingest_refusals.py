@@ -32,15 +32,21 @@ def test_an_unknown_profile_is_refused(archive: Path, tmp_path: Path) -> None:
         bex.ingest(archive, tmp_path / "ben.zarr", profile="gpu")  # type: ignore[arg-type]  # the mistake
 
 
-@pytest.mark.parametrize("kind", ["file", "folder"])
-def test_a_place_that_is_taken_is_left_alone(archive: Path, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("file", "is a file, and a store is a folder; check the path"),
+        ("folder", "exists and is no store; choose another"),
+    ],
+)
+def test_a_place_that_is_taken_is_left_alone(archive: Path, tmp_path: Path, kind: str, told: str) -> None:
     taken = tmp_path / "ben.zarr"
     if kind == "file":
         taken.write_text("mine")
     else:
         taken.mkdir()
         (taken / "mine").touch()
-    with pytest.raises(StoreError, match=r"ben\.zarr: exists and is no store; choose another place"):
+    with pytest.raises(StoreError, match=rf"ben\.zarr: {told}"):
         bex.ingest(archive, taken)
     assert taken.is_file() or [path.name for path in taken.iterdir()] == ["mine"]
 

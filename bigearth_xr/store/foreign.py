@@ -82,7 +82,9 @@ def holds_arrays(place: Place) -> bool:
 
 
 def is_rewritten(members: Mapping[str, Any]) -> bool:
-    """Tell whether pixels lie in other chunks or codecs than the format has: copied value by value, not file by file.
+    """Tell whether all pixels lie in other chunks or codecs than the format has: copied value by value, not as files.
+
+    Where those of one array do, its metadata are damaged.
 
     Examples
     --------
@@ -91,7 +93,7 @@ def is_rewritten(members: Mapping[str, Any]) -> bool:
     """
     try:
         pixels = [members[group.array] for group in GROUPS if group.array in members]
-        return any(
+        return bool(pixels) and all(
             one["chunk_grid"]["configuration"]["chunk_shape"][0] != schema.SHARD_PATCHES
             or one["codecs"][0]["name"] != "sharding_indexed"
             for one in pixels

@@ -162,7 +162,7 @@ def read_root(place: Place, *, check: bool = True) -> Root:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise damaged_root(where, error) from None
     if is_rewritten(members):
-        raise FormatError(f"{place}: {describe_rewritten(place)}")
+        raise FormatError(f"{where}: {describe_rewritten(place)}")
     # Version 1 has no digest: a document with one is of version 2, whatever else it says.
     if check and (written is not None or schema.has_checksums(version)) and digest != written:
         raise ChecksumError(
