@@ -73,7 +73,7 @@ class Contents:
         if self.lists is None:
             return 0
         patches = pa.array([patch.patch for patch in self.archive.patches], pa.string())
-        return len(patches) - int(pc.sum(pc.is_in(patches, self.lists.columns["patch"])).as_py() or 0)
+        return len(patches) - int(pc.sum(pc.is_in(self.lists.columns["patch"], patches)).as_py() or 0)
 
     @property
     def arrays(self) -> tuple[PixelArray, ...]:
