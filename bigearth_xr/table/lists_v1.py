@@ -114,9 +114,7 @@ def _required(folder: Path, name: str) -> Path:
         raise MetadataError(f"{folder}: both {found[0].name} and {found[1].name}, expected one of them; take one out")
     if not found:
         listed = (f"{one}.csv" for one in _NAMES)
-        raise MetadataError(
-            f"{folder}: {name}.csv is missing; the v1 lists are {', '.join(listed)}: copy it there"
-        )
+        raise MetadataError(f"{folder}: {name}.csv is missing; the v1 lists are {', '.join(listed)}: copy it there")
     return found[0]
 
 
