@@ -36,7 +36,7 @@ def build_and_search(source: Path, folder: Path, near: xr.Dataset) -> Catalogue:
     items = list(pystac.ItemCollection.from_file(str(found)))
     return Catalogue(
         items=pq.read_metadata(folder / "items.parquet").num_rows,
-        search=f"patches near {near.patch.item()} in {month}, bbox {bbox}",
+        search=f"patches near {near.patch.item()} in {near.s2_time.dt.strftime('%B %Y').item()}",
         found=tuple((item.id, item.properties.get("bigearth:country", ""), str(item.datetime)[:10]) for item in items),
     )
 

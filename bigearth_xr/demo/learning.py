@@ -21,7 +21,7 @@ __all__ = ["Lesson", "learn"]
 MOST_PATCHES = 256
 """Patches of a release that are used, spread evenly: all are held in memory."""
 
-SHOWN_VIEWS = 3
+SHOWN_VIEWS = 2
 SHOWN_QUERIES = 3
 NEIGHBOURS = 4
 EPOCHS = 10
@@ -101,10 +101,15 @@ def _train(normalised: Sequence[xr.DataArray], labels: NDArray[np.bool_]) -> tup
     def images(epoch: int) -> torch.Tensor:
         return torch.cat([each.ben.augment(seed=0, epoch=epoch, **AUGMENTATION).ben.to_torch() for each in normalised])
 
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = SCNN(bands=normalised[0].sizes["band"], labels=labels.shape[1])
-        losses = fit(model, images, torch.from_numpy(labels), epochs=EPOCHS)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # more would wait for each other, while the catalogue is made
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = SCNN(bands=normalised[0].sizes["band"], labels=labels.shape[1])
+            losses = fit(model, images, torch.from_numpy(labels), epochs=EPOCHS)
+    finally:
+        torch.set_num_threads(threads)
     return losses, model.body
 
 

@@ -18,7 +18,7 @@ MOST_POINTS = 2000
 """Opened patches that a map can show; more would hide each other."""
 
 _SHADES = 5
-_LETTER_WIDTH, _LINE_HEIGHT, _GAP = 7.4, 15.0, 6.0
+_LETTER_WIDTH, _LINE_HEIGHT, _GAP = 9.0, 15.0, 6.0
 """Size of the countries' names on the drawing, SVG units."""
 
 
