@@ -14,7 +14,6 @@ import imagecodecs
 import numpy as np
 import pyarrow as pa
 import pytest
-import shapely
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +28,6 @@ from bigearth_xr.ops.indices import normalized_difference, radar_ratio_db
 from bigearth_xr.report import write_report
 from bigearth_xr.report.chart import draw_patch_chart
 from bigearth_xr.report.density import density_of
-from bigearth_xr.report.land import coasts
 from bigearth_xr.report.markup import element
 from bigearth_xr.report.projection import project
 from bigearth_xr.report.statistics import by_label, by_patch
@@ -246,24 +244,6 @@ def test_no_cell_of_the_countries_is_empty(page: Page) -> None:
     assert "·</td>" not in page.markup
     assert "<td></td>" not in page.markup
     assert re.search(r"Belgium</th><td>0</td>", page.markup)
-
-
-@pytest.mark.parametrize(
-    ("place", "lon", "lat", "on_land"),
-    [
-        ("Vienna", 16.37, 48.21, True),
-        ("Madrid", -3.70, 40.42, True),
-        ("Tampere", 23.76, 61.50, True),
-        ("Athlone", -7.94, 53.42, True),
-        ("Norwegian Sea", 2.0, 66.0, False),
-        ("Bay of Biscay", -4.5, 45.5, False),
-        ("Gulf of Bothnia", 19.5, 62.0, False),
-        ("Tyrrhenian Sea", 12.0, 40.0, False),
-    ],
-)
-def test_coasts_divide_land_from_sea(place: str, lon: float, lat: float, on_land: bool) -> None:
-    point = shapely.Point(project(4326, lon, lat))
-    assert sum(shapely.Polygon(ring).contains(point) for ring in coasts()) % 2 == on_land, place
 
 
 def test_of_many_patches_some_are_shown_and_the_page_says_so(tmp_path: Path) -> None:

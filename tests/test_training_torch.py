@@ -26,7 +26,7 @@ def test_steps_are_those_of_adam() -> None:
     for batch in images:
         loss = torch.nn.functional.binary_cross_entropy_with_logits(theirs(batch), labels)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
         optimizer.step()
         expected.append(loss.item())
     torch.testing.assert_close(torch.tensor(losses), torch.tensor(expected), rtol=1e-4, atol=1e-5)

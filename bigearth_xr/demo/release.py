@@ -2,7 +2,7 @@
 
 import shutil
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,13 +115,15 @@ def _measures(ds: xr.Dataset) -> Iterator[str]:
     """Head and rows of a table: of each of few patches, by label where there are many."""
     if ds.sizes["patch"] < FEW_PATCHES:
         patches = by_patch(ds)[:SHOWN_ROWS]
-        rows = [(one.medians, ", ".join(one.entry.labels or ("labels not known",))) for one in patches]
+        rows: list[tuple[Mapping[str, float], str]] = [
+            (one.medians, ", ".join(one.entry.labels or ("labels not known",))) for one in patches
+        ]
         told = "median of each patch's pixels; all its labels"
     else:
         statistics = sorted(by_label(ds), key=lambda one: -one.patches)[:SHOWN_ROWS]
-        medians = [{name: spread.quartiles[1] for name, spread in one.spreads.items()} for one in statistics]
+        of_labels = [{name: spread.quartiles[1] for name, spread in one.spreads.items()} for one in statistics]
         names = [f"{one.label} ({one.patches:,} patches)" for one in statistics]
-        rows = list(zip(medians, names, strict=True))
+        rows = list(zip(of_labels, names, strict=True))
         told = "median of the patches that bear a label, among others"
     known = [measure for measure in MEASURES if any(measure.name in medians for medians, _ in rows)]
     heads = [f"{measure.name}{'' if measure.units == '1' else f', {measure.units}'}" for measure in known]

@@ -72,6 +72,6 @@ def _adam(parameters: Sequence[nn.Parameter], learning_rate: float) -> Callable[
             mean.lerp_(parameter.grad, 1 - _DECAY)
             square.lerp_(parameter.grad**2, 1 - _DECAY_OF_SQUARES)
             spread = (square / (1 - _DECAY_OF_SQUARES ** (epoch + 1))).sqrt()
-            parameter -= learning_rate * mean / (1 - _DECAY ** (epoch + 1)) / (spread + _EPSILON)
+            parameter.sub_(learning_rate * mean / (1 - _DECAY ** (epoch + 1)) / (spread + _EPSILON))
 
     return step
