@@ -144,8 +144,11 @@ def test_demo_of_the_sample_goes_all_the_way(tmp_path: Path, capsys: pytest.Capt
     said = capsys.readouterr().out
     for line in ("6 pairs of v1", "590,326 pairs in the published lists", "sound", "NDVI", "report.html"):
         assert line in said
+    assert "gain 0.9 to 1.1 (a factor), bias −0.1 to 0.1 (standard deviations)" in said
+    assert "by the spectral baseline" in said
+    assert "score  " not in said
     assert page.stat().st_size > 100_000
-    assert len(said.splitlines()) <= 20
+    assert len(said.splitlines()) <= 24
     assert bex.open(tmp_path / "demo" / "demo.zarr").listed.values.tolist() == [True] * 6
 
 

@@ -26,10 +26,11 @@ from bigearth_xr.errors import SelectionError
 from bigearth_xr.grid import centres_lonlat, patch_corner
 from bigearth_xr.ops.indices import normalized_difference, radar_ratio_db
 from bigearth_xr.report import write_report
+from bigearth_xr.report.chart import draw_patch_chart
 from bigearth_xr.report.density import density_of
 from bigearth_xr.report.markup import element
 from bigearth_xr.report.projection import project
-from bigearth_xr.report.statistics import by_label
+from bigearth_xr.report.statistics import by_label, by_patch
 from bigearth_xr.report.thumbnail import color_map, color_radar
 
 BANDS = ("B02", "B03", "B04", "B08")
@@ -209,7 +210,40 @@ def test_a_dataset_without_pixels_or_labels_still_has_a_page(ds: xr.Dataset, tmp
     page = Page(write_report(ds.drop_vars(["s1", "s2", "labels", "reference_map"]), tmp_path / "report.html"))
     assert page.tags["article"] == ds.sizes["patch"]
     assert "Labels not known" in page.text
-    assert "No patch has both a label and the bands to measure" in page.text
+    assert "No patch has the bands to measure" in page.text
+    many = Page(write_report(make_dataset(30).drop_vars(["s1", "s2", "labels"]), tmp_path / "many.html"))
+    assert "No patch has both a label and the bands to measure" in many.text
+
+
+def test_few_patches_are_measured_one_by_one_and_not_by_label(tmp_path: Path) -> None:
+    few, many = (Page(write_report(make_dataset(count), tmp_path / f"{count}.html")) for count in (29, 30))
+    assert "What they measure, patch by patch" in few.text
+    assert "What they measure, by label" not in few.text
+    assert few.markup.count('class="measured"') == 2 * 29
+    assert "What they measure, by label" in many.text
+    assert "patch by patch" not in many.text
+
+
+def test_a_patch_bears_its_own_number_and_all_its_labels() -> None:
+    ds = make_dataset(5)
+    ds["s2"] = ds.s2.where(ds.patch != ds.patch[3], 0).astype(np.uint16)
+    nir, red = (ds.s2.sel(band=band).values.astype(float) for band in ("B08", "B04"))
+    for place, one in enumerate(by_patch(ds)):
+        assert one.entry.labels == tuple(ds.label.values[ds.labels.values[place]])
+        ratio = np.median((ds.s1[place, 0] - ds.s1[place, 1]).values)
+        np.testing.assert_allclose(one.medians["VV − VH"], ratio, rtol=1e-5)
+        if place == 3:
+            assert "NDVI" not in one.medians
+        else:
+            ndvi = np.median((nir[place] - red[place]) / (nir[place] + red[place]))
+            np.testing.assert_allclose(one.medians["NDVI"], ndvi, rtol=1e-5)
+    assert draw_patch_chart(by_patch(ds)).count("no finite pixel") == 1
+
+
+def test_no_cell_of_the_countries_is_empty(page: Page) -> None:
+    assert "·</td>" not in page.markup
+    assert "<td></td>" not in page.markup
+    assert re.search(r"Belgium</th><td>0</td>", page.markup)
 
 
 def test_of_many_patches_some_are_shown_and_the_page_says_so(tmp_path: Path) -> None:

@@ -126,6 +126,13 @@ def test_the_page_says_how_little_it_shows() -> None:
     assert "precision 0.625 0.375" in text
 
 
+def test_without_scores_the_page_says_why() -> None:
+    text = " ".join(text_of(draw_learned(make_learned(scores={}))).split())
+    assert "Among 3 patches something is always nearest" in text
+    assert "There are no scores of so few." in text
+    assert "precision" not in text
+
+
 @pytest.mark.parametrize(
     ("absent", "title"),
     [

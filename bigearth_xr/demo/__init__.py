@@ -1,6 +1,7 @@
 """The whole way on real patches: from TIFFs to neighbours and a catalogue, and a page to look at."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,12 +12,15 @@ from rich.markup import escape
 from bigearth_xr import table
 from bigearth_xr.demo.archives import archives_in
 from bigearth_xr.demo.catalogue import build_and_search
-from bigearth_xr.demo.learning import learn
+from bigearth_xr.demo.learning import Lesson, learn
 from bigearth_xr.demo.release import Opened, open_release
-from bigearth_xr.report import write_report
+from bigearth_xr.report import Catalogue, write_report
 from bigearth_xr.sample import sample_lists, unpack_sample
 
 __all__ = ["run_demo"]
+
+LISTED = ("tile", "column", "tile_row", "country", "split")
+"""What the page tells of pairs that are listed and not opened."""
 
 
 def run_demo(archive: Path | None, out: Path, *, metadata: Sequence[Path] | None = None) -> list[Path]:
@@ -52,39 +56,30 @@ def run_demo(archive: Path | None, out: Path, *, metadata: Sequence[Path] | None
     """
     found = None if archive is None else archives_in(archive)
     out.mkdir(parents=True, exist_ok=True)
-    releases = []
-    for release in _open(found, out, metadata):
-        releases.append(release)
-        for step, text in release.steps():
-            _say(step, text)
-    lesson = learn(releases)
-    for step, text in lesson.steps:
-        _say(step, text)
-    source = sample_lists() if archive is None else Path(releases[0].report.store.address)
-    catalogue = None
-    if find_spec("pystac") is None:
-        _say("search", "no catalogue: it needs the extra 'stac'")
-    else:
-        catalogue, said = build_and_search(source, out / "catalogue", releases[0].ds.isel(patch=0))
-        _say("search", said)
-    pages = []
-    for release in releases:
-        name = "report.html" if len(releases) == 1 else f"report-{release.report.release}.html"
-        page = write_report(release.ds, out / name, listed=release.listed, ingest=release.report,
-                            learned=lesson.learned, catalogue=catalogue)  # fmt: skip
-        pages.append(page)
-        _say("look at", str(page))
-        _say("go on", f"import bigearth_xr as bex; ds = bex.open({str(release.report.store)!r})")
+    releases: list[Opened] = []
+    # The catalogue is made by a process of its own, while this one goes on.
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        for release in _open(found, out, metadata):
+            if not releases:
+                source = sample_lists() if archive is None else Path(release.report.store.address)
+                searching = _start_catalogue(beside, source, out / "catalogue", release)
+            releases.append(release)
+            _say(*release.steps())
+        lesson = learn(releases)
+        _say(*lesson.steps)
+        catalogue = None if searching is None else searching.result()
+    _say(("search", "no catalogue: it needs the extra 'stac'" if catalogue is None else _tell_search(catalogue)))
+    pages = [_write_page(release, out, lesson, catalogue, alone=len(releases) == 1) for release in releases]
     patches = sum(len(release.ds.patch) for release in releases)
     if patches < 1000:
-        _say("mind", f"{patches} patches show how it works; of land cover, or of a model, they prove nothing")
+        _say(("mind", f"{patches} patches show how it works; of land cover, or of a model, they prove nothing"))
     return pages
 
 
 def _open(found: Sequence[Path] | None, out: Path, metadata: Sequence[Path] | None) -> Iterator[Opened]:
     """Open each release when its turn comes."""
     if found is None:
-        listed: pa.Table = table.from_lists(sample_lists())
+        listed = _read_sample_lists()
         sample = unpack_sample(out / "archive")
         yield open_release(sample, out / "demo.zarr", metadata=[sample_lists()], listed=listed)
         return
@@ -93,6 +88,36 @@ def _open(found: Sequence[Path] | None, out: Path, metadata: Sequence[Path] | No
         yield open_release(path, store, metadata=metadata)
 
 
-def _say(step: str, text: str) -> None:
+def _read_sample_lists() -> pa.Table:
+    """Read the lists before anything else does, which is remembered: unpacking them takes seconds, as does torch."""
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        reading = beside.submit(table.read_lists, [sample_lists()])
+        if find_spec("torch") is not None:
+            import torch  # noqa: F401
+        _, columns = reading.result()
+    return pa.table({name: columns[name] for name in LISTED})
+
+
+def _start_catalogue(beside: Executor, source: Path, folder: Path, release: Opened) -> Future[Catalogue] | None:
+    if find_spec("pystac") is None:
+        return None
+    return beside.submit(build_and_search, source, folder, release.ds.isel(patch=0))
+
+
+def _tell_search(catalogue: Catalogue) -> str:
+    return f"STAC catalogue of {catalogue.items:,} items; {catalogue.search}: {len(catalogue.found):,} found"
+
+
+def _write_page(release: Opened, out: Path, lesson: Lesson, catalogue: Catalogue | None, *, alone: bool) -> Path:
+    name = "report.html" if alone else f"report-{release.report.release}.html"
+    page = write_report(release.ds, out / name, listed=release.listed, ingest=release.report,
+                        learned=lesson.learned, catalogue=catalogue)  # fmt: skip
+    _say(("look at", str(page)), ("go on", f"import bigearth_xr as bex; ds = bex.open({str(release.report.store)!r})"))
+    return page
+
+
+def _say(*steps: tuple[str, str]) -> None:
     # A console each time: standard output may have been replaced since, as in tests and notebooks.
-    Console(highlight=False, soft_wrap=True).print(f"[bold]{step:<8}[/bold] {escape(text)}")
+    console = Console(highlight=False, soft_wrap=True)
+    for step, text in steps:
+        console.print(f"[bold]{step:<8}[/bold] {escape(text)}")

@@ -12,7 +12,7 @@ from bigearth_xr.report import Catalogue
 __all__ = ["build_and_search"]
 
 
-def build_and_search(source: Path, folder: Path, near: xr.Dataset) -> tuple[Catalogue, str]:
+def build_and_search(source: Path, folder: Path, near: xr.Dataset) -> Catalogue:
     """Catalogue a store or the published lists, and search it with pystac for what was seen near a patch that month.
 
     The catalogue's package stands beside this one and is not imported: it is run, as from a terminal.
@@ -21,7 +21,7 @@ def build_and_search(source: Path, folder: Path, near: xr.Dataset) -> tuple[Cata
     --------
     >>> import bigearth_xr as bex
     >>> store = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)
-    >>> build_and_search(store, getfixture("tmp_path") / "catalogue", bex.open(store).isel(patch=0))[0].items
+    >>> build_and_search(store, getfixture("tmp_path") / "catalogue", bex.open(store).isel(patch=0)).items
     3
     """
     import pyarrow.parquet as pq
@@ -34,14 +34,11 @@ def build_and_search(source: Path, folder: Path, near: xr.Dataset) -> tuple[Cata
     found = folder / "found.json"
     _run("search", str(folder), f"--bbox={bbox}", "--datetime", month, "--out", str(found))
     items = list(pystac.ItemCollection.from_file(str(found)))
-    collection = pystac.Collection.from_file(str(folder / "collection.json"))
-    catalogue = Catalogue(
+    return Catalogue(
         items=pq.read_metadata(folder / "items.parquet").num_rows,
-        search=f"patches around {near.patch.item()} ({bbox}) in {month}",
+        search=f"patches near {near.patch.item()} in {near.s2_time.dt.strftime('%B %Y').item()}",
         found=tuple((item.id, item.properties.get("bigearth:country", ""), str(item.datetime)[:10]) for item in items),
     )
-    said = f"{collection.id}: {catalogue.items:,} items in {folder}; {catalogue.search}: {len(items):,} found"
-    return catalogue, said
 
 
 def _run(*arguments: str) -> None:

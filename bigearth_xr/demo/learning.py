@@ -13,6 +13,7 @@ from bigearth_xr.bands import BANDS
 from bigearth_xr.demo.release import Opened
 from bigearth_xr.embedding import embed
 from bigearth_xr.report import Learned, Neighbourhood
+from bigearth_xr.report.statistics import FEW_PATCHES
 from bigearth_xr.retrieval import Index, RandomFloor, RetrievalScores, evaluate, random_floor
 
 __all__ = ["Lesson", "learn"]
@@ -20,11 +21,12 @@ __all__ = ["Lesson", "learn"]
 MOST_PATCHES = 256
 """Patches of a release that are used, spread evenly: all are held in memory."""
 
-SHOWN_VIEWS = 3
+SHOWN_VIEWS = 2
 SHOWN_QUERIES = 3
 NEIGHBOURS = 4
-EPOCHS = 20
-AUGMENTATION: Mapping[str, Any] = {"gain": (0.9, 1.1), "noise_std": 0.1}
+EPOCHS = 10
+AUGMENTATION: Mapping[str, Any] = {"gain": (0.9, 1.1), "bias": (-0.1, 0.1)}
+"""A factor, and standard deviations of the normalised array, for all bands of a patch alike."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,22 +58,21 @@ def learn(releases: Sequence[Opened]) -> Lesson:
     augmented = [images.ben.augment(seed=0, **AUGMENTATION) for images in normalised]
     labels = np.concatenate([ds.labels.values for ds in datasets])
     losses, model = _train(normalised, labels)
-    vectors = _embed(datasets, model, bands)
+    vectors, kept = _embed(datasets, model, bands)
     ids = np.concatenate([ds.patch.values for ds in datasets])
     neighbourhoods = _neighbourhoods(vectors, ids)
-    score, floor = _score(vectors, labels)
     learned = Learned(
         images=xr.concat([ds.ben.image(bands).reset_coords(drop=True).compute() for ds in datasets], "patch"),
         labels={str(patch): _names(datasets[0], marks) for patch, marks in zip(ids, labels, strict=True)},
         normalised=normalised[0][:SHOWN_VIEWS],
         augmented=augmented[0][:SHOWN_VIEWS],
-        augmentation="flipped and turned, brightness times 0.9 to 1.1, noise of 0.1 standard deviations",
-        embedding=_describe(model),
+        augmentation=_describe(AUGMENTATION),
+        embedding="Vectors of the spectral baseline, which learns nothing: statistics of each band; cosine distance",
         losses=tuple(losses),
         neighbourhoods=neighbourhoods,
-        scores=_beside_floor(score, floor),
+        scores=_beside_floor(*_score(vectors, labels)),
     )
-    return Lesson(learned=learned, steps=tuple(_steps(learned, normalised, vectors, score)))
+    return Lesson(learned=learned, steps=tuple(_steps(learned, normalised, kept)))
 
 
 def _spread(ds: xr.Dataset) -> xr.Dataset:
@@ -100,19 +101,29 @@ def _train(normalised: Sequence[xr.DataArray], labels: NDArray[np.bool_]) -> tup
     def images(epoch: int) -> torch.Tensor:
         return torch.cat([each.ben.augment(seed=0, epoch=epoch, **AUGMENTATION).ben.to_torch() for each in normalised])
 
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = SCNN(bands=normalised[0].sizes["band"], labels=labels.shape[1])
-        losses = fit(model, images, torch.from_numpy(labels), epochs=EPOCHS)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # more would wait for each other, while the catalogue is made
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = SCNN(bands=normalised[0].sizes["band"], labels=labels.shape[1])
+            losses = fit(model, images, torch.from_numpy(labels), epochs=EPOCHS)
+    finally:
+        torch.set_num_threads(threads)
     return losses, model.body
 
 
-def _embed(datasets: Sequence[xr.Dataset], model: Any, bands: list[str]) -> NDArray[np.float32]:
-    """Vectors of all patches, kept in their stores: of the baseline always, and of the model where there is one."""
-    vectors = [embed(ds, "spectral", name="spectral", bands=bands) for ds in datasets]
-    if model is not None:
-        vectors = [embed(ds, model, name="scnn", bands=bands) for ds in datasets]
-    return np.concatenate([each.values for each in vectors])
+def _embed(datasets: Sequence[xr.Dataset], model: Any, bands: list[str]) -> tuple[NDArray[np.float32], dict[str, int]]:
+    """Vectors of all patches by the baseline, and the lengths of all that are kept in the stores.
+
+    Neighbours are told by the baseline: the model was trained on these very patches, so its own would prove nothing.
+    """
+    models = {"spectral": "spectral"} | ({} if model is None else {"scnn": model})
+    vectors = {
+        name: np.concatenate([embed(ds, one, name=name, bands=bands).values for ds in datasets])
+        for name, one in models.items()
+    }
+    return vectors["spectral"], {name: each.shape[1] for name, each in vectors.items()}
 
 
 def _neighbourhoods(vectors: NDArray[np.float32], ids: NDArray[np.object_]) -> tuple[Neighbourhood, ...]:
@@ -139,11 +150,11 @@ def _neighbourhoods(vectors: NDArray[np.float32], ids: NDArray[np.object_]) -> t
 def _score(
     vectors: NDArray[np.float32], labels: NDArray[np.bool_]
 ) -> tuple[RetrievalScores | None, RandomFloor | None]:
-    """Search every other patch among the rest: no patch can find itself."""
+    """Search every other patch among the rest: no patch can find itself. Few patches have no scores."""
     query, archive = slice(0, None, 2), slice(1, None, 2)
-    if len(vectors) < 4 or not labels.any():
+    if len(vectors) < FEW_PATCHES or not labels.any():
         return None, None
-    k = max(1, min(10, len(vectors[archive]) // 3))
+    k = min(10, len(vectors[archive]) // 3)
     score = evaluate(vectors[query], labels[query], vectors[archive], labels[archive], k)
     return score, random_floor(labels[query], labels[archive])
 
@@ -159,22 +170,29 @@ def _names(ds: xr.Dataset, marks: NDArray[np.bool_]) -> tuple[str, ...]:
     return tuple(str(name) for name in ds.label.values[marks])
 
 
-def _describe(model: Any) -> str:
-    return "S-CNN, trained for a moment on these very patches" if model is not None else "spectral baseline, no torch"
+def _describe(augmentation: Mapping[str, Any]) -> str:
+    """Name what was done as the options are named, each in its unit."""
+    (least, most), (low, high) = augmentation["gain"], augmentation["bias"]
+    told = f"gain {least:g} to {most:g} (a factor), bias {low:g} to {high:g} (standard deviations)"
+    return f"flipped and turned, {told.replace('-', '−')}"
 
 
-def _steps(
-    learned: Learned, normalised: Sequence[xr.DataArray], vectors: NDArray[np.float32], score: RetrievalScores | None
-) -> Iterator[tuple[str, str]]:
+def _steps(learned: Learned, normalised: Sequence[xr.DataArray], kept: Mapping[str, int]) -> Iterator[tuple[str, str]]:
     pixels = np.concatenate([images.values.reshape(images.shape[0], -1) for images in normalised])
-    bands = ", ".join(map(str, normalised[0].band.values))
-    yield "prepare", f"{bands} standardised: mean {pixels.mean():.2f}, std {pixels.std():.2f}"
-    yield "augment", f"{learned.augmentation}; keyed by seed, epoch and row"
+    count = len(pixels)
+    yield (
+        "prepare",
+        f"{normalised[0].sizes['band']} bands standardised: mean {pixels.mean():.2f}, std {pixels.std():.2f}",
+    )
+    yield "augment", f"{learned.augmentation}; by seed, epoch and row"
     if learned.losses:
-        yield "train", f"S-CNN, {len(learned.losses)} epochs: loss {learned.losses[0]:.3f} → {learned.losses[-1]:.3f}"
-    yield "embed", f"{vectors.shape[0]} vectors of {vectors.shape[1]}, kept in the store: {learned.embedding}"
+        told = f"loss {learned.losses[0]:.3f} → {learned.losses[-1]:.3f}"
+        yield "train", f"S-CNN, {len(learned.losses)} epochs on these {count} patches: {told}"
+    lengths = ", ".join(f"{name} {count} × {length}" for name, length in kept.items())
+    yield "embed", f"kept in the store: {lengths}"
     for near in learned.neighbourhoods[:1]:
-        yield "retrieve", f"nearest to {near.query}: {near.found[0]} at {near.distances[0]:.3f}"
-    if score is not None:
+        worth = "" if learned.scores else "; something is always nearest: of so few, no scores"
+        yield "retrieve", f"{near.query}: nearest is {near.found[0]}, by the spectral baseline{worth}"
+    if learned.scores:
         texts = [f"{name} {value:.2f} (random {floor:.2f})" for name, (value, floor) in learned.scores.items()]
         yield "score", f"half against half: {', '.join(texts)}"

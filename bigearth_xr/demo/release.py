@@ -1,7 +1,8 @@
 """One archive on its way: ingested, verified, opened, selected from, measured."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +15,17 @@ from bigearth_xr.backend import open as open_store
 from bigearth_xr.demo.archives import common_bands
 from bigearth_xr.errors import BigEarthError, StoreError
 from bigearth_xr.ingestion import IngestReport, ingest
-from bigearth_xr.report.statistics import LabelStatistics, by_label
+from bigearth_xr.report.statistics import FEW_PATCHES, MEASURES, by_label, by_patch
 from bigearth_xr.store import read
 from bigearth_xr.verification import verify
 
 __all__ = ["Opened", "open_release"]
 
-SHOWN_LABELS = 4
-"""Labels that the terminal shows; the page shows all."""
+SHOWN_ROWS = 6
+"""Patches, or labels of many patches, that the terminal shows; the page shows all."""
+
+_WIDTH = 56
+"""Letters of the names at the end of such a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,7 +36,7 @@ class Opened:
     """What the ingest found and did."""
 
     listed: pa.Table | None
-    """The table of the whole release, where its lists are at hand."""
+    """Place, country and split of every pair of the release, where its lists are at hand."""
 
     ds: xr.Dataset
     """The store, opened."""
@@ -50,9 +54,7 @@ class Opened:
         yield "verify", f"{outcome}: {checked.checked} checksums; table and columns agree"
         yield "open", f"{_shapes(ds)}: {ds.nbytes / 1e6:.0f} MB, lazy"
         yield "select", _selection(ds)
-        statistics = sorted(by_label(ds), key=lambda one: -one.patches)[:SHOWN_LABELS]
-        for statistic, step in zip(statistics, ("compute", *[""] * SHOWN_LABELS), strict=False):
-            yield step, _measures(statistic)
+        yield from zip(("compute", *[""] * SHOWN_ROWS), _measures(ds), strict=False)
 
 
 def open_release(
@@ -83,8 +85,10 @@ def _emptied(store: Path) -> Path:
 
 
 def _splits(listed: pa.Table) -> str:
-    counts = pc.value_counts(listed["split"].combine_chunks()).to_pylist()
-    return ", ".join(f"{entry['values'] or 'none'} {entry['counts']:,}" for entry in counts)
+    counted = pc.value_counts(listed["split"].combine_chunks()).to_pylist()
+    counts = {entry["values"]: entry["counts"] for entry in counted}
+    names = {"train": "train", "validation": "validation", "test": "test", None: "in no split"}
+    return ", ".join(f"{name} {counts[split]:,}" for split, name in names.items() if split in counts)
 
 
 def _shapes(ds: xr.Dataset) -> str:
@@ -107,7 +111,24 @@ def _selection(ds: xr.Dataset) -> str:
     return f"ds.ben.select({call}) keeps {kept} of {len(ds.patch)}"
 
 
-def _measures(statistic: LabelStatistics) -> str:
-    spreads = ", ".join(f"{name} {spread.quartiles[1]:5.2f}" for name, spread in statistic.spreads.items())
-    label = statistic.label if len(statistic.label) <= 40 else f"{statistic.label[:39]}…"
-    return f"{label:<40} {statistic.patches:>3} patches  {spreads} (medians)"
+def _measures(ds: xr.Dataset) -> Iterator[str]:
+    """Head and rows of a table: of each of few patches, by label where there are many."""
+    if ds.sizes["patch"] < FEW_PATCHES:
+        patches = by_patch(ds)[:SHOWN_ROWS]
+        rows: list[tuple[Mapping[str, float], str]] = [
+            (one.medians, ", ".join(one.entry.labels or ("labels not known",))) for one in patches
+        ]
+        told = "median of each patch's pixels; all its labels"
+    else:
+        statistics = sorted(by_label(ds), key=lambda one: -one.patches)[:SHOWN_ROWS]
+        of_labels = [{name: spread.quartiles[1] for name, spread in one.spreads.items()} for one in statistics]
+        names = [f"{one.label} ({one.patches:,} patches)" for one in statistics]
+        rows = list(zip(of_labels, names, strict=True))
+        told = "median of the patches that bear a label, among others"
+    known = [measure for measure in MEASURES if any(measure.name in medians for medians, _ in rows)]
+    heads = [f"{measure.name}{'' if measure.units == '1' else f', {measure.units}'}" for measure in known]
+    yield "  ".join([*heads, told])
+    for medians, name in rows:
+        numbers = (medians.get(measure.name, np.nan) for measure in known)
+        cells = (f"{value:>{len(head)}.2f}" for value, head in zip(numbers, heads, strict=True))
+        yield "  ".join([*cells, textwrap.shorten(name, _WIDTH, placeholder=" …")])

@@ -2,17 +2,16 @@
 
 import hashlib
 import os
-import stat
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from rich.console import Console
+
+from bigearth_xr.keeping import is_writable, own_folders
 
 __all__ = ["cache_folder", "compile_kernel", "compiled_once"]
 
@@ -21,7 +20,6 @@ _CONSTANTS = tuple(_KERNELS.parents[1] / "ops" / name for name in ("taps.py", "t
 """Where the kernels take numbers from, which are compiled in."""
 
 _OURS = "bigearth-xr"
-_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def compile_kernel(kernel: Any, arguments: tuple[Any, ...]) -> Any:
@@ -103,7 +101,7 @@ def cache_folder() -> Path | None:
     for source in sorted([*_KERNELS.glob("*.py"), *_CONSTANTS]):
         digest.update(source.read_bytes())
     name = f"{_OURS}-{digest.hexdigest()[:16]}"
-    return next((parent / name for parent in _parents() if _is_writable(parent / name)), None)
+    return next((parent / name for parent in _parents() if is_writable(parent / name)), None)
 
 
 def _parents() -> Iterator[Path]:
@@ -111,33 +109,7 @@ def _parents() -> Iterator[Path]:
     if os.environ.get("NUMBA_CACHE_DIR"):
         yield Path(os.environ["NUMBA_CACHE_DIR"])
     yield _KERNELS / "__pycache__"
-    if os.environ.get("XDG_CACHE_HOME"):
-        yield Path(os.environ["XDG_CACHE_HOME"])
-    with suppress(RuntimeError):  # nobody's home is known
-        yield Path.home() / ".cache"
-    with suppress(OSError):
-        yield _own_temporary()
-
-
-def _own_temporary() -> Path:
-    """A folder that nobody else may write to: machine code is loaded from it."""
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    folder = Path(tempfile.gettempdir()) / f"{_OURS}-{user}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    mine = stat.S_ISDIR(found.st_mode) and (found.st_uid == user or not hasattr(os, "getuid"))
-    if not mine or found.st_mode & _OTHERS_MAY_WRITE:
-        return Path(tempfile.mkdtemp(prefix=_OURS))
-    return folder
-
-
-def _is_writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError:
-        return False
-    return True
+    yield from own_folders()
 
 
 def _keep_in(kernel: Any, folder: Path | None) -> bool:

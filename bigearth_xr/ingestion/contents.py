@@ -6,9 +6,10 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from bigearth_xr.archive import Archive, PixelSource, survey_archive, tell_release
-from bigearth_xr.archive.scan import release_of_list, scan
+from bigearth_xr.archive.scan import Scan, release_of_list, scan
 from bigearth_xr.errors import MetadataError
 from bigearth_xr.ingestion.members import is_address
 from bigearth_xr.ingestion.request import Request
@@ -34,10 +35,15 @@ class Lists:
     columns: Mapping[str, pa.Array]
     """Arrays of one length by column name, as `bigearth_xr.table.assemble` takes them."""
 
-    def pairs(self) -> dict[str, str]:
-        """Sentinel-1 name by patch id."""
-        names = (self.columns[name].to_pylist() for name in ("patch", "s1_name"))
-        return dict(zip(*names, strict=True))
+    def pairs_of(self, found: Scan) -> dict[str, str]:
+        """Sentinel-1 name by patch id, of the pairs of which a half was found."""
+        columns = [self.columns[name] for name in ("patch", "s1_name")]
+        halves = [
+            pc.is_in(column, pa.array(names, pa.string()))
+            for column, names in zip(columns, (found.s2, found.s1), strict=True)
+        ]
+        wanted = pc.or_(*halves)
+        return dict(zip(*(column.filter(wanted).to_pylist() for column in columns), strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +72,8 @@ class Contents:
         """Patches that the lists do not mention; 0 without lists."""
         if self.lists is None:
             return 0
-        listed = set(self.lists.columns["patch"].to_pylist())
-        return sum(patch.patch not in listed for patch in self.archive.patches)
+        patches = pa.array([patch.patch for patch in self.archive.patches], pa.string())
+        return len(patches) - int(pc.sum(pc.is_in(self.lists.columns["patch"], patches)).as_py() or 0)
 
     @property
     def arrays(self) -> tuple[PixelArray, ...]:
@@ -140,7 +146,7 @@ def read_contents(source: PixelSource, request: Request, lists: Lists | None, pr
         name=request.name,
         sensors=request.sensors,
         bands=request.bands,
-        pairs={} if lists is None else lists.pairs(),
+        pairs={} if lists is None else lists.pairs_of(found),
         found=found,
     )
     del found  # of a whole release 200 MB
@@ -178,7 +184,7 @@ def read_inner_lists(source: PixelSource, release: Release, files: Sequence[str]
     >>> import bigearth_xr as bex
     >>> from bigearth_xr.archive import open_archive
     >>> archive = open_archive(bex.testing.write_archive(getfixture("tmp_path") / "ben.tar", pairs=3, container="tar"))
-    >>> len(read_inner_lists(archive.source, "v2", archive.metadata_files).pairs())
+    >>> len(read_inner_lists(archive.source, "v2", archive.metadata_files).columns["patch"])
     3
     """
     if release == "v1":

@@ -1,13 +1,13 @@
-"""The chart: by label, how green its patches are and how they scatter radar."""
+"""The chart: how green patches are and how they scatter radar, by label, or of few patches one by one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from bigearth_xr.report.axis import Axis, axis_over, number, percent
-from bigearth_xr.report.gallery import swatch
+from bigearth_xr.report.gallery import draw_labels, swatch
 from bigearth_xr.report.markup import Markup, element, join
-from bigearth_xr.report.statistics import MEASURES, LabelStatistics, Measure, Spread
+from bigearth_xr.report.statistics import MEASURES, LabelStatistics, Measure, PatchMeasures, Spread
 
-__all__ = ["draw_chart"]
+__all__ = ["draw_chart", "draw_patch_chart"]
 
 _MOST_LINES = 60
 """Patches up to which each is drawn as a line of its own."""
@@ -47,6 +47,59 @@ def draw_chart(statistics: Sequence[LabelStatistics]) -> Markup:
     return element("table", element("thead", head), element("tbody", *rows), class_="chart")
 
 
+def draw_patch_chart(patches: Sequence[PatchMeasures]) -> Markup:
+    """Draw a row per patch: its labels, and the median of its pixels.
+
+    Parameters
+    ----------
+    patches
+        As `bigearth_xr.report.statistics.by_patch` gives them.
+
+    Returns
+    -------
+    Markup
+        A table whose cells hold drawings; empty where nothing was measured.
+
+    Examples
+    --------
+    >>> draw_patch_chart([])
+    ''
+    """
+    axes = {}
+    for measure in MEASURES:
+        values = [one.medians[measure.name] for one in patches if measure.name in one.medians]
+        if values:
+            axes[measure] = axis_over(min(values), max(values))
+    if not axes:
+        return Markup("")
+    head = element("tr", element("th", "Patch"), *(_draw_head(measure, axis) for measure, axis in axes.items()))
+    rows = (
+        element(
+            "tr",
+            element("th", *_name_patch(one), scope="row"),
+            *(_draw_median(measure, axis, one.medians.get(measure.name)) for measure, axis in axes.items()),
+        )
+        for one in patches
+    )
+    return element("table", element("thead", head), element("tbody", *rows), class_="chart patches")
+
+
+def _name_patch(one: PatchMeasures) -> Iterator[Markup]:
+    """Tell a patch by its place, its name and its labels."""
+    yield element("span", one.entry.place or "Place not known")
+    yield element("span", one.entry.patch, class_="id")
+    yield draw_labels(one.entry.labels)
+
+
+def _draw_median(measure: Measure, axis: Axis, median: float | None) -> Markup:
+    """Draw one number as a dot."""
+    if median is None:
+        return element("td", "no finite pixel", class_="none")
+    told = number(median, _digits(measure))
+    dot = element("circle", cx=percent(axis.place(median)), cy=11, r=4.5, class_="median")
+    return _draw_strip(f"{measure.name}: {told}", axis, [dot], told)
+
+
 def _axis(spreads: Sequence[Spread]) -> Axis:
     """Span the values of all labels."""
     return axis_over(
@@ -72,17 +125,20 @@ def _draw_cell(measure: Measure, axis: Axis, spread: Spread | None) -> Markup:
     """Draw patches as lines, the middle half of them as a bar, their median as a dot."""
     if spread is None:
         return element("td", "no finite pixel", class_="none")
-    digits = 2 if measure.units == "1" else 1
-    low, median, high = (number(value, digits) for value in spread.quartiles)
-    drawing = element(
-        "svg",
-        element("title", f"{measure.name}: median {median}, middle half {low} to {high}"),
-        join(_line(axis.place(tick), 0, 22, "tick") for tick in axis.ticks()),
-        *_draw_spread(axis, spread),
-        class_="strip",
-        role="img",
-    )
-    return element("td", element("div", drawing, element("b", median), class_="measured"))
+    low, median, high = (number(value, _digits(measure)) for value in spread.quartiles)
+    title = f"{measure.name}: median {median}, middle half {low} to {high}"
+    return _draw_strip(title, axis, _draw_spread(axis, spread), median)
+
+
+def _draw_strip(title: str, axis: Axis, marks: Iterable[Markup], told: str) -> Markup:
+    """Draw marks along an axis, and write the number that they come to."""
+    ticks = join(_line(axis.place(tick), 0, 22, "tick") for tick in axis.ticks())
+    drawing = element("svg", element("title", title), ticks, *marks, class_="strip", role="img")
+    return element("td", element("div", drawing, element("b", told), class_="measured"))
+
+
+def _digits(measure: Measure) -> int:
+    return 2 if measure.units == "1" else 1
 
 
 def _draw_spread(axis: Axis, spread: Spread) -> Iterator[Markup]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from bigearth_xr.report.density import CELL_SIDE_M, Density, tile_outlines
 from bigearth_xr.report.entry import Entry
+from bigearth_xr.report.land import coasts
 from bigearth_xr.report.markup import Markup, element, join
 from bigearth_xr.report.projection import EUROPE, Frame, graticule, project
 
@@ -17,7 +18,7 @@ MOST_POINTS = 2000
 """Opened patches that a map can show; more would hide each other."""
 
 _SHADES = 5
-_LETTER_WIDTH, _LINE_HEIGHT, _GAP = 7.4, 15.0, 6.0
+_LETTER_WIDTH, _LINE_HEIGHT, _GAP = 9.0, 15.0, 6.0
 """Size of the countries' names on the drawing, SVG units."""
 
 
@@ -28,7 +29,7 @@ def draw_map(
     countries: Mapping[str, Iterable[str]],
     cards: Mapping[str, str],
 ) -> Markup:
-    """Draw Europe with the listed patches as shaded squares and the opened ones as points.
+    """Draw Europe's coasts with the listed patches as shaded squares and the opened ones as points.
 
     Parameters
     ----------
@@ -59,6 +60,7 @@ def draw_map(
     return element(
         "svg",
         element("title", "Map of Europe with the patches"),
+        element("path", d=_path(map(frame.place, coasts())), class_="land"),
         _draw_graticule(frame),
         _draw_density(frame, density) if density is not None else "",
         element("path", d=_path(outlines.values()), class_="tiles"),

@@ -1,6 +1,6 @@
 """A card per patch: how it looks to the eye, to radar and on the map of land cover."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ from bigearth_xr.report.thumbnail import (
     png_uri,
 )
 
-__all__ = ["MOST_CARDS", "card_id", "draw_gallery", "swatch"]
+__all__ = ["MOST_CARDS", "card_id", "draw_gallery", "draw_labels", "swatch"]
 
 MOST_CARDS = 48
 """Patches that a page shows with their pictures."""
@@ -66,7 +66,7 @@ def draw_gallery(ds: xr.Dataset) -> Markup:
             element(
                 "div",
                 *map(_draw_card, range(len(cards)), entries, cards),
-                class_=f"gallery of-{len(drawn)}",
+                class_="gallery" if len(drawn) > 1 else "gallery small",
             ),
         ]
     )
@@ -93,6 +93,30 @@ def swatch(label: str) -> Markup:
     """
     red, green, blue = _COLORS.get(label, (128, 128, 128))
     return element("i", class_="swatch", style=f"background:#{red:02x}{green:02x}{blue:02x}")
+
+
+def draw_labels(labels: Sequence[str] | None, flags: Iterable[str] = (), *, shared: Sequence[str] = ()) -> Markup:
+    """List the classes of a patch, and what else to know before using it.
+
+    Parameters
+    ----------
+    labels
+        Names of its classes; None where they are not known.
+    flags
+        Reasons for care.
+    shared
+        Those of its classes that are to be emphasised.
+
+    Examples
+    --------
+    >>> draw_labels(None)
+    '<ul class="chips"><li class="none">Labels not known</li></ul>'
+    """
+    told = "Labels not known" if labels is None else "None of the classes"
+    chips = [
+        element("li", swatch(name), name, class_="shared" if name in shared else None) for name in labels or ()
+    ] or [element("li", told, class_="none")]
+    return element("ul", *chips, *(element("li", flag, class_="flag") for flag in flags), class_="chips")
 
 
 def _read_cards(ds: xr.Dataset) -> Iterator[_Card]:
@@ -150,7 +174,7 @@ def _draw_card(place: int, entry: Entry, card: _Card) -> Markup:
         _draw_pictures(entry.patch, card.pictures),
         element("h3", entry.place or "Place not known"),
         element("p", entry.patch, class_="id"),
-        _draw_labels(entry),
+        draw_labels(entry.labels, entry.flags),
         element(
             "dl",
             *(element("div", element("dt", name), element("dd", told)) for name, told in facts if told),
@@ -159,17 +183,6 @@ def _draw_card(place: int, entry: Entry, card: _Card) -> Markup:
         class_="card",
         id=card_id(place),
     )
-
-
-def _draw_labels(entry: Entry) -> Markup:
-    """List the classes of a patch, and what else to know before using it."""
-    flags = (element("li", flag, class_="flag") for flag in entry.flags)
-    if entry.labels:
-        labels = [element("li", swatch(label), label) for label in entry.labels]
-    else:
-        told = "Labels not known" if entry.labels is None else "None of the classes"
-        labels = [element("li", told, class_="none")]
-    return element("ul", *labels, *flags, class_="chips")
 
 
 def _draw_pictures(patch: str, pictures: Mapping[str, Picture]) -> Markup:
@@ -182,4 +195,4 @@ def _draw_pictures(patch: str, pictures: Mapping[str, Picture]) -> Markup:
         )
         for title, picture in pictures.items()
     )
-    return element("div", *figures, class_="pictures")
+    return element("div", *figures, class_=f"pictures of-{len(pictures)}")

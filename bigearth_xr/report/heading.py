@@ -89,7 +89,7 @@ def draw_countries(ds: xr.Dataset, listed: "pa.Table | None" = None) -> Markup:
         element(
             "tr",
             element("th", country, scope="row"),
-            element("td", f"{opened[country]:,}" if opened[country] else "·"),
+            element("td", f"{opened[country]:,}"),
             *([_draw_share(totals.get(country, 0), most)] if totals else []),
         )
         for country in sorted({*opened, *totals})

@@ -11,7 +11,7 @@ import xarray as xr
 from bigearth_xr.errors import SelectionError
 from bigearth_xr.report.axis import number
 from bigearth_xr.report.curve import draw_curve
-from bigearth_xr.report.gallery import swatch
+from bigearth_xr.report.gallery import draw_labels
 from bigearth_xr.report.markup import Markup, element, join, section
 from bigearth_xr.report.views import draw_picture, draw_views, read_picture, stored_stretch
 
@@ -115,7 +115,7 @@ def draw_learned(learned: Learned, cards: Mapping[str, str] = MappingProxyType({
     if learned.losses:
         sections.append(section("Trained for a moment", _tell_losses(learned.losses), draw_curve(learned.losses)))
     if learned.neighbourhoods or learned.scores:
-        told = element("p", learned.embedding, ". ", element("b", "So few patches prove nothing about its quality."))
+        told = element("p", learned.embedding, ". ", element("b", _tell_worth(learned)))
         rows = map(partial(_draw_neighbourhood, learned, cards), learned.neighbourhoods)
         searches = element("div", *rows)
         sections.append(section("Nearest patches", told, _explain(learned), searches, _draw_scores(learned.scores)))
@@ -128,6 +128,16 @@ def _tell_losses(losses: Sequence[float]) -> Markup:
         "p",
         f"Loss by epoch, from {number(losses[0], 3)} to {number(losses[-1], 3)}. Where it falls, a model can be "
         "trained on these arrays; of so few patches it learns little but these patches.",
+    )
+
+
+def _tell_worth(learned: Learned) -> str:
+    """Say what a search among these patches is worth."""
+    if learned.scores:
+        return "So few patches prove nothing about its quality."
+    return (
+        f"Among {learned.images.sizes['patch']} patches something is always nearest: this shows how a search is read, "
+        "and says nothing of how well it finds. There are no scores of so few."
     )
 
 
@@ -151,11 +161,11 @@ def _draw_neighbourhood(learned: Learned, cards: Mapping[str, str], one: Neighbo
             "li",
             draw(patch),
             _tell_found(distance, wanted, learned.labels.get(patch)),
-            _draw_labels(learned.labels.get(patch), shared=wanted or ()),
+            draw_labels(learned.labels.get(patch), shared=wanted or ()),
         )
         for patch, distance in zip(one.found, one.distances, strict=True)
     )
-    query = element("div", draw(one.query), element("p", one.query, class_="id"), _draw_labels(wanted), class_="query")
+    query = element("div", draw(one.query), element("p", one.query, class_="id"), draw_labels(wanted), class_="query")
     return element("div", query, element("ol", *found), class_="search")
 
 
@@ -171,15 +181,6 @@ def _tell_found(distance: float, wanted: Sequence[str] | None, borne: Sequence[s
     if wanted and borne is not None:
         told = f" · {len({*wanted} & {*borne})} of {len(wanted)} labels"
     return element("p", element("b", number(distance, 3)), told, class_="distance")
-
-
-def _draw_labels(labels: Sequence[str] | None, shared: Sequence[str] = ()) -> Markup:
-    """List labels, and emphasise those that are shared."""
-    if not labels:
-        told = "Labels not known" if labels is None else "None of the classes"
-        return element("ul", element("li", told, class_="none"), class_="chips")
-    chips = (element("li", swatch(name), name, class_="shared" if name in shared else None) for name in labels)
-    return element("ul", *chips, class_="chips")
 
 
 def _draw_scores(scores: Mapping[str, tuple[float, float]]) -> Markup:

@@ -11,7 +11,7 @@ from bigearth_xr.bands import PATCH_SIDE_M
 from bigearth_xr.errors import SelectionError
 from bigearth_xr.report.account import IngestAccount, draw_problems
 from bigearth_xr.report.catalogue import Catalogue, draw_catalogue
-from bigearth_xr.report.chart import draw_chart
+from bigearth_xr.report.chart import draw_chart, draw_patch_chart
 from bigearth_xr.report.density import density_of
 from bigearth_xr.report.entry import read_entries
 from bigearth_xr.report.footprints import MOST_POINTS, draw_map, shade_legend
@@ -20,7 +20,7 @@ from bigearth_xr.report.heading import draw_countries, draw_heading, tiles_by_co
 from bigearth_xr.report.learned import Learned, draw_learned
 from bigearth_xr.report.markup import Markup, element, section
 from bigearth_xr.report.pixels import missing_bands, spread_out
-from bigearth_xr.report.statistics import MEASURES, by_label
+from bigearth_xr.report.statistics import FEW_PATCHES, MEASURES, by_label, by_patch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -150,12 +150,15 @@ def _gallery_section(ds: xr.Dataset) -> Markup:
 
 
 def _chart_section(ds: xr.Dataset) -> Markup:
-    """Show what the labels have in common."""
-    notes = []
-    for measure in MEASURES:
-        missing = missing_bands(ds, measure.bands)
-        told = f"not drawn: this Dataset has no {', '.join(missing)}" if missing else measure.meaning
-        notes.append(element("div", element("dt", measure.name), element("dd", told)))
+    """Show what the labels have in common, or what each of few patches is like."""
+    if ds.sizes["patch"] < FEW_PATCHES:
+        how = (
+            "Each number is the median of a patch's pixels, of all of it: not of one of its labels. By label, so few "
+            "patches would say nothing."
+        )
+        chart = draw_patch_chart(by_patch(ds))
+        told = element("p", how if chart else "No patch has the bands to measure.")
+        return section("What they measure, patch by patch", told, _explain_measures(ds), chart)
     how = (
         f"Each patch{_of_all(ds, MOST_MEASURED)} is one number, the median of its pixels, and counts "
         "for every label it bears. Line: a patch. Bar: the middle half of them. Dot: their median."
@@ -164,9 +167,19 @@ def _chart_section(ds: xr.Dataset) -> Markup:
     return section(
         "What they measure, by label",
         element("p", how if chart else "No patch has both a label and the bands to measure."),
-        element("dl", *notes, class_="notes"),
+        _explain_measures(ds),
         chart,
     )
+
+
+def _explain_measures(ds: xr.Dataset) -> Markup:
+    """Say what each number tells, or which band it lacks."""
+    notes = []
+    for measure in MEASURES:
+        missing = missing_bands(ds, measure.bands)
+        told = f"not drawn: this Dataset has no {', '.join(missing)}" if missing else measure.meaning
+        notes.append(element("div", element("dt", measure.name), element("dd", told)))
+    return element("dl", *notes, class_="notes")
 
 
 def _ingest_section(ingest: IngestAccount | None) -> Markup:

@@ -1,4 +1,4 @@
-"""Numbers by label: how green its patches are, and how they scatter radar."""
+"""Numbers by patch and by label: how green they are, and how they scatter radar."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,9 +9,22 @@ from numpy.typing import NDArray
 
 from bigearth_xr.ops.indices import normalized_difference, radar_ratio_db
 from bigearth_xr.ops.namespace import Array
+from bigearth_xr.report.entry import Entry, read_entries
 from bigearth_xr.report.pixels import missing_bands, read_chunks
 
-__all__ = ["MEASURES", "LabelStatistics", "Measure", "Spread", "by_label"]
+__all__ = [
+    "FEW_PATCHES",
+    "MEASURES",
+    "LabelStatistics",
+    "Measure",
+    "PatchMeasures",
+    "Spread",
+    "by_label",
+    "by_patch",
+]
+
+FEW_PATCHES = 30
+"""Patches below which a number by label, or a score, would tell of these few landscapes and of nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +67,18 @@ MEASURES: tuple[Measure, ...] = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PatchMeasures:
+    """What was measured on one patch."""
+
+    entry: Entry
+    """What else is known of it."""
+
+    medians: Mapping[str, float]
+    """Median of its finite pixels by name of the measure; those that have none, or whose bands are missing, are not
+    there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Spread:
     """How a measure varies over patches, each patch one number: the median of its pixels."""
 
@@ -79,6 +104,36 @@ class LabelStatistics:
 
     spreads: Mapping[str, Spread]
     """By name of the measure; those whose bands are missing are not there."""
+
+
+def by_patch(ds: xr.Dataset) -> tuple[PatchMeasures, ...]:
+    """Measure every patch of a small Dataset.
+
+    Parameters
+    ----------
+    ds
+        With any of ``s2``, ``s1`` and ``labels``; read chunk by chunk.
+
+    Returns
+    -------
+    tuple of PatchMeasures
+        One for each patch, in the order of the Dataset.
+
+    Examples
+    --------
+    >>> s2 = (("patch", "band", "y", "x"), np.full((1, 2, 9, 9), 100))
+    >>> ds = xr.Dataset({"s2": s2}, coords={"patch": ["a"], "band": ["B08", "B04"]})
+    >>> by_patch(ds)[0].medians
+    {'NDVI': 0.0}
+    """
+    measured = _measure_patches(ds)
+    return tuple(
+        PatchMeasures(
+            entry=entry,
+            medians={name: float(values[place]) for name, values in measured.items() if np.isfinite(values[place])},
+        )
+        for place, entry in enumerate(read_entries(ds))
+    )
 
 
 def by_label(ds: xr.Dataset) -> tuple[LabelStatistics, ...]:

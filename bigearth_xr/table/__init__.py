@@ -29,6 +29,7 @@ __all__ = [
     "multi_hot",
     "read",
     "read_labels",
+    "read_lists",
     "release_of",
     "write",
 ]

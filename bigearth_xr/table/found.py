@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -141,8 +142,13 @@ def _joined(found: pa.Array, listed: Columns, name: str, rest: pa.Array) -> pa.A
 
 
 def _looked_up(listed: Columns, patch: pa.Array) -> dict[str, pa.Array]:
-    at = pc.index_in(patch, listed["patch"])
-    return {name: array.take(at) for name, array in listed.items()}
+    # The lists are looked up among the found patches, of which there may be six: hashes of half a million take long.
+    places = np.asarray(pc.index_in(listed["patch"], patch).fill_null(-1))
+    named = np.flatnonzero(places >= 0)
+    at = np.full(len(patch), -1)
+    at[places[named]] = named
+    rows = pa.array(at, mask=at < 0)
+    return {name: array.take(rows) for name, array in listed.items()}
 
 
 def _first_known(own: pa.Array | None, told: pa.Array | None) -> pa.Array | None:

@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from bigearth_xr.errors import MetadataError
 from bigearth_xr.labels import Release
-from bigearth_xr.table.lists_v1 import V1_PAIRS, csv_at, read_v1
+from bigearth_xr.table.lists_v1 import V1_PAIRS, csv_at, read_v1, v1_files
 from bigearth_xr.table.lists_v2 import V2_EXCLUDED, V2_RECOMMENDED, is_parts, read_v2
+from bigearth_xr.table.remembered import remembered
 
 __all__ = ["V1_PAIRS", "V2_EXCLUDED", "V2_RECOMMENDED", "find_lists", "read_lists"]
 
@@ -62,7 +63,7 @@ def read_lists(places: Sequence[Path], version: Release | None = None) -> tuple[
     if missing:
         raise MetadataError(f"{missing[0]}: no such folder or parquet of lists; check the path")
     if all(place.is_file() or is_parts(place) for place in places):
-        return "v2", read_v2(places)
+        return remembered(_parquet_files(places), "v2", lambda: ("v2", read_v2(places)))
     if len(places) > 1:
         raise MetadataError(f"{len(places)} folders of lists given; give one folder, or parquet files")
     return _read_folder(places[0], version)
@@ -76,13 +77,22 @@ def _read_folder(folder: Path, version: Release | None) -> tuple[Release, Column
         if empty:
             raise MetadataError(f"{empty[0]}: a folder without a part of parquet; expected part.0.parquet or the like")
         if parquets:
-            return "v2", read_v2(parquets)
+            return remembered(_parquet_files(parquets), "v2", lambda: ("v2", read_v2(parquets)))
     elif release == "v1" and csv_at(folder, V1_PAIRS):
-        return "v1", read_v1(folder)
+        return remembered({file.name: file for file in v1_files(folder)}, "v1", lambda: ("v1", read_v1(folder)))
     raise MetadataError(
         f"{folder}: no lists{f' of {version}' if version else ''} found; expected {V2_RECOMMENDED} (v2) or "
         f"{V1_PAIRS}.csv (v1){_what_else(folder)}; the extra 'sample' brings those of v1, the v2 archive its own"
     )
+
+
+def _parquet_files(parquets: Sequence[Path]) -> dict[str, Path]:
+    """Every file of parquets, by its path in them: folders of parts name columns."""
+    return {
+        f"{place} {file.relative_to(parquet.parent)}": file
+        for place, parquet in enumerate(parquets)
+        for file in ([parquet] if parquet.is_file() else sorted(one for one in parquet.rglob("*") if one.is_file()))
+    }
 
 
 def _what_else(folder: Path) -> str:

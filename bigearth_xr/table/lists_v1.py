@@ -1,7 +1,7 @@
 """The lists of v1: text files, one that names all pairs and a few that name some of them."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +14,13 @@ from bigearth_xr.errors import MetadataError
 from bigearth_xr.table.lines import Lines, Pairs, find_names, find_rows, read_lines, read_text, refuse_line, rows_of
 from bigearth_xr.table.places import S1_NAMES, are_unique, read_places
 
-__all__ = ["V1_PAIRS", "csv_at", "read_v1"]
+__all__ = ["V1_PAIRS", "csv_at", "read_v1", "v1_files"]
 
 V1_PAIRS = "s1_s2_name_country_season"
 V1_SPLITS = {"train": "train", "val": "validation", "test": "test"}
 V1_FLAGS = {"seasonal_snow": "patches_with_seasonal_snow", "cloud_or_shadow": "patches_with_cloud_and_shadow"}
 V1_UNLABELLED = "patches_with_no_19_class_targets"
+_NAMES = (V1_PAIRS, *V1_SPLITS, *V1_FLAGS.values(), V1_UNLABELLED)
 _ALSO_CALLED = {"val": "validation"}
 
 S2_NAME = r"^S2[AB]_MSIL2A_\d{8}T\d{5,6}_\d{1,2}_\d{1,2}$"
@@ -70,11 +71,11 @@ def read_v1(folder: Path) -> Columns:
     >>> read_v1(lists)["split"].to_pylist()
     ['validation', 'validation']
     """
-    source = _required(folder, V1_PAIRS)
+    source, *rest = v1_files(folder)
     columns = _as_published(read_text(source)) or _by_line(read_lines(source))
     pairs = Pairs(source=source, patch=columns["patch"], s1_name=columns["s1_name"])
-    names = (*V1_SPLITS, *V1_FLAGS.values(), V1_UNLABELLED)
-    lists = dict(zip(names, [read_lines(_required(folder, name)) for name in names], strict=True))
+    names = _NAMES[1:]
+    lists = dict(zip(names, map(read_lines, rest), strict=True))
     rows = dict(zip(names, find_rows(list(lists.values()), pairs), strict=True))
     _refuse_unmatched(lists, rows, pairs)
     snow, cloud, unlabelled = (_mask(rows[name], len(pairs.patch)) for name in (*V1_FLAGS.values(), V1_UNLABELLED))
@@ -88,21 +89,33 @@ def read_v1(folder: Path) -> Columns:
     }
 
 
+def v1_files(folder: Path) -> list[Path]:
+    """Find all lists: of the pairs first, then those that name some of them.
+
+    Raises
+    ------
+    MetadataError
+        If one is missing.
+
+    Examples
+    --------
+    >>> from bigearth_xr.testing import write_archive
+    >>> lists = write_archive(getfixture("tmp_path") / "v1", pairs=2, version="v1") / "lists"
+    >>> [file.name for file in v1_files(lists)][:3]
+    ['s1_s2_name_country_season.csv', 'train.csv', 'val.csv']
+    """
+    return [_required(folder, name) for name in _NAMES]
+
+
 def _required(folder: Path, name: str) -> Path:
     """Find a list, or say which are needed; there may be no second one that goes by its other name."""
     found = [path for one in (name, _ALSO_CALLED.get(name)) if one and (path := csv_at(folder, one))]
     if len(found) > 1:
         raise MetadataError(f"{folder}: both {found[0].name} and {found[1].name}, expected one of them; take one out")
     if not found:
-        raise MetadataError(
-            f"{folder}: {name}.csv is missing; the v1 lists are {', '.join(_v1_files())}: copy it there"
-        )
+        listed = (f"{one}.csv" for one in _NAMES)
+        raise MetadataError(f"{folder}: {name}.csv is missing; the v1 lists are {', '.join(listed)}: copy it there")
     return found[0]
-
-
-def _v1_files() -> Iterator[str]:
-    for name in (V1_PAIRS, *V1_SPLITS, *V1_FLAGS.values(), V1_UNLABELLED):
-        yield f"{name}.csv"
 
 
 # All pairs of the release.
