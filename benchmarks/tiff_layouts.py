@@ -2,9 +2,8 @@
 
 The pairs are real ones varied, as in `benchmarks/ingest.py`; tifffile writes each of their files in every layout, GDAL
 the COGs. Figures are of CPU time of this process, system calls included, page cache warm: what a worker of ingest does,
-from the files of an archive to a shard of each array on disk, in the profile ``fast``; the least of all rounds, in which
-the layouts take turns. The shards of each layout have to be the same as those of the archive's own strips, byte for
-byte.
+from the files of an archive to a shard of each array on disk, in the profile ``fast``; the least of all rounds, in
+which the layouts take turns. The shards of each layout have to be those of the archive's own strips, byte for byte.
 """
 
 import io
@@ -57,9 +56,7 @@ def main() -> Figures:
         bex.ingest(own, store, profile="fast", workers=1)
         expected = _shards(store)
         jobs = {name: _job(archive, store) for name, archive in archives.items()}
-        rounds = []
-        for _ in range(ROUNDS):
-            rounds.append({name: _write(job) for name, job in jobs.items()})
+        rounds = [{name: _write(job) for name, job in jobs.items()} for _ in range(ROUNDS)]
         for name, job in jobs.items():
             job.write()
             assert _shards(store) == expected, f"{name} gives another store"
