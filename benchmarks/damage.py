@@ -83,7 +83,7 @@ class Line:
 
 
 def main(flips: int = 20, cuts: int = 20) -> dict[str, Any]:
-    """Damage stores of both releases and profiles, each kind of file so many times in each, and give the table's lines."""
+    """Damage stores of both releases and profiles, each kind of file so many times; print the table and give it."""
     with ProcessPoolExecutor(2) as pool:
         found = list(pool.map(damage_store, *zip(*STORES, strict=True), [flips] * len(STORES), [cuts] * len(STORES)))
     lines = total([line for of_store in found for line in of_store])
