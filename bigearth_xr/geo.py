@@ -53,7 +53,7 @@ def patch(
     >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
     >>> one = patch(ds, ds.patch.values[1], "rgb")
     >>> one.dims, one.spatial_ref.attrs["projected_crs_name"]
-    (('band', 'y', 'x'), 'WGS 84 / UTM zone 29N')
+    (('band', 'y', 'x'), 'WGS 84 / UTM zone 33N')
     """
     check_choice("res_m", res_m, get_args(PixelSize), SelectionError)
     one = _chosen(ds, id)

@@ -87,7 +87,7 @@ class DatasetAccessor(PixelMethods[xr.Dataset]):
         >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
         >>> one = ds.ben.patch(ds.patch.values[0], ["B04", "B08"])
         >>> one.dims, one.x.values[:2].tolist(), one.attrs["long_name"]
-        (('band', 'y', 'x'), [332405.0, 332415.0], ('B04', 'B08'))
+        (('band', 'y', 'x'), [381605.0, 381615.0], ('B04', 'B08'))
         >>> ds.ben.patch(ds.s1_name.values[0], res_m=60).shape
         (2, 20, 20)
         """
