@@ -13,6 +13,7 @@ from bigearth_xr.archive.containers import find_containers, open_source
 from bigearth_xr.archive.parts import Parts, find_parts
 from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError
 from bigearth_xr.testing import write_archive
+from bigearth_xr.testing.container import Container
 
 WAYS: dict[str, list[str]] = {
     "letters": [],
@@ -209,9 +210,9 @@ def test_parts_without_the_name_of_a_tar_are_found(tar: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("container", ["tar", "tar.gz"])
-def test_tars_that_are_only_numbered_are_read_one_by_one(container: str, tmp_path: Path) -> None:
+def test_tars_that_are_only_numbered_are_read_one_by_one(container: Container, tmp_path: Path) -> None:
     for i in (1, 2):
-        whole = write_archive(tmp_path / f"S2.{container}", pairs=1, first=i, container=container)  # type: ignore[arg-type]  # either
+        whole = write_archive(tmp_path / f"S2.{container}", pairs=1, first=i, container=container)
         whole.rename(tmp_path / f"S2.{container}.{i}")
     containers = find_containers(tmp_path)
     assert [*map(str, containers.tars), *map(str, containers.streams)] == [
