@@ -3,11 +3,11 @@
 import random
 import shutil
 import string
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from packing import split
 
 from bigearth_xr.archive.containers import find_containers, open_source
 from bigearth_xr.archive.parts import Parts, find_parts
@@ -25,21 +25,6 @@ WAYS: dict[str, list[str]] = {
     "hexadecimal": ["-x"],
 }
 """Options of split, by what they make it count with."""
-
-
-def split(path: Path, to: Path, size: int, *options: str, prefix: str | None = None) -> list[Path]:
-    """Let split cut a file into a folder; its parts in order, which split itself tells."""
-    to.mkdir(exist_ok=True)
-    done = subprocess.run(
-        ["split", "--verbose", f"-b{size}", *options, path, to / (path.name if prefix is None else prefix)],
-        check=True,
-        capture_output=True,
-        text=True,
-        env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"},
-    )
-    parts = [Path(line.split("'")[1]) for line in done.stdout.splitlines()]
-    assert b"".join(part.read_bytes() for part in parts) == path.read_bytes()
-    return parts
 
 
 def found(places: Iterable[Path], first: Path) -> tuple[list[Parts], list[str]]:

@@ -13,7 +13,7 @@ from threading import Thread
 import pytest
 from faulty_server import drops, limited, serving
 from holdings import holdings, leftovers
-from test_parts import split
+from packing import split
 
 import bigearth_xr as bex
 from bigearth_xr.archive import open_archive
