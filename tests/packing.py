@@ -1,6 +1,7 @@
-"""Unpacked archives put into containers, whole, in part, or in another order."""
+"""Unpacked archives put into containers, whole, in part, or in another order; and containers split into parts."""
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,3 +47,18 @@ def pack(archive: Path, to: Path, order: Callable[[Files], Files] = lambda files
 def lists_of(packed: Path) -> Path:
     """Where the lists of a packed archive lie."""
     return packed.parent / "lists" if (packed.parent / "lists").exists() else packed.parent
+
+
+def split(path: Path, to: Path, size: int, *options: str, prefix: str | None = None) -> list[Path]:
+    """Let split cut a file into a folder; its parts in order, which split itself tells."""
+    to.mkdir(exist_ok=True)
+    done = subprocess.run(
+        ["split", "--verbose", f"-b{size}", *options, path, to / (path.name if prefix is None else prefix)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"},
+    )
+    parts = [Path(line.split("'")[1]) for line in done.stdout.splitlines()]
+    assert b"".join(part.read_bytes() for part in parts) == path.read_bytes()
+    return parts

@@ -3,16 +3,17 @@
 import random
 import shutil
 import string
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from packing import split
 
 from bigearth_xr.archive.containers import find_containers, open_source
 from bigearth_xr.archive.parts import Parts, find_parts
 from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError
 from bigearth_xr.testing import write_archive
+from bigearth_xr.testing.container import Container
 
 WAYS: dict[str, list[str]] = {
     "letters": [],
@@ -24,21 +25,6 @@ WAYS: dict[str, list[str]] = {
     "hexadecimal": ["-x"],
 }
 """Options of split, by what they make it count with."""
-
-
-def split(path: Path, to: Path, size: int, *options: str, prefix: str | None = None) -> list[Path]:
-    """Let split cut a file into a folder; its parts in order, which split itself tells."""
-    to.mkdir(exist_ok=True)
-    done = subprocess.run(
-        ["split", "--verbose", f"-b{size}", *options, path, to / (path.name if prefix is None else prefix)],
-        check=True,
-        capture_output=True,
-        text=True,
-        env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"},
-    )
-    parts = [Path(line.split("'")[1]) for line in done.stdout.splitlines()]
-    assert b"".join(part.read_bytes() for part in parts) == path.read_bytes()
-    return parts
 
 
 def found(places: Iterable[Path], first: Path) -> tuple[list[Parts], list[str]]:
@@ -209,9 +195,9 @@ def test_parts_without_the_name_of_a_tar_are_found(tar: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("container", ["tar", "tar.gz"])
-def test_tars_that_are_only_numbered_are_read_one_by_one(container: str, tmp_path: Path) -> None:
+def test_tars_that_are_only_numbered_are_read_one_by_one(container: Container, tmp_path: Path) -> None:
     for i in (1, 2):
-        whole = write_archive(tmp_path / f"S2.{container}", pairs=1, first=i, container=container)  # type: ignore[arg-type]  # either
+        whole = write_archive(tmp_path / f"S2.{container}", pairs=1, first=i, container=container)
         whole.rename(tmp_path / f"S2.{container}.{i}")
     containers = find_containers(tmp_path)
     assert [*map(str, containers.tars), *map(str, containers.streams)] == [
