@@ -191,8 +191,9 @@ def _steps(learned: Learned, normalised: Sequence[xr.DataArray], kept: Mapping[s
     lengths = ", ".join(f"{name} {count} × {length}" for name, length in kept.items())
     yield "embed", f"kept in the store: {lengths}"
     for near in learned.neighbourhoods[:1]:
-        worth = "" if learned.scores else "; something is always nearest: of so few, no scores"
-        yield "retrieve", f"{near.query}: nearest is {near.found[0]}, by the spectral baseline{worth}"
+        yield "retrieve", f"nearest to {near.query} by the spectral baseline: {near.found[0]}"
+    if not learned.scores:
+        yield "", "among so few something is always nearest: no scores"
     if learned.scores:
         texts = [f"{name} {value:.2f} (random {floor:.2f})" for name, (value, floor) in learned.scores.items()]
         yield "score", f"half against half: {', '.join(texts)}"

@@ -24,7 +24,7 @@ __all__ = ["Opened", "open_release"]
 SHOWN_ROWS = 6
 """Patches, or labels of many patches, that the terminal shows; the page shows all."""
 
-_WIDTH = 56
+_WIDTH = 66
 """Letters of the names at the end of such a row."""
 
 
