@@ -254,14 +254,15 @@ def test_statistics_of_another_size_or_resampling_are_refused(image: xr.DataArra
 
 
 def test_pixels_of_unknown_origin_need_statistics(image: xr.DataArray) -> None:
-    unknown = image.drop_attrs()
+    np.testing.assert_array_equal(image.drop_attrs().ben.normalize(), image.ben.normalize())  # ids tell the release
+    unknown = image.drop_attrs().assign_coords(patch=np.arange(PAIRS))
     with pytest.raises(NormalizationError, match=r"the release of these pixels is not known.*stats=band_statistics"):
         unknown.ben.normalize()
     np.testing.assert_array_equal(unknown.ben.normalize(stats=band_statistics("v2", "nearest")), image.ben.normalize())
-    unknown.attrs["bigearth"] = json.dumps({"release": "v2", "resampling": None})
-    with pytest.raises(NormalizationError, match="the resampling of these pixels is not known"):
-        unknown.ben.normalize()
-    assert unknown.sel(band=["B04"]).ben.normalize().shape == (PAIRS, 1, 120, 120)  # is at 10 m as stored
+    shifted = image.drop_attrs().roll(x=1)  # coarse pixels repeat no more as they would
+    with pytest.raises(NormalizationError, match="nothing says how they were brought to 10 m"):
+        shifted.ben.normalize()
+    assert shifted.sel(band=["B04"]).ben.normalize().shape == (PAIRS, 1, 120, 120)  # is at 10 m as stored
 
 
 def test_nothing_is_normalised_twice(image: xr.DataArray) -> None:

@@ -125,7 +125,7 @@ def test_no_store_is_an_error_that_says_how_to_make_one(any_opener: Opener, tmp_
 
 def test_zarr_of_another_kind_is_refused(any_opener: Opener, tmp_path: Path) -> None:
     (tmp_path / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group", "attributes": {}}')
-    with pytest.raises(FormatError, match=r"not one of bigearth_xr .* engine='zarr'"):
+    with pytest.raises(FormatError, match=r"not one of bigearth_xr: .* engine='zarr'"):
         any_opener(tmp_path)
 
 
