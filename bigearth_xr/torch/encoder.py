@@ -105,7 +105,7 @@ def _misfit(model: torch.nn.Module, bands: tuple[str, ...], error: Exception) ->
     """Say that a model takes other bands than these, if that is what an error is about; else nothing."""
     # Whatever a model does with images first, torch's message has the number of bands that it was given.
     kind = RuntimeError if not isinstance(error, EmbeddingError) else EmbeddingError
-    about_bands = isinstance(error, kind) and re.search(rf"\b{len(bands)}\b", str(error))
+    about_bands = isinstance(error, kind) and re.search(rf"(?<!\d){len(bands)}(?!\d)", str(error))
     if not about_bands or isinstance(error, torch.cuda.OutOfMemoryError):
         return ""
     takes = next((size for module in model.modules() if (size := _input_size(module)) is not None), None)
