@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-LIMIT_S = 120
+LIMIT_S = 300
 """How long ranks may take to answer, or to wait for each other."""
 
 

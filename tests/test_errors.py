@@ -265,7 +265,7 @@ def test_no_store(tmp_path: Path) -> None:
 def test_a_zarr_store_that_is_not_ours(tmp_path: Path) -> None:
     zarr.create_group(tmp_path / "other.zarr").create_array("x", shape=(3,), dtype="uint8")
     with pytest.raises(
-        FormatError, match=r"zarr\.json: describes a Zarr store, but not one of bigearth_xr .*engine='zarr'"
+        FormatError, match=r"zarr\.json: describes a Zarr store, but not one of bigearth_xr: .*engine='zarr'"
     ):
         bex.open(tmp_path / "other.zarr")
 
