@@ -24,8 +24,8 @@ from bigearth_xr.archive import open_archive
 from bigearth_xr.ingestion.shards import ShardJob
 from bigearth_xr.store.read import open_store, read_column
 
-PAIRS = 24
-ROUNDS = 9
+PAIRS = 12
+ROUNDS = 7
 ENCODINGS: Mapping[str, tuple[int, int]] = {
     "stored": (1, 1),
     "lzw": (5, 1),

@@ -1,5 +1,6 @@
 """The strips or tiles of an image: how they are cut and encoded, and the pixels that they give."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +31,13 @@ _WITHOUT_PREDICTOR = (STORED, 32773)
 
 _MOST_BYTES = 1 << 26
 """Of a segment: 4,096 × 4,096 floats. More is a header that lies."""
+
+
+_MOST_KEPT = 1 << 21
+"""Bytes of memory that a thread keeps for the tiles of one file: a COG has a megabyte of padding, and new memory for it
+takes longer than to decode it."""
+
+_kept = threading.local()
 
 
 class _Decoder(Protocol):
@@ -104,7 +112,7 @@ class Segments:
         """
         lengths = self.lengths
         # One byte more than there should be: a segment that holds more is refused, not cut.
-        buffer = np.empty(sum(lengths) + 1, np.uint8)
+        buffer = _room(sum(lengths) + 1) if self.is_tiled else np.empty(sum(lengths) + 1, np.uint8)
         decode, start = self._decoder, 0
         for offset, size, length in zip(offsets, sizes, lengths, strict=True):
             if size or offset:
@@ -139,7 +147,8 @@ class Segments:
         tiles = self._undone(tiles)
         _, _, rows, columns = tiles.shape
         pixels: NDArray[np.generic] = tiles.swapaxes(1, 2).reshape(down * rows, across * columns)[:height, :width]
-        return np.ascontiguousarray(pixels)
+        # Out of the room, in which the next file will be decoded.
+        return pixels.copy()
 
     def _undone(self, values: NDArray[Any]) -> NDArray[Any]:
         """Give values in native byte order, summed up along the last axis where they are differences."""
@@ -219,6 +228,16 @@ def find_segments(page: "TiffPage", *, where: str) -> Segments | None:
         predictor=predictor,
         nodata=page.nodata,
     )
+
+
+def _room(size: int) -> NDArray[np.uint8]:
+    """Memory of this thread to decode tiles into, until the next file."""
+    room: NDArray[np.uint8] | None = getattr(_kept, "room", None)
+    if room is None or len(room) < size:
+        room = np.empty(size, np.uint8)
+        if size <= _MOST_KEPT:
+            _kept.room = room
+    return room[:size]
 
 
 def _copy(data: Data, /, *, out: NDArray[np.uint8]) -> NDArray[np.uint8]:
