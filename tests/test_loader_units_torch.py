@@ -11,7 +11,7 @@ from loading import NAMES, expected_image
 
 import bigearth_xr as bex
 from bigearth_xr.backend.origin import own_pixels
-from bigearth_xr.errors import EmbeddingError, NormalizationError
+from bigearth_xr.errors import NormalizationError
 from bigearth_xr.torch import PatchDataset, PatchLoader
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*not as a store holds it")
@@ -113,7 +113,11 @@ def test_units_are_checked_at_the_door(ds: xr.Dataset) -> None:
     np.testing.assert_array_equal(batch_of(ds, units=("digital number", "dB")), batch_of(ds))
 
 
-def test_vectors_are_made_of_stored_pixels_alone(ds: xr.Dataset) -> None:
+def test_vectors_of_computed_pixels_are_of_what_they_are_said_to_be(ds: xr.Dataset) -> None:
     assert own_pixels(ds.s2) is not None
-    with pytest.raises(EmbeddingError, match="computed with, loaded or joined"):
-        bex.embed(ds.assign(s2=ds.s2 / 10_000), "spectral", name="wrong")
+    reflectances = ds.assign(s2=ds.s2 / 10_000)
+    with pytest.warns(UserWarning, match="kept nowhere"), pytest.raises(NormalizationError, match="units="):
+        bex.embed(reflectances, "spectral", name="wrong")
+    with pytest.warns(UserWarning, match="kept nowhere"):
+        found = bex.embed(reflectances, "spectral", name="said", units=("reflectance", "dB"))
+    np.testing.assert_allclose(found, bex.embed(ds, "spectral", name="stored"), rtol=1e-4, atol=1e-4)
