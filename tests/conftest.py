@@ -25,6 +25,7 @@ from hypothesis import settings
 from openings import CHUNKED_OPENERS, OPENERS, Opener
 
 import bigearth_xr as bex
+from bigearth_xr.archive import tiff
 from bigearth_xr.releases import Release
 from bigearth_xr.store.read import open_store
 from bigearth_xr.testing import encode_tiff, formula_pixels, synthetic_pair
@@ -71,6 +72,16 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     if report.skipped and isinstance(report.longrepr, tuple) and NO_REAL_DATA in report.longrepr[2]:
         report.longrepr = (__file__, 1, report.longrepr[2])
     return report
+
+
+@pytest.fixture
+def no_header_met() -> Iterator[None]:
+    """A test begins as a new process does, which has parsed no header of a TIFF."""
+    tiff._met.clear()
+    tiff._right.clear()
+    yield
+    tiff._met.clear()
+    tiff._right.clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

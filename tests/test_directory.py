@@ -1,6 +1,5 @@
 """A directory met before gives the pixels that parsing gives, or none: whatever happens to a file."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -36,14 +35,7 @@ FILES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def no_header_met() -> Iterator[None]:
-    """Each test begins as a new process does."""
-    tiff._met.clear()
-    tiff._right.clear()
-    yield
-    tiff._met.clear()
-    tiff._right.clear()
+pytestmark = pytest.mark.usefixtures("no_header_met")
 
 
 def read(data: bytes) -> np.ndarray | None:

@@ -1,7 +1,6 @@
 """The fast path gives the pixels that tifffile gives, or none: whatever happens to a file."""
 
 import io
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -23,14 +22,7 @@ ENCODINGS: list[Encoding] = [(None, 1, 120), ("zlib", 1, 16), ("zlib", 2, 120), 
 """Compression, predictor and rows of a strip: codes 1, 8 and 32946."""
 
 
-@pytest.fixture(autouse=True)
-def no_template_met() -> Iterator[None]:
-    """Each test begins as a new process does."""
-    tiff._met.clear()
-    tiff._right.clear()
-    yield
-    tiff._met.clear()
-    tiff._right.clear()
+pytestmark = pytest.mark.usefixtures("no_header_met")
 
 
 def pixels_of(seed: int, one: Band = REFERENCE_MAP_BAND) -> np.ndarray:

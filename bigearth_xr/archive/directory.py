@@ -27,6 +27,9 @@ _TEXT, _DOUBLE = 2, 12
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes of a value, by the code of its type."""
 
+_OUTSIDE = (struct.error, OverflowError)
+"""Raised where an offset lies outside of the file; a damaged one of a BigTIFF may be larger than any."""
+
 _FORMATS = {3: "H", 4: "I", 16: "Q", _DOUBLE: "d"}
 _MOST_ENTRIES, _MOST_BYTES = 256, 1 << 16
 """Of a directory, and of the values of one entry: more take longer to compare than to parse."""
@@ -184,7 +187,7 @@ class Directory:
                 return None
             return self.segments.decode(data, offsets, sizes)
         # Codecs raise RuntimeError.
-        except (struct.error, ValueError, RuntimeError):
+        except (*_OUTSIDE, ValueError, RuntimeError):
             return None
 
     def _start(self, data: Data) -> int | None:
@@ -205,14 +208,14 @@ class Directory:
                 (place,) = form.pointer.unpack_from(data, start + at)
                 if data[place : place + len(expected)] != expected:
                     return None
-        except struct.error:
+        except _OUTSIDE:
             return None
         return int(start)
 
     def _corner(self, data: Data, start: int) -> bytes | None:
         try:
             column, row, _, x, y, _ = self._values(data, start, self.tiepoint)
-        except struct.error:
+        except _OUTSIDE:
             return None
         return CORNER.pack(x - self.shift, y + self.shift) if column == row == 0 else None
 
