@@ -1,6 +1,7 @@
 """A directory met before gives the pixels that parsing gives, or none: whatever happens to a file."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,12 +10,13 @@ from hypothesis import strategies as st
 from layouts import LAYOUTS
 
 from bigearth_xr.archive import tiff
+from bigearth_xr.archive.template import CORNER
 from bigearth_xr.archive.tiff import decode_tiff, read_pixels
 from bigearth_xr.bands import band
 from bigearth_xr.errors import PatchError
 from bigearth_xr.testing import encode_tiff
 
-PLACE = {"epsg": 32633, "ulx": 331200, "uly": 5331600}
+PLACE: dict[str, Any] = {"epsg": 32633, "ulx": 331200, "uly": 5331600}
 CHOSEN = (
     "strips, directory at the end",
     "tiles of 16 × 32, LZW, predictor 2 or 3",
@@ -87,7 +89,7 @@ def test_a_damaged_file_gives_what_a_first_look_gives(layout: str, damage: list[
     assert read(first) is not None
     data = damaged(second, damage)
     header = tiff._right["B05", 32633]
-    fast = header.pixels(data, tiff.CORNER.pack(PLACE["ulx"], PLACE["uly"]))
+    fast = header.pixels(data, CORNER.pack(331200, 5331600))
     met = read(data)
     tiff._met.clear()
     tiff._right.clear()

@@ -111,6 +111,10 @@ class Segments:
                [16, 17, 18]], dtype=uint8)
         """
         lengths = self.lengths
+        if self.compression == STORED and _follow(offsets, sizes, lengths):
+            # No need to copy padding.
+            values: NDArray[Any] = np.frombuffer(data, np.uint8, sum(lengths), offsets[0])
+            return _frozen(self._arranged(values.view(self.dtype) if self.is_tiled else values.copy().view(self.dtype)))
         # One byte more than there should be: a segment that holds more is refused, not cut.
         buffer = _room(sum(lengths) + 1) if self.is_tiled else np.empty(sum(lengths) + 1, np.uint8)
         decode, start = self._decoder, 0
@@ -123,8 +127,7 @@ class Segments:
         pixels = self._arranged(buffer[:-1].view(self.dtype))
         if not all(sizes):
             self._fill(pixels, [i for i, size in enumerate(sizes) if not size])
-        pixels.flags.writeable = False
-        return pixels
+        return _frozen(pixels)
 
     @cached_property
     def _decoder(self) -> _Decoder:
@@ -228,6 +231,17 @@ def find_segments(page: "TiffPage", *, where: str) -> Segments | None:
         predictor=predictor,
         nodata=page.nodata,
     )
+
+
+def _follow(offsets: Sequence[int], sizes: Sequence[int], lengths: Sequence[int]) -> bool:
+    """Tell whether segments of these lengths follow each other without a gap."""
+    ends = (offset + length for offset, length in zip(offsets, lengths, strict=True))
+    return tuple(sizes) == tuple(lengths) and all(map(int.__eq__, ends, offsets[1:]))
+
+
+def _frozen(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+    pixels.flags.writeable = False
+    return pixels
 
 
 def _room(size: int) -> NDArray[np.uint8]:
