@@ -314,5 +314,5 @@ def _remember(page: "TiffPage", data: Data, segments: Segments | None, raster: R
         learnt = learn_directory(page, data, segments=segments, corner=corner, epsg=epsg, res_m=res_m)
     if learnt is not None:
         # Room for those that come, as of a second half of the archive that was saved otherwise.
-        del _met[: len(_met) + 1 - _MOST_HEADERS]
+        del _met[: max(0, len(_met) + 1 - _MOST_HEADERS)]
         _met.append(learnt)
