@@ -23,7 +23,8 @@ STORED = 1
 NO_PREDICTOR, _DIFFERENCES, _FLOATING = 1, 2, 3
 """A pixel is stored as it is, as the difference to its left neighbour, or as a float whose bytes are apart."""
 
-_CODECS = {5: "lzw", 8: "deflate", 32773: "packbits", 32946: "deflate", 34925: "lzma", 34926: "zstd", 50000: "zstd"}
+_LZW = 5
+_CODECS = {_LZW: "lzw", 8: "deflate", 32773: "packbits", 32946: "deflate", 34925: "lzma", 34926: "zstd", 50000: "zstd"}
 """Lossless ones, as imagecodecs calls them; deflate is libdeflate, half again as fast as zlib, and checks checksums."""
 
 _WITHOUT_PREDICTOR = (STORED, 32773)
@@ -82,6 +83,15 @@ class Segments:
         last = whole if self.is_tiled else (self.shape[0] - (down - 1) * rows) * columns * self.dtype.itemsize
         return (whole,) * (down * across - 1) + (last,)
 
+    @cached_property
+    def wanted(self) -> tuple[int, ...]:
+        """Bytes of each segment that are decoded: LZW, which has no checksum after them, not into the last padding."""
+        if self.compression != _LZW or not self.is_tiled:
+            return self.lengths
+        (down, across), (rows, columns) = self.grid, self.side
+        last = (self.shape[0] - (down - 1) * rows) * columns * self.dtype.itemsize
+        return self.lengths[across:] + (last,) * across
+
     def decode(self, data: Data, offsets: Sequence[int], sizes: Sequence[int]) -> NDArray[np.generic]:
         """Decode all segments, of which none may lie outside of the file.
 
@@ -111,20 +121,24 @@ class Segments:
                [16, 17, 18]], dtype=uint8)
         """
         lengths = self.lengths
-        # One byte more than there should be: a segment that holds more is refused, not cut.
+        if self.compression == STORED and _follow(offsets, sizes, lengths):
+            # No need to copy padding.
+            values: NDArray[Any] = np.frombuffer(data, np.uint8, sum(lengths), offsets[0])
+            return _frozen(self._arranged(values.view(self.dtype) if self.is_tiled else values.copy().view(self.dtype)))
         buffer = _room(sum(lengths) + 1) if self.is_tiled else np.empty(sum(lengths) + 1, np.uint8)
         decode, start = self._decoder, 0
-        for offset, size, length in zip(offsets, sizes, lengths, strict=True):
+        for offset, size, length, wanted in zip(offsets, sizes, lengths, self.wanted, strict=True):
             if size or offset:
-                found = len(decode(data[offset : offset + size], out=buffer[start : start + length + 1]))
-                if found != length:
+                # One byte more than there should be: a segment that holds more is refused, not cut.
+                stop = start + length + 1 if wanted == length else start + wanted
+                found = len(decode(data[offset : offset + size], out=buffer[start:stop]))
+                if found != wanted:
                     raise ValueError(f"a segment at byte {offset:,} holds {found:,} bytes, expected {length:,}")
             start += length
         pixels = self._arranged(buffer[:-1].view(self.dtype))
         if not all(sizes):
             self._fill(pixels, [i for i, size in enumerate(sizes) if not size])
-        pixels.flags.writeable = False
-        return pixels
+        return _frozen(pixels)
 
     @cached_property
     def _decoder(self) -> _Decoder:
@@ -228,6 +242,17 @@ def find_segments(page: "TiffPage", *, where: str) -> Segments | None:
         predictor=predictor,
         nodata=page.nodata,
     )
+
+
+def _follow(offsets: Sequence[int], sizes: Sequence[int], lengths: Sequence[int]) -> bool:
+    """Tell whether segments of these lengths follow each other without a gap."""
+    ends = (offset + length for offset, length in zip(offsets, lengths, strict=True))
+    return tuple(sizes) == tuple(lengths) and all(map(int.__eq__, ends, offsets[1:]))
+
+
+def _frozen(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+    pixels.flags.writeable = False
+    return pixels
 
 
 def _room(size: int) -> NDArray[np.uint8]:

@@ -308,11 +308,11 @@ _TAG_NAMES = {
 
 def _remember(page: "TiffPage", data: Data, segments: Segments | None, raster: Raster) -> None:
     """Keep a header for the next file that has it."""
-    if len(_met) >= _MOST_HEADERS:
-        return
     corner, epsg, res_m = (raster.ulx, raster.uly), raster.epsg, raster.res_m
     learnt: Template | Directory | None = learn_template(page, data, corner=corner, epsg=epsg, res_m=res_m)
     if learnt is None and segments is not None:
         learnt = learn_directory(page, data, segments=segments, corner=corner, epsg=epsg, res_m=res_m)
     if learnt is not None:
+        # Room for those that come, as of a second half of the archive that was saved otherwise.
+        del _met[: max(0, len(_met) + 1 - _MOST_HEADERS)]
         _met.append(learnt)
