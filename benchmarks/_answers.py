@@ -8,9 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import xarray as xr
-from bigearth_stac.documents import item_documents
-from bigearth_stac.items import item_batches
-from bigearth_stac.source import read_source
+from bigearth_stac.catalog import read_source
+from bigearth_stac.items import item_batches, item_documents
 
 import bigearth_xr as bex
 from bigearth_xr.errors import BigEarthError

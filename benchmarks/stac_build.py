@@ -18,7 +18,7 @@ import pystac
 import stac_geoparquet.arrow
 from bigearth_stac import build_catalog
 from bigearth_stac.assets import Holdings, asset_templates
-from bigearth_stac.documents import footprint_rings
+from bigearth_stac.items import footprint_rings
 from bigearth_stac.properties import PROPERTIES
 
 from bigearth_xr import table

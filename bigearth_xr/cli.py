@@ -161,7 +161,7 @@ def verify(
 ) -> None:
     """Check every checksum, index and column of a store, and tell what it lacks; exit 1 if anything is wrong."""
     from bigearth_xr.verification import verify as run
-    from bigearth_xr.verification.screen import tally_table
+    from bigearth_xr.verification.findings import tally_table
 
     report = _prepare(report)
     found = run(
@@ -185,7 +185,7 @@ def verify(
 @app.command()
 def upgrade(store: StoreFolder) -> None:
     """Bring a store of an older format up to the one written now, without its archive; pixels stay where they are."""
-    from bigearth_xr.verification.upgrade import upgrade as run
+    from bigearth_xr.verification import upgrade as run
 
     done = run(store)
     terminal.print(escape(f"{store}: {'brought up to' if done else 'is of'} the format that is written now"))

@@ -20,7 +20,7 @@ from bigearth_xr.testing import write_archive
 from bigearth_xr.testing.container import Container, write_tar
 from bigearth_xr.testing.faults import truncated, with_corrupt_tiff
 from bigearth_xr.verification import VerifyReport, verify
-from bigearth_xr.verification.streamed import StreamedSource
+from bigearth_xr.verification.against import StreamedSource
 
 PAIRS = 9
 

@@ -19,7 +19,7 @@ from bigearth_xr.store.embeddings import create_embedding, open_embedding, read_
 from bigearth_xr.store.read import open_store
 from bigearth_xr.store.schema import pixel_arrays
 from bigearth_xr.verification import verify
-from bigearth_xr.verification.embedded import check_embeddings, mend_embeddings
+from bigearth_xr.verification.vectors import check_embeddings, repair_embeddings
 
 CHUNK = "embeddings/mine/embedding/c/0/0"
 FLAGS = "embeddings/mine/computed/c/0"
@@ -143,7 +143,7 @@ def test_a_chunk_costs_only_its_own_rows(tmp_path: Path) -> None:
     flip(tmp_path / "ben.zarr" / "embeddings/mine/embedding/c/1/0", 5)
     (finding,) = check_embeddings(store, ids)
     assert finding.patches == tuple(ids[row] for row in some[some >= 1024])
-    written, given_up = mend_embeddings(store)
+    written, given_up = repair_embeddings(store)
     assert written == (FLAGS, "embeddings/mine/embedding/c/1/0")
     assert given_up == {"mine": int((some >= 1024).sum())}
     assert np.flatnonzero(read_computed(mine)).tolist() == some[some < 1024].tolist()

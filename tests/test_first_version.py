@@ -17,7 +17,7 @@ from bigearth_xr.store.place import LocalPlace
 from bigearth_xr.store.read import open_store, read_column
 from bigearth_xr.store.schema import Profile
 from bigearth_xr.testing import write_archive, write_store
-from bigearth_xr.verification.upgrade import upgrade
+from bigearth_xr.verification import upgrade
 
 PAIRS = 5
 KINDS: list[tuple[Release, Profile]] = [("v1", "compact"), ("v2", "fast")]

@@ -3,8 +3,7 @@
 import pytest
 import shapely
 
-from bigearth_xr.report.land import coasts
-from bigearth_xr.report.projection import project
+from bigearth_xr.report.map import coasts, project
 
 
 @pytest.mark.parametrize(

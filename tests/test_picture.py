@@ -13,8 +13,8 @@ from openings import OPENERS, Opener
 import bigearth_xr as bex
 from bigearth_xr.bands import COMPOSITES
 from bigearth_xr.errors import BandError, NormalizationError
-from bigearth_xr.report.thumbnail import color_optical
 from bigearth_xr.testing import count_reads
+from bigearth_xr.thumbnails import color_optical
 
 matplotlib.use("Agg")
 

@@ -25,13 +25,11 @@ from bigearth_xr import labels
 from bigearth_xr.errors import SelectionError
 from bigearth_xr.grid import centres_lonlat, patch_corner
 from bigearth_xr.ops.indices import normalized_difference, radar_ratio_db
-from bigearth_xr.report import write_report
-from bigearth_xr.report.chart import draw_patch_chart
-from bigearth_xr.report.density import density_of
-from bigearth_xr.report.markup import element
-from bigearth_xr.report.projection import project
-from bigearth_xr.report.statistics import by_label, by_patch
-from bigearth_xr.report.thumbnail import color_map, color_radar
+from bigearth_xr.report import Catalogue, write_report
+from bigearth_xr.report.map import density_of, project
+from bigearth_xr.report.measures import by_label, by_patch
+from bigearth_xr.report.page import draw_chart, render
+from bigearth_xr.thumbnails import color_map, color_radar
 
 BANDS = ("B02", "B03", "B04", "B08")
 SIDE = 24
@@ -170,10 +168,18 @@ class Echo(HTMLParser):
 
 @given(text=st.text(st.characters(exclude_categories=["Cs", "Cc"])))
 def test_text_comes_out_as_it_went_in(text: str) -> None:
-    echo = Echo()
-    echo.feed(element("p", text, title=text))
-    echo.close()
-    assert echo.seen == text + text
+    catalogue = Catalogue(items=1, search=text, found=((text, text, text),))
+    table = Echo()
+    table.feed(render("catalogue.html", catalogue=catalogue))
+    table.close()
+    assert table.seen == f"1 items; searched for {text}: 1 found.foundPatchCountryDateid{text * 3}"
+    entry = SimpleNamespace(patch=text, place="", labels=None, flags=(), s2_time="", s1_time="", split="")
+    cards = [(entry, {"Optical": np.zeros((2, 2, 3), np.uint8)})]
+    gallery = {"cards": cards, "most": 1, "notes": {}, "classes": [], "is_small": True}
+    card = Echo()
+    card.feed(render("gallery.html", gallery=gallery, patches=1))
+    card.close()
+    assert f"Optical, {text}240240Optical" in card.seen
 
 
 def test_nothing_in_the_data_becomes_markup(tmp_path: Path) -> None:
@@ -181,7 +187,7 @@ def test_nothing_in_the_data_becomes_markup(tmp_path: Path) -> None:
     ds = make_dataset(1, country=np.array([evil], object), split=np.array([evil], object))
     ds = ds.assign_coords(patch=np.array([evil], object)).assign_attrs(title=evil)
     problem = SimpleNamespace(patch=evil, kind=evil, message=evil)
-    ingest = SimpleNamespace(release="v1", profile="fast", found=1, stored=1, quarantined={}, problems=(problem,))
+    ingest: Any = SimpleNamespace(release="v1", profile="fast", found=1, stored=1, quarantined={}, problems=(problem,))
     page = Page(write_report(ds, tmp_path / "report.html", ingest=ingest))
     assert page.tags["script"] == 0
     assert page.text.count(evil) >= 8
@@ -237,7 +243,7 @@ def test_a_patch_bears_its_own_number_and_all_its_labels() -> None:
         else:
             ndvi = np.median((nir[place] - red[place]) / (nir[place] + red[place]))
             np.testing.assert_allclose(one.medians["NDVI"], ndvi, rtol=1e-5)
-    assert draw_patch_chart(by_patch(ds)).count("no finite pixel") == 1
+    assert render("chart.html", chart=draw_chart(ds), patches=5).count("no finite pixel") == 1
 
 
 def test_no_cell_of_the_countries_is_empty(page: Page) -> None:
@@ -261,7 +267,7 @@ def test_an_empty_dataset_is_refused(ds: xr.Dataset, tmp_path: Path) -> None:
 def test_the_page_says_what_ingest_left_out(ds: xr.Dataset, tmp_path: Path) -> None:
     problem = SimpleNamespace(patch="S1A_lonely", kind="unpaired", message="S1A_lonely has no partner")
     counts = {"release": "v1", "profile": "fast", "found": 7, "stored": 6}
-    ingest = SimpleNamespace(**counts, quarantined={"S2A_cut": "B04 is cut short"}, problems=(problem,))
+    ingest: Any = SimpleNamespace(**counts, quarantined={"S2A_cut": "B04 is cut short"}, problems=(problem,))
     page = Page(write_report(ds, tmp_path / "report.html", ingest=ingest))
     assert "7 patches found, 6 stored; left out: 1 quarantined, 1 unpaired." in page.text
     assert "B04 is cut short" in page.text

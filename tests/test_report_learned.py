@@ -19,11 +19,10 @@ import bigearth_xr as bex
 from bigearth_xr.errors import SelectionError
 from bigearth_xr.labels import label_names
 from bigearth_xr.report import Catalogue, Learned, Neighbourhood, write_report
-from bigearth_xr.report.axis import axis_over
-from bigearth_xr.report.catalogue import draw_catalogue
-from bigearth_xr.report.curve import draw_curve
 from bigearth_xr.report.learned import draw_learned
-from bigearth_xr.report.thumbnail import RGB_STRETCH, SAR_STRETCH, color_optical, color_radar, color_standardised
+from bigearth_xr.report.measures import axis_over
+from bigearth_xr.report.page import render
+from bigearth_xr.thumbnails import RGB_STRETCH, SAR_STRETCH, color_optical, color_radar, color_standardised
 
 PATCHES = ("a", "b", "c")
 WATER, FOREST, URBAN = label_names()[-1], label_names()[8], label_names()[0]
@@ -53,6 +52,19 @@ def make_learned(**changes: Any) -> Learned:
     return Learned(**(whole | changes))
 
 
+def drawn(learned: Learned) -> str:
+    """The sections on models."""
+    return render("models.html", models=draw_learned(learned), card_ids={})
+
+
+def curve_of(losses: list[float]) -> str:
+    return drawn(make_learned(losses=tuple(losses)))
+
+
+def drawn_catalogue(catalogue: Catalogue) -> str:
+    return render("catalogue.html", catalogue=catalogue)
+
+
 def pictures_of(markup: str) -> list[NDArray[np.uint8]]:
     return [imagecodecs.png_decode(base64.b64decode(png)) for png in re.findall(r"base64,([^\"]+)", markup)]
 
@@ -67,7 +79,7 @@ def titles_of(markup: str) -> list[str]:
 
 def test_pictures_hold_what_is_stored_normalised_and_augmented() -> None:
     learned = make_learned()
-    stored, normalised, augmented, *_ = pictures_of(draw_learned(learned))
+    stored, normalised, augmented, *_ = pictures_of(drawn(learned))
     rgb = ["B04", "B03", "B02"]
     np.testing.assert_array_equal(stored, color_optical(learned.images.sel(patch="a", band=rgb).values))
     bands = learned.normalised.sel(patch="a", band=rgb).values.transpose(1, 2, 0).astype(float)
@@ -91,7 +103,7 @@ def test_standardised_bands_are_black_to_white_over_four_deviations() -> None:
 )
 def test_each_picture_says_what_it_is_made_of(bands: tuple[str, ...], stored: str, channels: str) -> None:
     given = make_pixels(*bands, patches=("a",), scale=0.2)
-    markup = draw_learned(make_learned(images=make_pixels(*bands), normalised=given, augmented=given))
+    markup = drawn(make_learned(images=make_pixels(*bands), normalised=given, augmented=given))
     assert stored in text_of(markup)
     assert channels in text_of(markup)
     assert {picture.shape for picture in pictures_of(markup)} == {(12, 12, 3)}
@@ -99,12 +111,12 @@ def test_each_picture_says_what_it_is_made_of(bands: tuple[str, ...], stored: st
 
 def test_radar_alone_is_drawn_as_radar() -> None:
     images = make_pixels("VV", "VH", scale=-5)
-    *_, query, _, _ = pictures_of(draw_learned(make_learned(images=images)))
+    *_, query, _, _ = pictures_of(drawn(make_learned(images=images)))
     np.testing.assert_array_equal(query, color_radar(*images.sel(patch="a").values))
 
 
 def test_shared_labels_are_emphasised() -> None:
-    markup = draw_learned(make_learned())
+    markup = drawn(make_learned())
     shared = re.findall(r'<li class="shared">.*?</li>', markup)
     assert [text_of(chip).strip() for chip in shared] == [WATER]
     told = " ".join(text_of(markup).split())
@@ -114,20 +126,20 @@ def test_shared_labels_are_emphasised() -> None:
 
 @pytest.mark.parametrize("labels", [{}, {"a": (WATER,)}])
 def test_labels_that_are_not_known_are_not_counted(labels: Mapping[str, tuple[str, ...]]) -> None:
-    text = text_of(draw_learned(make_learned(labels=labels)))
+    text = text_of(drawn(make_learned(labels=labels)))
     assert "Labels not known" in text
     assert "of 1 labels" not in text
 
 
 def test_the_page_says_how_little_it_shows() -> None:
-    text = " ".join(text_of(draw_learned(make_learned())).split())
+    text = " ".join(text_of(drawn(make_learned())).split())
     assert "So few patches prove nothing about its quality." in text
     assert "of so few patches it learns little but these patches" in text
     assert "precision 0.625 0.375" in text
 
 
 def test_without_scores_the_page_says_why() -> None:
-    text = " ".join(text_of(draw_learned(make_learned(scores={}))).split())
+    text = " ".join(text_of(drawn(make_learned(scores={}))).split())
     assert "Among 3 patches something is always nearest" in text
     assert "There are no scores of so few." in text
     assert "precision" not in text
@@ -142,20 +154,20 @@ def test_without_scores_the_page_says_why() -> None:
     ],
 )
 def test_what_there_is_nothing_of_has_no_section(absent: dict[str, Any], title: str) -> None:
-    every = titles_of(draw_learned(make_learned()))
+    every = titles_of(drawn(make_learned()))
     assert every == ["As a model sees them", "Trained for a moment", "Nearest patches"]
-    assert titles_of(draw_learned(make_learned(**absent))) == [one for one in every if one != title]
+    assert titles_of(drawn(make_learned(**absent))) == [one for one in every if one != title]
 
 
 def test_scores_are_told_without_a_search_to_show_and_the_other_way_round() -> None:
-    assert "<table" in draw_learned(make_learned(neighbourhoods=()))
-    assert "<table" not in draw_learned(make_learned(scores={}))
+    assert "<table" in drawn(make_learned(neighbourhoods=()))
+    assert "<table" not in drawn(make_learned(scores={}))
 
 
 @given(losses=st.lists(st.floats(0, 1e6) | st.sampled_from([float("nan"), float("inf")]), min_size=1, max_size=80))
 def test_the_curve_stays_within_its_frame(losses: list[float]) -> None:
     finite = np.isfinite(losses).sum()
-    curve = draw_curve(losses)
+    curve = curve_of(losses)
     points = np.array(re.findall(r"([\d.-]+),([\d.-]+)", curve), float)
     assert len(points) == finite
     assert ((points >= 0) & (points <= 100)).all()
@@ -164,7 +176,7 @@ def test_the_curve_stays_within_its_frame(losses: list[float]) -> None:
 
 
 def test_the_curve_falls_with_the_loss() -> None:
-    points = np.array(re.findall(r"([\d.]+),([\d.]+)", draw_curve([0.75, 0.5, 0.25])), float)
+    points = np.array(re.findall(r"([\d.]+),([\d.]+)", curve_of([0.75, 0.5, 0.25])), float)
     assert points[:, 0].tolist() == [0, 50, 100]
     assert (np.diff(points[:, 1]) > 0).all()  # y of a drawing points down
 
@@ -198,7 +210,7 @@ def test_each_patch_needs_its_distance() -> None:
 @pytest.mark.parametrize(("found", "rows", "left"), [(0, 0, 0), (12, 12, 0), (1500, 12, 1488)])
 def test_the_first_items_found_are_listed_and_the_rest_counted(found: int, rows: int, left: int) -> None:
     items = tuple((f"patch {number}", "Finland", "2017-06-13") for number in range(found))
-    markup = draw_catalogue(Catalogue(items=2000, search="Finland in June", found=items))
+    markup = drawn_catalogue(Catalogue(items=2000, search="Finland in June", found=items))
     assert f"2,000 items; searched for Finland in June: {found:,} found." in markup
     assert markup.count("<td") == 3 * rows
     assert ("more" in markup) == bool(left)
@@ -209,7 +221,7 @@ def test_nothing_in_the_words_becomes_markup() -> None:
     evil = "<script>alert('1')</script>\"&amp;"
     words = {"augmentation": evil, "embedding": evil, "scores": {evil: (1.0, 0.0)}, "labels": {"a": (evil,)}}
     catalogue = Catalogue(items=1, search=evil, found=((evil, evil, evil),))
-    markup = draw_learned(make_learned(**words)) + draw_catalogue(catalogue)
+    markup = drawn(make_learned(**words)) + drawn_catalogue(catalogue)
     assert "<script" not in markup
     assert markup.count("&lt;script") == 8
 
@@ -228,7 +240,7 @@ def test_a_store_is_told_of_from_its_pixels_to_its_neighbours(tmp_path: Path) ->
     )
     catalogue = Catalogue(items=4, search="everything", found=((query, "Austria", "2017-06-13"),))
     page = write_report(ds, tmp_path / "report.html", learned=learned, catalogue=catalogue).read_text("utf-8")
-    assert titles_of(page)[-4:] == [*titles_of(draw_learned(learned)), "Found in the catalogue"]
+    assert titles_of(page)[-4:] == [*titles_of(drawn(learned)), "Found in the catalogue"]
     cards = set(re.findall(r'<article class="card" id="([^"]+)"', page))
     links = re.findall(r'<a href="#([^"]+)"><figure', page)
     assert len(links) == 3

@@ -14,7 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from bigearth_xr.errors import RetrievalError
 from bigearth_xr.retrieval import Index, evaluate, random_floor
-from bigearth_xr.retrieval.named import named, texts
+from bigearth_xr.retrieval.inputs import as_ids, named_rows
 
 COUNT = 30
 IDS = [f"S2A_{i:02d}" for i in range(COUNT)]
@@ -102,7 +102,7 @@ def test_an_array_that_lies_on_its_side_is_turned_by_its_dimensions() -> None:
 
 
 def test_missing_ids_are_nobodys() -> None:
-    assert texts(["a", "", None, float("nan"), b"b", pd.NA]).tolist() == ["a", None, None, None, "b", None]
+    assert as_ids(["a", "", None, float("nan"), b"b", pd.NA]).tolist() == ["a", None, None, None, "b", None]
     some = [*IDS[:10], *[""] * 20]
     scores = evaluate(vectors_of(some), labels_of(some), vectors_of(some), labels_of(some))
     assert scores.left_out == 10
@@ -183,7 +183,7 @@ def test_ids_that_only_count_name_no_patch() -> None:
     counted = vectors_of(np.arange(10), VALUES[:10]), labels_of(np.arange(10), MARKS[:10])
     scores = evaluate(*counted, vectors_of(np.arange(20), VALUES[10:]), labels_of(np.arange(20), MARKS[10:]))
     assert scores.left_out is None
-    assert named(counted[0], "vectors").patches is None
+    assert named_rows(counted[0], "vectors").patches is None
 
 
 def test_random_floor_leaves_own_pairs_out() -> None:

@@ -12,8 +12,7 @@ import shapely
 import stac_geoparquet.arrow
 from bigearth_stac.assets import EXTENSIONS, Holdings, asset_templates, land_cover_classes
 from bigearth_stac.collection import describe_collection
-from bigearth_stac.documents import footprint_rings, item_documents
-from bigearth_stac.items import item_batches, parquet_metadata
+from bigearth_stac.items import footprint_rings, item_batches, item_documents, parquet_metadata
 from bigearth_stac.properties import PROPERTIES
 
 from bigearth_xr import table

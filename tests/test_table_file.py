@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from bigearth_stac.source import read_source
+from bigearth_stac.catalog import read_source
 
 import bigearth_xr as bex
 from bigearth_xr import table

@@ -24,8 +24,8 @@ from bigearth_xr.store.read import open_store
 from bigearth_xr.store.schema import PROFILES
 from bigearth_xr.store.write import ShardWriter
 from bigearth_xr.testing import encode_tiff, formula_pixels, synthetic_pair, write_archive
-from bigearth_xr.verification import processes, verify
-from bigearth_xr.verification.comparison import draw_sample
+from bigearth_xr.verification import shards, verify
+from bigearth_xr.verification.examination import draw_sample
 
 # A sound store.
 
@@ -200,7 +200,7 @@ def test_processes_find_the_same(
     flip(shard(own, "s2_60m"), 100)
     alone = verify(own, long_archive, sample="all", workers=1)
     assert len(alone.findings) == 2
-    monkeypatch.setattr(processes, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(shards, "WORTH_PROCESSES", 0)
     assert verify(own, long_archive, sample="all", workers=2) == alone
 
 

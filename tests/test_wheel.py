@@ -42,6 +42,10 @@ def test_wheel_holds_the_package_its_types_and_its_kernel(wheel: Path) -> None:
     tops = {name.partition("/")[0] for name in names}
     assert tops == {"bigearth_stac", "bigearth_xr", "bigearth_xr-0.1.0.dist-info"}
     assert {"bigearth_xr/py.typed", "bigearth_xr/device/fused.cu"} <= {*names}
+    beside = (
+        path for path in (ROOT / "bigearth_xr" / "report").rglob("*.*") if path.suffix in (".css", ".html", ".json")
+    )
+    assert {path.relative_to(ROOT).as_posix() for path in beside} <= {*names}
 
 
 def test_readme_example_runs(scripts: Path, tmp_path: Path) -> None:

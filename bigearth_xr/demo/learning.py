@@ -13,7 +13,7 @@ from bigearth_xr.bands import BANDS
 from bigearth_xr.demo.release import Opened
 from bigearth_xr.embedding import embed
 from bigearth_xr.report import Learned, Neighbourhood
-from bigearth_xr.report.statistics import FEW_PATCHES
+from bigearth_xr.report.measures import FEW_PATCHES
 from bigearth_xr.retrieval import Index, RandomFloor, RetrievalScores, evaluate, random_floor
 
 __all__ = ["Lesson", "learn"]

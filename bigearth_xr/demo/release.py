@@ -15,7 +15,7 @@ from bigearth_xr.backend import open as open_store
 from bigearth_xr.demo.archives import common_bands
 from bigearth_xr.errors import BigEarthError, StoreError
 from bigearth_xr.ingestion import IngestReport, ingest
-from bigearth_xr.report.statistics import FEW_PATCHES, MEASURES, by_label, by_patch
+from bigearth_xr.report.measures import FEW_PATCHES, MEASURES, by_label, by_patch
 from bigearth_xr.store import read
 from bigearth_xr.verification import verify
 
@@ -126,7 +126,7 @@ def _measures(ds: xr.Dataset) -> Iterator[str]:
         rows = list(zip(of_labels, names, strict=True))
         told = "median of the patches that bear a label, among others"
     known = [measure for measure in MEASURES if any(measure.name in medians for medians, _ in rows)]
-    heads = [f"{measure.name}{'' if measure.units == '1' else f', {measure.units}'}" for measure in known]
+    heads = [f"{measure.name}{'' if measure.index.units == '1' else f', {measure.index.units}'}" for measure in known]
     yield "  ".join([*heads, told])
     for medians, name in rows:
         numbers = (medians.get(measure.name, np.nan) for measure in known)

@@ -1,21 +1,45 @@
-"""What a model is given of the patches, and what it makes of them."""
+"""What a model is given of the patches, what it makes of them, and what a search of the catalogue found."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bigearth_xr.errors import SelectionError
-from bigearth_xr.report.axis import number
-from bigearth_xr.report.curve import draw_curve
-from bigearth_xr.report.gallery import draw_labels
-from bigearth_xr.report.markup import Markup, element, join, section
-from bigearth_xr.report.views import draw_picture, draw_views, read_picture, stored_stretch
+from bigearth_xr.report.measures import Axis, axis_over
+from bigearth_xr.thumbnails import (
+    RGB_BANDS,
+    RGB_STRETCH,
+    SAR_BANDS,
+    SAR_STRETCH,
+    STANDARD_STRETCH,
+    Picture,
+    color_optical,
+    color_radar,
+    color_standardised,
+)
 
-__all__ = ["Learned", "Neighbourhood", "draw_learned"]
+__all__ = ["Catalogue", "Learned", "Neighbourhood", "draw_learned"]
+
+_MOST_POINTS = 60
+"""Epochs up to which each is marked on the curve of losses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """What a report says of the catalogue: its size, and one search of it."""
+
+    items: int
+    """Items of the catalogue."""
+
+    search: str
+    """What was searched for, in words, e.g. ``"patches of Portugal in summer"``."""
+
+    found: tuple[tuple[str, str, str], ...]
+    """Patch id, country and date of each item found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +66,7 @@ class Neighbourhood:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Learned:
-    """What a report tells of models: their input, a training, and a search."""
+    """What a report says of models: their input, a training, and a search."""
 
     images: xr.DataArray
     """Pixels as stored of every patch that is shown, in memory, shape ``(patch, band, y, x)``, coordinates ``patch``
@@ -89,112 +113,78 @@ class Learned:
                 )
 
 
-def draw_learned(learned: Learned, cards: Mapping[str, str] = MappingProxyType({})) -> Markup:
-    """Draw the sections on models, of each what there is to draw.
-
-    Parameters
-    ----------
-    learned
-        What to tell.
-    cards
-        Names of the elements that show more of a patch, by patch id.
-
-    Examples
-    --------
-    >>> on = {"patch": ["a"], "band": ["B08"]}
-    >>> pixels = xr.DataArray(np.zeros((1, 1, 4, 4), np.float32), coords=on, dims=("patch", "band", "y", "x"))
-    >>> arrays = {"images": pixels, "normalised": pixels, "augmented": pixels}
-    >>> nothing = {"labels": {}, "augmentation": "", "embedding": "", "losses": (), "neighbourhoods": (), "scores": {}}
-    >>> draw_learned(Learned(**arrays, **nothing)).count("<section")
-    1
-    """
-    sections = []
-    if learned.normalised.sizes["patch"]:
-        views = draw_views(learned.images, learned.normalised, learned.augmented, learned.augmentation)
-        sections.append(section("As a model sees them", views))
-    if learned.losses:
-        sections.append(section("Trained for a moment", _tell_losses(learned.losses), draw_curve(learned.losses)))
-    if learned.neighbourhoods or learned.scores:
-        told = element("p", learned.embedding, ". ", element("b", _tell_worth(learned)))
-        rows = map(partial(_draw_neighbourhood, learned, cards), learned.neighbourhoods)
-        searches = element("div", *rows)
-        sections.append(section("Nearest patches", told, _explain(learned), searches, _draw_scores(learned.scores)))
-    return join(sections)
-
-
-def _tell_losses(losses: Sequence[float]) -> Markup:
-    """Say how the loss went, and what that is worth."""
-    return element(
-        "p",
-        f"Loss by epoch, from {number(losses[0], 3)} to {number(losses[-1], 3)}. Where it falls, a model can be "
-        "trained on these arrays; of so few patches it learns little but these patches.",
-    )
-
-
-def _tell_worth(learned: Learned) -> str:
-    """Say what a search among these patches is worth."""
-    if learned.scores:
-        return "So few patches prove nothing about its quality."
-    return (
-        f"Among {learned.images.sizes['patch']} patches something is always nearest: this shows how a search is read, "
-        "and says nothing of how well it finds. There are no scores of so few."
-    )
-
-
-def _explain(learned: Learned) -> Markup:
-    """Say how to read the rows."""
-    notes = {
-        "Row": "a patch, then those whose vectors are nearest to its own, nearest first, each with its distance",
-        "Labels": "emphasised where the patch searched for bears them too",
-        "Pictures": stored_stretch(learned.images),
+def draw_learned(learned: Learned) -> dict[str, Any]:
+    """Prepare what the template on models shows: views of patches, the curve of losses, rows of neighbours."""
+    shown = {patch for one in learned.neighbourhoods for patch in (one.query, *one.found)}
+    return {
+        "learned": learned,
+        "stored_stretch": _stored_stretch(learned.images),
+        "view_notes": _view_notes(learned),
+        "views": {patch: _views(learned, patch) for patch in learned.normalised["patch"].values.tolist()},
+        "curve": _curve(learned.losses),
+        "pictures": {patch: _stored_picture(learned.images, patch) for patch in shown},
     }
-    told = (element("div", element("dt", name), element("dd", note)) for name, note in notes.items())
-    return element("dl", *told, class_="notes")
 
 
-def _draw_neighbourhood(learned: Learned, cards: Mapping[str, str], one: Neighbourhood) -> Markup:
-    """Draw a patch beside those found for it."""
-    draw = partial(_draw_patch, learned, cards)
-    wanted = learned.labels.get(one.query)
-    found = (
-        element(
-            "li",
-            draw(patch),
-            _tell_found(distance, wanted, learned.labels.get(patch)),
-            draw_labels(learned.labels.get(patch), shared=wanted or ()),
-        )
-        for patch, distance in zip(one.found, one.distances, strict=True)
+def _view_notes(learned: Learned) -> dict[str, str]:
+    channels = _channels(learned.normalised)
+    names = f"{'red, green, blue' if len(channels) == 3 else 'grey'} = {', '.join(channels)}"
+    return {
+        "As stored": _stored_stretch(learned.images),
+        "Normalised": f"{names}; {STANDARD_STRETCH}, for every patch and band alike",
+        "Augmented": f"{learned.augmentation}; drawn as the normalised ones",
+    }
+
+
+def _views(learned: Learned, patch: str) -> list[Picture]:
+    """Draw a patch as stored, normalised and augmented."""
+    channels = _channels(learned.normalised)
+    given = (
+        array.sel(patch=patch, band=channels).transpose("band", "y", "x")
+        for array in (learned.normalised, learned.augmented)
     )
-    query = element("div", draw(one.query), element("p", one.query, class_="id"), draw_labels(wanted), class_="query")
-    return element("div", query, element("ol", *found), class_="search")
+    return [_stored_picture(learned.images, patch), *(color_standardised(pixels.values) for pixels in given)]
 
 
-def _draw_patch(learned: Learned, cards: Mapping[str, str], patch: str) -> Markup:
-    """Draw a patch; a click leads to what else is known of it."""
-    picture = draw_picture(read_picture(learned.images, patch), patch)
-    return element("a", picture, href=f"#{cards[patch]}") if patch in cards else picture
+def _stored_picture(images: xr.DataArray, patch: str) -> Picture:
+    """Colour one patch by what its bands allow: as the eye sees it, as radar does, or its first band."""
+    pixels = images.sel(patch=patch).transpose("band", "y", "x").values
+    bands = dict(zip(images["band"].values.tolist(), pixels, strict=True))
+    if bands.keys() >= set(RGB_BANDS):
+        return color_optical(bands[name] for name in RGB_BANDS)
+    if bands.keys() >= set(SAR_BANDS):
+        return color_radar(bands["VV"], bands["VH"])
+    first = np.asarray(pixels[0], np.float32)
+    return color_standardised([(first - first.mean()) / (first.std() or 1)])
 
 
-def _tell_found(distance: float, wanted: Sequence[str] | None, borne: Sequence[str] | None) -> Markup:
-    """Tell how far away a patch is, and how many labels it has in common."""
-    told = ""
-    if wanted and borne is not None:
-        told = f" · {len({*wanted} & {*borne})} of {len(wanted)} labels"
-    return element("p", element("b", number(distance, 3)), told, class_="distance")
+def _stored_stretch(images: xr.DataArray) -> str:
+    """Say how `_stored_picture` stretches these bands, for a reader."""
+    names = images["band"].values.tolist()
+    if set(names) >= set(RGB_BANDS):
+        return RGB_STRETCH
+    return SAR_STRETCH if set(names) >= set(SAR_BANDS) else f"grey = {names[0]}; per patch, {STANDARD_STRETCH}"
 
 
-def _draw_scores(scores: Mapping[str, tuple[float, float]]) -> Markup:
-    """Write each score beside its random floor."""
-    if not scores:
-        return Markup("")
-    names = ("Score", "Found by distance", "Found at random")
-    head = element("tr", *(element("th", name) for name in names))
-    rows = (
-        element(
-            "tr",
-            element("th", name, scope="row"),
-            *(element("td", number(score, 3), class_="share", style=f"--share:{score:.3f}") for score in pair),
-        )
-        for name, pair in scores.items()
-    )
-    return element("table", element("thead", head), element("tbody", *rows), class_="scores")
+def _channels(normalised: xr.DataArray) -> list[str]:
+    """Name the bands to draw: those that the eye knows, else the first three, else the first."""
+    names: list[str] = normalised["band"].values.tolist()
+    if set(names) >= set(RGB_BANDS):
+        return list(RGB_BANDS)
+    return names[:3] if len(names) >= 3 else names[:1]
+
+
+def _curve(losses: tuple[float, ...]) -> dict[str, Any] | None:
+    """Put the finite losses onto axes, positions in per cent; None where there is none."""
+    known = [(epoch, loss) for epoch, loss in enumerate(losses, start=1) if math.isfinite(loss)]
+    if not known:
+        return None
+    epochs = Axis(low=1, high=max(len(losses), 2), step=1)
+    values = axis_over(min(loss for _, loss in known), max(loss for _, loss in known))
+    round_epochs = (tick for tick in axis_over(0, epochs.high).ticks() if 1 <= tick <= epochs.high)
+    return {
+        "points": [(epoch, loss, epochs.at(epoch), 100 - values.at(loss)) for epoch, loss in known],
+        "has_marks": len(known) <= _MOST_POINTS,
+        "losses": [(tick, 100 - values.at(tick)) for tick in values.ticks()],
+        "epochs": [(tick, epochs.at(tick)) for tick in sorted({1, *filter(float.is_integer, round_epochs)})],
+    }

@@ -1,31 +1,33 @@
 """The report: one HTML file that needs nothing else, not even JavaScript."""
 
-from importlib.resources import files
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 from bigearth_xr.bands import PATCH_SIDE_M
-from bigearth_xr.errors import SelectionError
-from bigearth_xr.report.account import IngestAccount, draw_problems
-from bigearth_xr.report.catalogue import Catalogue, draw_catalogue
-from bigearth_xr.report.chart import draw_chart, draw_patch_chart
-from bigearth_xr.report.density import density_of
-from bigearth_xr.report.entry import read_entries
-from bigearth_xr.report.footprints import MOST_POINTS, draw_map, shade_legend
-from bigearth_xr.report.gallery import MOST_CARDS, card_id, draw_gallery
-from bigearth_xr.report.heading import draw_countries, draw_heading, tiles_by_country, title_of
-from bigearth_xr.report.learned import Learned, draw_learned
-from bigearth_xr.report.markup import Markup, element, section
-from bigearth_xr.report.pixels import missing_bands, spread_out
-from bigearth_xr.report.statistics import FEW_PATCHES, MEASURES, by_label, by_patch
+from bigearth_xr.errors import DependencyError, SelectionError
+from bigearth_xr.report.gallery import card_ids, color_of, draw_gallery
+from bigearth_xr.report.learned import Catalogue, Learned, draw_learned
+from bigearth_xr.report.map import MOST_POINTS, count_by_country, draw_map
+from bigearth_xr.report.measures import FEW_PATCHES, MEASURES, axes_of, by_label, by_patch
+from bigearth_xr.report.reading import has_value, missing_bands, spread_out
+from bigearth_xr.thumbnails import png_uri
 
 if TYPE_CHECKING:
+    import jinja2
     import pyarrow as pa
 
-__all__ = ["write_report"]
+    from bigearth_xr.ingestion import IngestReport
+
+__all__ = ["check_templates", "draw_chart", "render", "write_report"]
 
 MOST_MEASURED = 1024
 """Patches that the chart rests on at most: 8 chunks, a second of reading."""
@@ -36,7 +38,7 @@ def write_report(
     path: str | PathLike[str],
     *,
     listed: "pa.Table | None" = None,
-    ingest: IngestAccount | None = None,
+    ingest: "IngestReport | None" = None,
     learned: Learned | None = None,
     catalogue: Catalogue | None = None,
 ) -> Path:
@@ -45,9 +47,9 @@ def write_report(
     Parameters
     ----------
     ds
-        As `bigearth_xr.open` gives it; in memory, Dask-backed or lazily indexed. Bands
-        may be missing: the page says what it cannot draw. Of large Datasets it shows
-        patches spread out evenly, and says so. Pixels are read chunk by chunk.
+        As `bigearth_xr.open` gives it; in memory, Dask-backed or lazily indexed. Bands may be missing: the page says
+        what it cannot draw. Of large Datasets it shows patches spread out evenly, and says so. Pixels are read chunk
+        by chunk.
     path
         The file to write.
     listed
@@ -68,6 +70,8 @@ def write_report(
     ------
     SelectionError
         If the Dataset has no patch.
+    DependencyError
+        If jinja2 is not installed, which fills in the templates.
 
     Examples
     --------
@@ -79,128 +83,132 @@ def write_report(
         raise SelectionError(
             "the Dataset has no patch to report on, expected at least one; check what it was selected by"
         )
-    sections = [
-        draw_heading(ds, listed),
-        _map_section(ds, listed),
-        _gallery_section(ds),
-        _chart_section(ds),
-        draw_learned(learned, _cards(ds)) if learned else "",
-        section("Found in the catalogue", draw_catalogue(catalogue)) if catalogue else "",
-        _ingest_section(ingest),
-        _footnote(ds, listed),
-    ]
-    page = element(
-        "html",
-        element("head", *_head(title_of(ds))),
-        element("body", element("main", *sections)),
-        lang="en",
+    cards = card_ids(ds)
+    page = render(
+        "page.html",
+        title=_title(ds),
+        patches=ds.sizes["patch"],
+        sensors=[name for variable, name in _SENSORS.items() if variable in ds],
+        numbers=_numbers(ds, listed),
+        countries=_countries(ds, listed),
+        listed=None if listed is None else listed.num_rows,
+        map=draw_map(ds, listed, cards),
+        most_points=MOST_POINTS,
+        gallery=draw_gallery(ds),
+        chart=draw_chart(ds),
+        most_measured=MOST_MEASURED,
+        card_ids=cards,
+        models=None if learned is None else draw_learned(learned),
+        catalogue=catalogue,
+        ingest=ingest,
+        left_out=(left_out := [] if ingest is None else _left_out(ingest)),
+        kinds=Counter(kind for _, kind, _ in left_out),
     )
     report = Path(path)
-    report.write_text(f"<!doctype html>\n{page}\n", encoding="utf-8")
+    report.write_text(page + "\n", encoding="utf-8")
     return report
 
 
-def _head(title: str) -> list[Markup]:
-    """Say what a browser needs to know first."""
-    # Ours, and no text of anyone else: it must not be escaped.
-    style = Markup(files(__package__).joinpath("style.css").read_text(encoding="utf-8"))
+def draw_chart(ds: xr.Dataset) -> dict[str, Any]:
+    """Prepare what the template of the chart draws: rows by patch of few patches, by label of many."""
+    is_by_patch = ds.sizes["patch"] < FEW_PATCHES
+    patches = by_patch(ds) if is_by_patch else ()
+    labels = () if is_by_patch else by_label(spread_out(ds, MOST_MEASURED))
+    notes = {}
+    for measure in MEASURES:
+        missing = missing_bands(ds, measure.index.bands)
+        lacking = f"not drawn: this Dataset has no {', '.join(missing)}"
+        notes[measure.name] = lacking if missing else measure.meaning
+    axes = axes_of([*(one.medians for one in patches), *(one.spreads for one in labels)])
+    return {"is_by_patch": is_by_patch, "patches": patches, "labels": labels, "axes": axes, "notes": notes}
+
+
+def render(template: str, **context: Any) -> str:
+    """Fill in a template of this package; values are escaped, so no text becomes markup."""
+    return _environment().get_template(template).render(context)
+
+
+def check_templates() -> None:
+    """Refuse to go on without what draws a page: now, not after minutes of work."""
+    _environment()
+
+
+@cache
+def _environment() -> "jinja2.Environment":
+    try:
+        import jinja2
+    except ImportError:
+        raise DependencyError("a report needs jinja2; run: pip install 'bigearth-xr[sample]'") from None
+
+    def unindented(name: str) -> str:
+        """Read a template: indented for its reader, on the page each line break would be a blank."""
+        return re.sub(r"\n\s*", "", (Path(__file__).with_name("templates") / name).read_text(encoding="utf-8"))
+
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(unindented), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters |= {"short": _short, "number": _number, "percent": "{:.2f}%".format, "thousands": "{:,}".format}
+    environment.globals |= {"color_of": color_of, "png_uri": png_uri, "side_km": PATCH_SIDE_M / 1000}
+    return environment
+
+
+def _short(value: float) -> str:
+    """Write a length on a drawing: a hundredth of a pixel is beyond any eye."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _number(value: float, digits: int | None = None) -> str:
+    """Write a number with a true minus; without digits, as short as it is."""
+    written = f"{round(value, 6):g}" if digits is None else f"{value:.{digits}f}"
+    return written.replace("-", "−")
+
+
+_SENSORS = {"s2": "multispectral (Sentinel-2)", "s1": "radar (Sentinel-1)"}
+
+
+def _title(ds: xr.Dataset) -> str:
+    """Name the release that a Dataset is of."""
+    release = json.loads(ds.attrs.get("bigearth", "{}")).get("release")
+    title = str(ds.attrs.get("title", "BigEarthNet-MM"))
+    return f"{title} ({release})" if release else title
+
+
+def _numbers(ds: xr.Dataset, listed: "pa.Table | None") -> Iterator[tuple[str, str]]:
+    """List the numbers worth knowing first."""
+    yield f"{ds.sizes['patch']:,}", "patches opened"
+    if listed is not None:
+        yield f"{listed.num_rows:,}", "patches in the release"
+    for dim, variable, name in (("band", "s2", "optical bands"), ("polarization", "s1", "radar polarizations")):
+        if variable in ds:
+            yield f"{ds.sizes[dim]}", f"{name}: {', '.join(ds[dim].values.tolist())}"
+    pixels = next((ds[name] for name in ("s2", "s1") if name in ds), None)
+    if pixels is not None:
+        size = pixels.sizes["y"]
+        yield f"{size} × {pixels.sizes['x']}", f"pixels a patch, {PATCH_SIDE_M / size:g}\N{NO-BREAK SPACE}m each"
+    times = ds["s2_time"].values if "s2_time" in ds.coords else np.array([], "datetime64[s]")
+    known = times[~np.isnat(times)]
+    if known.size:
+        ends = [str(np.datetime64(time, "M")) for time in (known.min(), known.max())]
+        years, months = dict.fromkeys(end[:4] for end in ends), dict.fromkeys(ends)
+        # A month must not break into two lines at its hyphen.
+        yield "–".join(years), f"sensed {' to '.join(months)}".replace("-", "\N{NON-BREAKING HYPHEN}")
+
+
+def _countries(ds: xr.Dataset, listed: "pa.Table | None") -> list[tuple[str, int, int | None, float]]:
+    """Count the patches of each country, opened and listed; the latter also as a share of the largest."""
+    if "country" not in ds.coords:
+        return []
+    opened = Counter(country for country in ds["country"].values.tolist() if has_value(country))
+    context = {} if listed is None else count_by_country(listed)
+    totals = {country: sum(tiles.values()) for country, tiles in context.items()}
+    most = max(totals.values(), default=1)
     return [
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", title),
-        element("style", style),
+        (country, opened[country], totals.get(country, 0) if totals else None, totals.get(country, 0) / most)
+        for country in sorted({*opened, *totals})
     ]
 
 
-def _map_section(ds: xr.Dataset, listed: "pa.Table | None") -> Markup:
-    """Show where the patches lie."""
-    shown = spread_out(ds, MOST_POINTS)
-    density = density_of(listed) if listed is not None else None
-    drawing = draw_map(
-        read_entries(shown),
-        density=density,
-        countries=tiles_by_country(shown, listed),
-        cards=_cards(ds),
-    )
-    opened = element("i", class_="point")
-    note = f"a patch of this Dataset{_of_all(ds, MOST_POINTS)}; its name appears under the pointer"
-    aside = element(
-        "div",
-        draw_countries(ds, listed),
-        element("p", opened, note, class_="legend"),
-        shade_legend(density) if density is not None else "",
-        element("p", "Equal-area projection of Europe (ETRS89-LAEA); outlines are Sentinel-2 tiles.", class_="quiet"),
-    )
-    return section("Where the patches lie", element("div", drawing, aside, class_="atlas"))
-
-
-def _cards(ds: xr.Dataset) -> dict[str, str]:
-    """Name the cards of the patches that have one, by patch id."""
-    patches = spread_out(ds, MOST_CARDS).patch.values.tolist()
-    return {patch: card_id(place) for place, patch in enumerate(patches)}
-
-
-def _gallery_section(ds: xr.Dataset) -> Markup:
-    """Show how patches look."""
-    shown = spread_out(ds, MOST_CARDS)
-    side = f"{PATCH_SIDE_M / 1000:g} km"
-    told = f"{shown.sizes['patch']:,} patches{_of_all(ds, MOST_CARDS)}, each {side} × {side} of land."
-    return section("How they look", element("p", told), draw_gallery(shown))
-
-
-def _chart_section(ds: xr.Dataset) -> Markup:
-    """Show what the labels have in common, or what each of few patches is like."""
-    if ds.sizes["patch"] < FEW_PATCHES:
-        how = (
-            "Each number is the median of a patch's pixels, of all of it: not of one of its labels. By label, so few "
-            "patches would say nothing."
-        )
-        chart = draw_patch_chart(by_patch(ds))
-        told = element("p", how if chart else "No patch has the bands to measure.")
-        return section("What they measure, patch by patch", told, _explain_measures(ds), chart)
-    how = (
-        f"Each patch{_of_all(ds, MOST_MEASURED)} is one number, the median of its pixels, and counts "
-        "for every label it bears. Line: a patch. Bar: the middle half of them. Dot: their median."
-    )
-    chart = draw_chart(by_label(spread_out(ds, MOST_MEASURED)))
-    return section(
-        "What they measure, by label",
-        element("p", how if chart else "No patch has both a label and the bands to measure."),
-        _explain_measures(ds),
-        chart,
-    )
-
-
-def _explain_measures(ds: xr.Dataset) -> Markup:
-    """Say what each number tells, or which band it lacks."""
-    notes = []
-    for measure in MEASURES:
-        missing = missing_bands(ds, measure.bands)
-        told = f"not drawn: this Dataset has no {', '.join(missing)}" if missing else measure.meaning
-        notes.append(element("div", element("dt", measure.name), element("dd", told)))
-    return element("dl", *notes, class_="notes")
-
-
-def _ingest_section(ingest: IngestAccount | None) -> Markup:
-    """List what was left out of the store."""
-    return section("What was left out", draw_problems(ingest)) if ingest else Markup("")
-
-
-def _footnote(ds: xr.Dataset, listed: "pa.Table | None") -> Markup:
-    """Keep the reader from believing too much."""
-    measured = min(ds.sizes["patch"], MOST_MEASURED)
-    total = ds.sizes["patch"] if listed is None else listed.num_rows
-    count = f"{measured:,} of {total:,}" if total > measured else f"{measured:,}"
-    return element(
-        "footer",
-        element("b", f"{count} patches prove nothing."),
-        " This page is a look at the data, no study of it: patches bear several labels at once, and come from "
-        "few places and few dates. Do not compare classes, sensors or countries by it.",
-    )
-
-
-def _of_all(ds: xr.Dataset, most: int) -> str:
-    """Say that only some patches are shown, where that is so."""
-    patches = ds.sizes["patch"]
-    return f" (of {patches:,}, spread out evenly over the rows)" if patches > most else ""
+def _left_out(ingest: "IngestReport") -> list[tuple[str, str, str]]:
+    """Patch, kind and message of what an ingest did not store: quarantined patches, then what was never a pair."""
+    quarantined = [(patch, "quarantined", message) for patch, message in ingest.quarantined.items()]
+    return quarantined + [(problem.patch, problem.kind, problem.message) for problem in ingest.problems]

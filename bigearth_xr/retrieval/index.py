@@ -12,7 +12,7 @@ from bigearth_xr.device import to_cpu
 from bigearth_xr.errors import RetrievalError
 from bigearth_xr.ops.namespace import Array, array_namespace
 from bigearth_xr.ops.nearest import LARGEST, Metric, nearest, search_space
-from bigearth_xr.retrieval.named import Given, Ids, Named, named, texts
+from bigearth_xr.retrieval.inputs import Given, Ids, NamedRows, as_ids, named_rows
 from bigearth_xr.spelling import check_choice
 
 __all__ = ["Index", "Metric", "Neighbours", "own_positions"]
@@ -61,7 +61,7 @@ class Index:
 
     def __init__(self, vectors: Given, patches: Any = None, metric: Metric = "cosine") -> None:
         check_choice("metric", metric, get_args(Metric), RetrievalError)
-        given = named(vectors, "the index")
+        given = named_rows(vectors, "the index")
         self._space = search_space(_finite(given, "the index"), metric)
         self._given = given if patches is None else _renamed(given, patches)
         self.patches = self._given.patches
@@ -75,7 +75,7 @@ class Index:
         return self._space.metric
 
     @property
-    def rows(self) -> Named:
+    def rows(self) -> NamedRows:
         """The vectors, and what is known of whose they are."""
         return self._given
 
@@ -116,7 +116,7 @@ class Index:
         >>> index.query(np.float32([[0, 0]]), k=1, patches=["a"], exclude_self=True).patches
         array([['b']], dtype=object)
         """
-        given = named(vectors, "the query")
+        given = named_rows(vectors, "the query")
         given = given if patches is None else _renamed(given, patches)
         queries = _finite(given, "the query")
         self._check_fits(queries)
@@ -140,7 +140,7 @@ class Index:
         if array_namespace(queries) is not array_namespace(self._space.vectors):
             raise RetrievalError("query and index are on two devices; bring both to one (to_gpu, to_cpu)")
 
-    def _own(self, queries: Named) -> list[tuple[int, ...]]:
+    def _own(self, queries: NamedRows) -> list[tuple[int, ...]]:
         """Positions in the index of each query's own patch, of which there may be none."""
         if queries.patches is None or self.patches is None:
             whose = "the query" if queries.patches is None else "the index"
@@ -156,7 +156,7 @@ def own_positions(queries: Ids, patches: Ids) -> list[tuple[int, ...]]:
 
     Examples
     --------
-    >>> own_positions(texts(["b", "c", ""]), texts(["a", "b", "b", ""]))
+    >>> own_positions(as_ids(["b", "c", ""]), as_ids(["a", "b", "b", ""]))
     [(1, 2), (), ()]
     """
     wanted = set(queries.tolist()) - {None}
@@ -187,9 +187,9 @@ def _checked_k(k: int, most: int, size: int) -> int:
     return count
 
 
-def _renamed(given: Named, patches: Any) -> Named:
-    """The same, of patches that are told beside it."""
-    ids = texts(patches)
+def _renamed(given: NamedRows, patches: Any) -> NamedRows:
+    """The same, with the ids that are given beside it."""
+    ids = as_ids(patches)
     if ids.size != given.values.shape[0]:
         raise RetrievalError(
             f"{ids.size} patches for {given.values.shape[0]} vectors; give one id for each vector, in order"
@@ -197,7 +197,7 @@ def _renamed(given: Named, patches: Any) -> Named:
     return replace(given, rows={"patch": ids})
 
 
-def _finite(given: Named, whose: str) -> Array:
+def _finite(given: NamedRows, whose: str) -> Array:
     """The vectors as an array on its device, or an error that names what is wrong with which."""
     ids, array = given.rows.get("patch"), given.values
     if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "iuf":
@@ -208,9 +208,9 @@ def _finite(given: Named, whose: str) -> Array:
     # Written so that NaN, which no comparison is true of, is found too.
     bad = np.flatnonzero(np.asarray(to_cpu(~(abs(array) <= LARGEST).all(axis=1))))
     if bad.size:
-        named = ", ".join(str(i if ids is None else ids[i]) for i in bad[:3]) + ", …" * (bad.size > 3)
+        first = ", ".join(str(i if ids is None else ids[i]) for i in bad[:3]) + ", …" * (bad.size > 3)
         raise RetrievalError(
-            f"{whose}: {bad.size:,} of {array.shape[0]:,} vectors are not finite, or above {LARGEST:g}: {named}; those "
+            f"{whose}: {bad.size:,} of {array.shape[0]:,} vectors are not finite, or above {LARGEST:g}: {first}; those "
             "never computed are NaN: embed these patches, or leave them out"
         )
     found: Array = array

@@ -1,30 +1,40 @@
-"""How well patches are found: the published protocols."""
+"""How well patches are found: the published protocols, and what chance would reach."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bigearth_xr.device import to_cpu
 from bigearth_xr.errors import RetrievalError
-from bigearth_xr.retrieval.index import Index, Metric
-from bigearth_xr.retrieval.labelled import Counts, Own, both_labels, own_places
-from bigearth_xr.retrieval.named import Given, named
+from bigearth_xr.retrieval.index import Index, Metric, own_positions
+from bigearth_xr.retrieval.inputs import Given, Ids, NamedRows, named_rows, same_rows
 from bigearth_xr.spelling import check_choice
 
-__all__ = ["Protocol", "RetrievalScores", "evaluate", "harmonic_mean", "share"]
+__all__ = ["RandomFloor", "RetrievalProtocol", "RetrievalScores", "evaluate", "random_floor"]
 
-Protocol = Literal["overlap", "any"]
+RetrievalProtocol = Literal["overlap", "any"]
 """``"overlap"``, of CSMAE (arXiv 2401.07782, retrieval.py): how many labels are shared; k = 10, cosine.
 ``"any"``, of IBM's remote-sensing-image-retrieval (arXiv 2403.02059): whether one is; k = 20, l1. Both take the
 official validation split as queries, the test split as archive."""
 
-_DEFAULTS: Mapping[Protocol, tuple[int, Metric]] = {"overlap": (10, "cosine"), "any": (20, "l1")}
+
+_DEFAULTS: Mapping[RetrievalProtocol, tuple[int, Metric]] = {"overlap": (10, "cosine"), "any": (20, "l1")}
+
 
 _BLOCK = 2**24
 """Pairs of query and archive whose shared labels are counted at once."""
+
+
+_Counts = NDArray[np.float32]
+"""Labels that may be multiplied, shape ``(patch, label)``."""
+
+
+_Own = Sequence[tuple[int, ...]]
+"""Of each query, where its own patch is in the archive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +65,7 @@ class RetrievalScores:
     k: int
     """How many patches were found for each query."""
 
-    protocol: Protocol
+    protocol: RetrievalProtocol
     """What `precision` and `recall` mean."""
 
     metric: Metric
@@ -72,6 +82,23 @@ class RetrievalScores:
     known of both sides, or ``exclude_self=False``."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomFloor:
+    """What patches found at random score on average: exact, over all pairs of query and archive."""
+
+    precision: float
+    """Of protocol ``"overlap"``."""
+
+    recall: float
+    """Of protocol ``"overlap"``."""
+
+    f1: float
+    """Harmonic mean of the two."""
+
+    any: float
+    """Share of pairs with a label in common: the precision of protocol ``"any"``."""
+
+
 def evaluate(
     query: Given,
     query_labels: Given,
@@ -79,7 +106,7 @@ def evaluate(
     archive_labels: Given,
     k: int | None = None,
     *,
-    protocol: Protocol = "overlap",
+    protocol: RetrievalProtocol = "overlap",
     metric: Metric | None = None,
     exclude_self: bool | None = None,
 ) -> RetrievalScores:
@@ -102,7 +129,7 @@ def evaluate(
     k
         How many to find for each query; by default the protocol's: 10 or 20.
     protocol
-        What precision and recall mean: `Protocol`. Where a patch has no label, its shares are 0.
+        What precision and recall mean: `RetrievalProtocol`. Where a patch has no label, its shares are 0.
     metric
         Distance; by default the index's, else the protocol's: ``"cosine"`` or ``"l1"``.
     exclude_self
@@ -135,10 +162,10 @@ def evaluate(
     index = archive if isinstance(archive, Index) else Index(archive, metric=metric or usual_metric)
     if metric not in (None, index.metric):
         raise RetrievalError(f"metric is {metric!r}, but the index has {index.metric!r}; leave one of the two out")
-    asked = named(query, "the query")
-    labels = named(query_labels, "query labels"), named(archive_labels, "archive labels")
-    wanted, known = both_labels(*labels, asked, index.rows)
-    own = own_places(asked.patches, index.patches, exclude_self)
+    asked = named_rows(query, "the query")
+    labels = named_rows(query_labels, "query labels"), named_rows(archive_labels, "archive labels")
+    wanted, known = _both_labels(*labels, asked, index.rows)
+    own = _own_positions(asked.patches, index.patches, exclude_self)
     k = usual_k if k is None else k
     found = index.query(asked.values, k, exclude_self=own is not None, patches=asked.patches)
     if own is None and exclude_self is None and not found.distances[:, 0].any():
@@ -155,47 +182,76 @@ def evaluate(
     )
 
 
-def share(part: NDArray[np.floating], whole: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Divide; of nothing, the share is 0.
+def random_floor(query_labels: Given, archive_labels: Given, *, exclude_self: bool | None = None) -> RandomFloor:
+    """Average the scores over all pairs of query and archive: what a search that knows nothing reaches.
+
+    Parameters
+    ----------
+    query_labels, archive_labels
+        Multi-hot, shapes ``(query, label)`` and ``(patch, label)``.
+    exclude_self
+        Whether pairs of a patch with itself are left out, as in `evaluate`.
+
+    Returns
+    -------
+    RandomFloor
+        Expected values, for any k.
 
     Examples
     --------
-    >>> share(np.array([1, 0]), np.array([2, 0]))
-    array([0.5, 0. ])
+    >>> random_floor([[1, 0]], [[1, 1], [0, 1]])
+    RandomFloor(precision=0.25, recall=0.5, f1=0.3333333333333333, any=0.5)
     """
+    sides = named_rows(query_labels, "query labels"), named_rows(archive_labels, "archive labels")
+    wanted, known = (one.astype(np.float64) for one in _both_labels(*sides, None, None))
+    own = _own_positions(sides[0].patches, sides[1].patches, exclude_self) or [()] * len(wanted)
+    known_share = _share(known, known.sum(axis=1, keepdims=True))
+    wanted_share = _share(wanted, wanted.sum(axis=1, keepdims=True))
+    # Sums of products are products of sums, label by label: no pair is looked at, but those left out.
+    sums = np.stack([wanted @ known_share.sum(axis=0), wanted_share @ known.sum(axis=0), _sharing(wanted, known)])
+    counts = np.full(len(wanted), float(len(known)))
+    for query, places in enumerate(own):
+        for place in places:
+            shared = wanted[query] @ known[place]
+            sums[:, query] -= wanted[query] @ known_share[place], wanted_share[query] @ known[place], shared > 0
+            counts[query] -= 1
+    if not counts.all():
+        raise RetrievalError(
+            "a query has no other patch in the archive; give an archive of more, or exclude_self=False"
+        )
+    precision, recall, sharing = (float(mean) for mean in (sums / counts).mean(axis=1))
+    return RandomFloor(precision=precision, recall=recall, f1=_harmonic_mean(precision, recall), any=sharing)
+
+
+def _share(part: NDArray[np.floating], whole: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Divide; of nothing, the share is 0."""
     shares = np.zeros(np.broadcast_shapes(part.shape, whole.shape))
     np.divide(part, whole, out=shares, where=whole > 0)
     return shares
 
 
-def harmonic_mean(precision: float, recall: float) -> float:
-    """Mean of two shares as F1 takes it.
-
-    Examples
-    --------
-    >>> harmonic_mean(1, 0.5)
-    0.6666666666666666
-    """
+def _harmonic_mean(precision: float, recall: float) -> float:
+    """Mean of two shares as F1 takes it."""
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
 def _scored(
-    wanted: Counts, known: Counts, found: NDArray[np.int64], own: Own | None, protocol: Protocol
+    wanted: _Counts, known: _Counts, found: NDArray[np.int64], own: _Own | None, protocol: RetrievalProtocol
 ) -> dict[str, float]:
     """Scores of what was found, positions of shape ``(query, k)``."""
     shared = np.einsum("ql,qkl->qk", wanted, known[found])
     ideal, relevant = _ideal(wanted, known, found.shape[1], own)
     if protocol == "overlap":
-        precision = share(shared, known[found].sum(axis=2)).mean()
-        recall = share(shared, wanted.sum(axis=1, keepdims=True)).mean()
+        precision = _share(shared, known[found].sum(axis=2)).mean()
+        recall = _share(shared, wanted.sum(axis=1, keepdims=True)).mean()
     else:
-        precision, recall = (shared > 0).mean(), share((shared > 0).sum(axis=1), relevant).mean()
+        precision, recall = (shared > 0).mean(), _share((shared > 0).sum(axis=1), relevant).mean()
     return {
         "precision": float(precision),
         "recall": float(recall),
-        "f1": harmonic_mean(float(precision), float(recall)),
+        "f1": _harmonic_mean(float(precision), float(recall)),
         "map": float(_average_precision(shared > 0).mean()),
-        "ndcg": float(share(_discounted(shared), _discounted(ideal)).mean()),
+        "ndcg": float(_share(_discounted(shared), _discounted(ideal)).mean()),
     }
 
 
@@ -208,7 +264,7 @@ def _warn_of_twins(queries: int) -> None:
     )
 
 
-def _ideal(wanted: Counts, known: Counts, k: int, own: Own | None) -> tuple[Counts, Counts]:
+def _ideal(wanted: _Counts, known: _Counts, k: int, own: _Own | None) -> tuple[_Counts, _Counts]:
     """The most labels shared, shape ``(query, k)``, falling; and how many patches share any, shape ``(query,)``."""
     ideal, relevant = [], []
     step = max(1, _BLOCK // len(known))
@@ -232,4 +288,77 @@ def _average_precision(relevant: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Average precision of what was found, shape ``(query, k)`` in ranked order."""
     precision = relevant.cumsum(axis=1) / np.arange(1, relevant.shape[1] + 1)
     total: NDArray[np.float64] = (precision * relevant).sum(axis=1)
-    return share(total, relevant.sum(axis=1))
+    return _share(total, relevant.sum(axis=1))
+
+
+def _sharing(wanted: NDArray[np.floating], known: NDArray[np.floating]) -> NDArray[np.float64]:
+    """How many patches share a label with each query: patches have few distinct sets of labels, whose pairs count."""
+    wanted_sets, which = np.unique(wanted, axis=0, return_inverse=True)
+    known_sets, known_counts = np.unique(known, axis=0, return_counts=True)
+    counts: NDArray[np.float64] = ((wanted_sets @ known_sets.T > 0) @ known_counts.astype(np.float64))[which.ravel()]
+    return counts
+
+
+def _both_labels(
+    asked: NamedRows, told: NamedRows, queries: NamedRows | None, patches: NamedRows | None
+) -> tuple[_Counts, _Counts]:
+    """Labels of both sides as numbers, of the same classes in the same order as far as anybody can tell.
+
+    Parameters
+    ----------
+    asked, told
+        Labels of the queries and of the archive, multi-hot.
+    queries, patches
+        Their vectors, where there are any.
+    """
+    wanted, known = _labels(asked, queries, "query"), _labels(told, patches, "archive")
+    if wanted.shape[1] != known.shape[1]:
+        raise RetrievalError(
+            f"queries have {wanted.shape[1]} classes, the archive has {known.shape[1]}; use one nomenclature"
+        )
+    if asked.columns is not None and told.columns is not None and not np.array_equal(asked.columns, told.columns):
+        raise RetrievalError(
+            "query and archive labels name other classes, or in another order; use one nomenclature and order, e.g. "
+            "archive_labels.sel(label=query_labels.label)"
+        )
+    return wanted, known
+
+
+def _own_positions(queries: Ids | None, patches: Ids | None, exclude_self: bool | None) -> _Own | None:
+    """Where each query's own patch is in the archive; None where it shall or can not be left out."""
+    if exclude_self not in (None, True, False):
+        raise RetrievalError(f"exclude_self is {exclude_self!r}, expected True, False or None")
+    if exclude_self is False or (exclude_self is None and (queries is None or patches is None)):
+        return None
+    if queries is None or patches is None:
+        raise RetrievalError(
+            f"exclude_self needs to know the patches of {'the query' if queries is None else 'the archive'}: give a "
+            "DataArray with a coordinate 'patch', of the archive also Index(vectors, patches=…)"
+        )
+    return own_positions(queries, patches)
+
+
+def _labels(labels: NamedRows, vectors: NamedRows | None, whose: str) -> _Counts:
+    """Labels as numbers that may be multiplied, or an error where they are not those of the vectors."""
+    hot = np.asarray(to_cpu(labels.values))
+    if hot.ndim != 2 or 0 in hot.shape or hot.dtype.kind not in "biufO" or not np.isin(hot, (0, 1)).all():
+        raise RetrievalError(
+            f"{whose} labels: an array of shape {hot.shape}, {hot.dtype}; expected ({whose}, label), each 0 or 1, as "
+            "ds.labels and encode_labels give them"
+        )
+    count = len(hot) if vectors is None else sum(vectors.values.shape[:1])
+    if count != len(hot):
+        raise RetrievalError(
+            f"{whose} labels: {len(hot)} for {count} vectors; give those of the same patches, in order"
+        )
+    if vectors is not None and same_rows(vectors, labels) is False:
+        raise RetrievalError(
+            f"{whose} labels are of other patches than its vectors, or in another order; select both alike, e.g. "
+            "labels.sel(patch=vectors.patch)"
+        )
+    if labels.unknown:
+        raise RetrievalError(
+            f"{whose} labels: {labels.unknown} of {len(hot)} patches have labels that nobody told; leave them out: "
+            "ds.isel(patch=ds.has_labels)"
+        )
+    return hot.astype(np.float32)

@@ -1,26 +1,59 @@
-"""The root of a store as it should be: what follows from the table, and what has been added to the store since."""
+"""The root of a store as it should be, by its table and what was added since; a store whose root is lost."""
 
 import json
+import shutil
+import weakref
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import Any, cast
 
+import pyarrow as pa
+
+from bigearth_xr.bands import GROUPS
+from bigearth_xr.errors import BigEarthError, FormatError, StoreAccessError, StoreNotFoundError
 from bigearth_xr.store import schema
-from bigearth_xr.store.layout import consolidate
-from bigearth_xr.store.metadata import NO_JSON, ROOT_KEY, Root, metadata_digest
-from bigearth_xr.store.place import LocalPlace, Place, put
+from bigearth_xr.store.chunk import chunk_key, decode_chunk
+from bigearth_xr.store.create import read_table, table_key
+from bigearth_xr.store.foreign import holds_arrays
+from bigearth_xr.store.layout import consolidate, lay_out, uuid_of
+from bigearth_xr.store.metadata import NO_JSON, ROOT_KEY, Root, metadata_digest, read_root
+from bigearth_xr.store.place import Found, LocalPlace, Place, put
+from bigearth_xr.store.read import Store, store_of
+from bigearth_xr.store.schema import REFERENCE_MAP, PixelArray, Profile
 
-__all__ = ["expected_root", "parse", "plain", "root_difference", "write_root"]
+__all__ = ["TemporaryFolder", "expected_root", "open_or_recover", "parse", "plain", "root_difference", "write_root"]
 
 _NEUTRAL: dict[str, Any] = {"storage_transformers": [], "consolidated_metadata": None, "must_understand": False}
 """What versions of zarr-python write or leave out, and what it says if it says nothing."""
 
+
 _NOTHING = {"kind": "inline", "must_understand": False, "metadata": {}}
 
 
+Documents = Mapping[str, Mapping[str, Any]]
+
+
+class TemporaryFolder:
+    """A temporary folder that goes with its owner, at the latest with the process.
+
+    Examples
+    --------
+    >>> scratch = TemporaryFolder()
+    >>> path = scratch.path
+    >>> del scratch
+    >>> path.exists()
+    False
+    """
+
+    def __init__(self) -> None:
+        self.path = Path(mkdtemp(prefix="bigearth-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
 def expected_root(
-    place: Place, fresh: Place, *, told: Root | None, extra: Mapping[str, Any] | None = None
+    place: Place, fresh: Place, *, current: Root | None, extra: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Tell what a root should say.
 
@@ -30,7 +63,7 @@ def expected_root(
         The store.
     fresh
         The same store without pixels and embeddings, as its table says that it is.
-    told
+    current
         What its root says, which counts more than other files where its digest bears it out; None if it is damaged.
     extra
         Attributes that were added to the root.
@@ -39,15 +72,17 @@ def expected_root(
     --------
     >>> import bigearth_xr as bex
     >>> place = LocalPlace(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
-    >>> expected_root(place, place, told=None) == json.loads(place.read("zarr.json"))
+    >>> expected_root(place, place, current=None) == json.loads(place.read("zarr.json"))
     True
     """
     document: dict[str, Any] = json.loads(fresh.read(ROOT_KEY))
     members: dict[str, Any] = dict(document["consolidated_metadata"]["metadata"])
     known = {key for member in members.values() for key in member}
-    is_sealed = told is not None and schema.has_checksums(told.format_version)
+    is_sealed = current is not None and schema.has_checksums(current.format_version)
     sealed = (
-        {name: member for name, member in told.members.items() if schema.is_own(name)} if told and is_sealed else {}
+        {name: member for name, member in current.members.items() if schema.is_own(name)}
+        if current and is_sealed
+        else {}
     )
     for name in sorted({*sealed, *_added(place, "")}):
         own = parse(place, f"{name}/zarr.json")
@@ -103,9 +138,9 @@ def root_difference(document: Mapping[str, Any], expected: Mapping[str, Any]) ->
     """
     if document.get("consolidated_metadata") is None:
         return "its metadata are not consolidated"
-    told, due = (dict((one.get("consolidated_metadata") or {}).get("metadata", {})) for one in (document, expected))
-    for name in sorted(told | due):
-        if name not in told or name not in due or plain(told[name]) != plain(due[name]):
+    current, due = (dict((one.get("consolidated_metadata") or {}).get("metadata", {})) for one in (document, expected))
+    for name in sorted(current | due):
+        if name not in current or name not in due or plain(current[name]) != plain(due[name]):
             return f"disagrees with {name}/zarr.json"
     # Whether its digest is right was found when it was opened.
     attributes, expected_attributes = (_without_digest(one["attributes"]) for one in (document, expected))
@@ -173,3 +208,200 @@ def _added(place: Place, below: str) -> Iterator[str]:
             yield name
             if "c" not in children:
                 yield from _added(place, f"{name}/")
+
+
+def open_or_recover(place: Place) -> tuple[Store, str | None]:
+    """Open a store; if its root is lost or damaged, with the one that it should have.
+
+    Parameters
+    ----------
+    place
+        Where the store lies; nothing is written.
+
+    Returns
+    -------
+    tuple
+        The store, and what is wrong with its root; None if nothing is. What reads the store reads the recovered root.
+
+    Raises
+    ------
+    StoreNotFoundError, FormatError
+        If there is no store of ours, or nothing says any more what its root said.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
+    >>> (path / "zarr.json").unlink()
+    >>> store, reason = open_or_recover(LocalPlace(path))
+    >>> store.release, store.rows, reason
+    ('v2', 2, 'is missing')
+    """
+    try:
+        store = store_of(place, read_root(place))
+        reason = None if _is_proven(store) else "contradicts its uuid"
+    except StoreAccessError:
+        raise
+    except StoreNotFoundError as error:
+        reason, cause = "is missing", error
+    except BigEarthError as error:
+        reason, cause = _reason(place, error), error  # type: ignore[assignment]
+    else:
+        if reason is None:
+            return store, None
+        cause = FormatError(f"{place / ROOT_KEY}: {reason}")  # type: ignore[assignment]
+    if not holds_arrays(place):
+        raise cause
+    root = _recovered(place, reason)
+    return store_of(root, read_root(root)), reason
+
+
+@dataclass(frozen=True)
+class _WithRoot:
+    """A place whose root says something else than what lies there; all else is the place's own."""
+
+    place: Place
+    root: bytes
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.place, name)
+
+    def __str__(self) -> str:
+        return str(self.place)
+
+    def __truediv__(self, key: str) -> Place:
+        return self.place / key
+
+    def find(self, key: str) -> Found | None:
+        """Look whether a key is there."""
+        return Found(size=len(self.root), version=self.root) if key == ROOT_KEY else self.place.find(key)
+
+    def read(self, key: str) -> bytes:
+        """Read everything under a key."""
+        return self.root if key == ROOT_KEY else self.place.read(key)
+
+
+def _is_proven(store: Store) -> bool:
+    """Whether what a root says of profile and arrays bears out its uuid: in version 1 it has no digest."""
+    current = read_root(store.place, check=False).ours.get("table_digest", "")
+    own = uuid_of(current, profile=store.profile, arrays=store.arrays, version=store.format_version)
+    return schema.has_checksums(store.format_version) or own == store.uuid
+
+
+def _reason(place: Place, error: BigEarthError) -> str:
+    """Say what is wrong with a root; raise what says that it is another format's."""
+    if place.find(ROOT_KEY) is None:
+        return "is missing"
+    document = parse(place, ROOT_KEY)
+    ours = ((document or {}).get("attributes") or {}).get("bigearth")
+    if not isinstance(ours, dict) or ours.get("format") != schema.FORMAT or "format_version" not in ours:
+        return "is damaged or was edited: it does not tell any more what the store is"
+    if ours["format_version"] not in schema.FORMAT_VERSIONS:
+        # A digest tells a damaged number from that of a version to come.
+        as_ours = {**ours, "format_version": schema.FORMAT_VERSION}
+        attributes = {**document["attributes"], "bigearth": as_ours}  # type: ignore[index]
+        if metadata_digest({**document, "attributes": attributes}) != ours.get(schema.DIGEST):  # type: ignore[dict-item]
+            raise error
+    return "is damaged or was edited: its metadata are not those that were written"
+
+
+def _recovered(place: Place, reason: str) -> Place:
+    """The place, with the root that it should have."""
+    where, beside = place / ROOT_KEY, place.parent / table_key(place)
+    try:
+        rows = read_table(place)
+    except StoreAccessError:
+        raise
+    except Exception as error:  # damaged bytes raise whatever their codec raises
+        raise FormatError(
+            f"{where}: {reason}, and so is {beside}, which could tell ({error}); put one of them back"
+        ) from None
+    try:
+        scratch = TemporaryFolder()
+        current = parse(place, ROOT_KEY) or {}
+        documents = _documents(place, current)
+        _check_rows(place, documents, rows)
+        arrays, profile, version = tuple(_arrays(place, documents)), _profile(documents), _version(documents)
+        lay_out(scratch.path / "fresh.zarr", rows, profile, arrays, _sensors(current, arrays), version=version)
+        document = expected_root(place, LocalPlace(scratch.path / "fresh.zarr"), current=None, extra=_extra(current))
+        return cast("Place", _WithRoot(place, write_root(document)))
+    except StoreAccessError:
+        raise
+    except Exception as error:  # likewise
+        raise FormatError(
+            f"{where}: {reason}, and the arrays and {beside} do not tell what it said ({error}); put it back, or "
+            "ingest the archive into another place"
+        ) from None
+
+
+def _documents(place: Place, current: Mapping[str, Any]) -> Documents:
+    """Metadata of the format's arrays: their own, or where these are lost the root's."""
+    consolidated = current.get("consolidated_metadata")
+    members = consolidated.get("metadata") if isinstance(consolidated, dict) else None
+    found: dict[str, Any] = {}
+    for name in place.children():
+        if schema.is_own(name) and name != schema.EMBEDDINGS:
+            spare = members.get(name) if isinstance(members, dict) else None
+            document = parse(place, f"{name}/zarr.json") or spare
+            if document is not None:
+                found[name] = document
+    return found
+
+
+def _check_rows(place: Place, documents: Documents, rows: pa.Table) -> None:
+    """Refuse a table of other patches."""
+    key = chunk_key("patch", 1)
+    try:
+        patches = decode_chunk(place.read(key), documents["patch"], where=str(place / key), has_checksum=False)
+    except (FileNotFoundError, BigEarthError):
+        return  # reported with the column
+    if patches.tolist() != rows["patch"].to_pylist():
+        raise FormatError("the table is of other patches")
+
+
+def _arrays(place: Place, documents: Documents) -> Iterator[PixelArray]:
+    """The pixel arrays, with those bands that each says that it has."""
+    bands: list[str] = []
+    for group in GROUPS:
+        if group.array not in documents:
+            continue
+        names = [band.name for band in group.bands]
+        if documents[group.array]["shape"][1] != len(names):
+            key = chunk_key(group.dim, 1)
+            chunk, member = place.read(key), documents[group.dim]
+            names = decode_chunk(chunk, member, where=str(place / key), has_checksum=False).tolist()
+        bands += names
+    yield from schema.pixel_arrays(bands, reference_map=REFERENCE_MAP in documents)
+
+
+def _profile(documents: Documents) -> Profile:
+    codecs = next(documents[group.array] for group in GROUPS if group.array in documents)["codecs"]
+    inner = codecs[0]["configuration"]["codecs"]
+    return "compact" if any(codec["name"] == "blosc" for codec in inner) else "fast"
+
+
+def _version(documents: Documents) -> int:
+    """Small arrays have checksums from version 2 on."""
+    counts = [any(codec["name"] == "crc32c" for codec in documents[name]["codecs"]) for name in ("patch", "state")]
+    return 2 if any(counts) else 1
+
+
+def _sensors(current: Mapping[str, Any], arrays: tuple[PixelArray, ...]) -> list[str]:
+    """The sensors as the root names them, as far as it does; else those of the arrays."""
+    try:
+        sensors = current["attributes"]["bigearth"]["sensors"]
+        if sensors and set(sensors) <= {"s1", "s2"}:
+            return list(sensors)
+    except (KeyError, TypeError):
+        pass
+    return sorted({array.name[:2] for array in arrays if array.bands})
+
+
+def _extra(current: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes that others have added to a root which still has all of its own."""
+    attributes = current.get("attributes")
+    if not isinstance(attributes, dict) or not set(schema.OWN_ATTRIBUTES) <= attributes.keys():
+        return {}
+    return {name: value for name, value in attributes.items() if name not in schema.OWN_ATTRIBUTES}

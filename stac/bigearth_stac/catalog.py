@@ -1,4 +1,4 @@
-"""Write a catalogue: the collection, all items in one parquet, and on request a file and a picture of each."""
+"""Write a catalogue of a store, a table or lists: collection, items in one parquet, on request files and pictures."""
 
 import json
 from collections.abc import Iterator
@@ -8,21 +8,30 @@ from os.path import expanduser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+import bigearth_xr as bex
+from bigearth_stac.assets import Holdings
 from bigearth_stac.collection import describe_collection
-from bigearth_stac.documents import item_documents
-from bigearth_stac.items import COLLECTION_FILE, STAC_VERSION, item_batches, parquet_metadata
-from bigearth_stac.source import read_source
-from bigearth_stac.thumbnails import write_thumbnails
-from bigearth_xr.errors import SelectionError
+from bigearth_stac.items import (
+    COLLECTION_FILE,
+    ITEMS_FILE,
+    STAC_VERSION,
+    item_batches,
+    item_documents,
+    parquet_metadata,
+)
+from bigearth_xr.errors import BandError, MetadataError, SelectionError
+from bigearth_xr.thumbnails import RGB_BANDS, SAR_BANDS, color_optical, color_radar
 
-__all__ = ["ITEMS_FILE", "Catalog", "build_catalog"]
-
-ITEMS_FILE = "items.parquet"
+__all__ = ["Catalog", "build_catalog", "read_source"]
 
 _JSON = "application/json"
+
+
+_BATCH_PATCHES = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +57,20 @@ class Catalog:
         """
         drawn = f", {self.thumbnails:,} thumbnails" if self.thumbnails else ""
         return f"{self.folder}: {self.items:,} items{drawn}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Rows to make items of, and what their assets point to."""
+
+    table: pa.Table
+    """Rows of the table with a column ``row``; of a store those with pixels, its uuid, and whether each has a map."""
+
+    holdings: Holdings
+    """What is in the store; its address is the store's place on this machine."""
+
+    store: Path | None
+    """The store's folder, where pictures can be drawn from."""
 
 
 def build_catalog(
@@ -165,3 +188,118 @@ def _tile_catalog(tile: str, items: list[dict[str, str]]) -> dict[str, Any]:
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:
     path.write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def read_source(path: Path, zarr_href: str | None = None) -> Source:
+    """Read what a catalogue is made of; no pixel.
+
+    Parameters
+    ----------
+    path
+        A store (a folder, its table beside it), a table (a parquet file that `bigearth_xr.table` wrote), or the
+        published lists (a folder, or a parquet file of v2).
+    zarr_href
+        Address under which the store will be found; by default its place on this machine, and of a table alone none.
+
+    Returns
+    -------
+    Source
+        Of a table or lists, the store at ``zarr_href`` is taken to hold every band.
+
+    Raises
+    ------
+    MetadataError
+        If there is no such path, or a store lacks its table.
+
+    Examples
+    --------
+    >>> source = read_source(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> source.table.num_rows, len(source.holdings.bands)
+    (3, 14)
+    """
+    if not path.exists():
+        raise MetadataError(f"{path}: nothing here; expected a store, its table (.parquet) or a folder of lists")
+    # A root that is lost is told by who opens the store.
+    if (path / "zarr.json").is_file() or (path / "patch").is_dir():
+        source = _of_store(path.resolve())
+        return source if zarr_href is None else _at(source, zarr_href)
+    table = bex.table.read(path) if bex.table.is_table(path) else bex.table.from_lists(path)
+    numbered = table.append_column("row", pa.array(np.arange(table.num_rows, dtype=np.int32)))
+    holdings = Holdings(rows=table.num_rows, has_maps=bex.table.release_of(table) == "v2")
+    source = Source(table=numbered, holdings=holdings, store=None)
+    return source if zarr_href is None else _at(source, zarr_href)
+
+
+def _of_store(path: Path) -> Source:
+    """The rows of a store that have pixels."""
+    beside = path.with_suffix(".parquet")
+    if not beside.is_file():
+        raise MetadataError(f"{path}: its table {beside.name} is not beside it; copy it there, or ingest again")
+    ds = bex.open(path)
+    rows = ds["row"].values
+    listed = bex.table.read(beside)
+    uuid = json.loads(ds.attrs["bigearth"])["uuid"]
+    table = listed.take(pa.array(rows)).append_column("row", pa.array(rows.astype(np.int32)))
+    table = table.append_column("store_uuid", pa.repeat(pa.scalar(uuid), table.num_rows))
+    has_maps = "reference_map" in ds
+    if has_maps:
+        table = table.append_column("has_reference_map", pa.array(ds["has_reference_map"].values))
+    bands = [str(name) for dim in ("band", "polarization") if dim in ds.coords for name in ds[dim].values]
+    holdings = Holdings(
+        zarr_href=path.as_posix(), uuid=uuid, rows=listed.num_rows, bands=tuple(bands), has_maps=has_maps
+    )
+    return Source(table=table, holdings=holdings, store=path)
+
+
+def _at(source: Source, zarr_href: str) -> Source:
+    """The same, at another address."""
+    return replace(source, holdings=replace(source.holdings, zarr_href=zarr_href.rstrip("/")))
+
+
+def write_thumbnails(store: Path, folder: Path) -> int:
+    """Draw every stored patch: true colour, or radar where the store has no optical bands.
+
+    Parameters
+    ----------
+    store
+        The store.
+    folder
+        The catalogue's folder; pictures go to ``thumbnails/TILE/PATCH.png`` below it, 120 × 120 pixels.
+
+    Returns
+    -------
+    int
+        How many were drawn.
+
+    Raises
+    ------
+    BandError
+        If the store has neither all of B04, B03, B02 nor both polarizations.
+
+    Examples
+    --------
+    >>> store = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
+    >>> write_thumbnails(store, getfixture("tmp_path"))
+    2
+    >>> len(list(getfixture("tmp_path").glob("thumbnails/*/*.png")))
+    2
+    """
+    import imagecodecs
+
+    ds = bex.open(store)
+    held = {str(name) for dim in ("band", "polarization") if dim in ds.coords for name in ds[dim].values}
+    bands = next((bands for bands in (RGB_BANDS, SAR_BANDS) if held.issuperset(bands)), None)
+    if bands is None:
+        raise BandError(
+            f"{store}: thumbnails need {', '.join(RGB_BANDS)} or {', '.join(SAR_BANDS)}, the store has "
+            f"{', '.join(sorted(held))}; build the catalogue without them"
+        )
+    image, tiles = ds.ben.image(bands), ds["tile"].values
+    for start in range(0, ds.sizes["patch"], _BATCH_PATCHES):
+        part = image.isel(patch=slice(start, start + _BATCH_PATCHES)).load()
+        for patch, tile, pixels in zip(part["patch"].values, tiles[start:], part.values, strict=False):
+            picture = color_optical(pixels) if bands == RGB_BANDS else color_radar(*pixels)
+            path = folder / "thumbnails" / tile / f"{patch}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(picture), level=9))
+    return int(ds.sizes["patch"])

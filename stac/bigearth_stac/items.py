@@ -1,12 +1,14 @@
-"""Items straight as Arrow, after the stac-geoparquet specification: a whole release in seconds, never as objects."""
+"""Items straight as Arrow, after the stac-geoparquet specification: a whole release in seconds; a few as JSON."""
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from bigearth_stac.assets import THUMBNAIL, Holdings, asset_templates
 from bigearth_stac.properties import PROPERTIES
@@ -14,15 +16,42 @@ from bigearth_xr.bands import PATCH_SIDE_M
 from bigearth_xr.store.schema import REFERENCE_MAP
 from bigearth_xr.table import release_of
 
-__all__ = ["COLLECTION_FILE", "STAC_VERSION", "collection_id", "item_batches", "parquet_metadata"]
+__all__ = [
+    "COLLECTION_FILE",
+    "ITEMS_FILE",
+    "STAC_VERSION",
+    "collection_id",
+    "footprint_rings",
+    "item_batches",
+    "item_documents",
+    "parquet_metadata",
+]
 
 STAC_VERSION = "1.1.0"
+
+
 COLLECTION_FILE = "collection.json"
+ITEMS_FILE = "items.parquet"
+
 
 _BATCH_ITEMS = 32_768
 """Items a batch, which is a row group of the file: a few days of tiles, so that a bounding box skips most."""
 
+
 Columns = dict[str, pa.Array]
+
+
+_WKB_HEADER_BYTES = 13
+"""Byte order, kind of geometry, number of rings, number of corners."""
+
+
+_CORNERS = 5
+
+
+_OUTSIDE_PROPERTIES = (
+    *("type", "stac_version", "stac_extensions", "id", "geometry", "bbox"),
+    *("links", "assets", "collection"),
+)
 
 
 def collection_id(table: pa.Table) -> str:
@@ -166,3 +195,72 @@ def _joined(first: pa.Array | str, second: pa.Array | str) -> pa.Array:
 def _text_if_time(column: pa.Array) -> pa.Array:
     """Spell times as JSON does: of timestamps, clients turn only STAC's own properties into text."""
     return pc.strftime(column, "%Y-%m-%dT%H:%M:%SZ") if pa.types.is_timestamp(column.type) else column
+
+
+def footprint_rings(geometry: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
+    """Decode footprints.
+
+    Parameters
+    ----------
+    geometry
+        WKB polygons of one ring of four corners, little-endian, as the table holds them.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(patch, 5, 2)``, longitude and latitude, degrees; closed, counter-clockwise.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> table = bex.table.from_lists(bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=2))
+    >>> footprint_rings(table["geometry"]).shape
+    (2, 5, 2)
+    """
+    polygons = b"".join(geometry.to_pylist())
+    row = np.dtype([("header", f"V{_WKB_HEADER_BYTES}"), ("ring", "<f8", (_CORNERS, 2))])
+    rings: NDArray[np.float64] = np.frombuffer(polygons, dtype=row)["ring"]
+    return rings
+
+
+def item_documents(items: pa.Table | pa.RecordBatch) -> Iterator[dict[str, Any]]:
+    """Turn items in Arrow into JSON documents.
+
+    Parameters
+    ----------
+    items
+        Rows and columns as `item_batches` makes them.
+
+    Yields
+    ------
+    dict
+        One STAC item a row; what is null is left out.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> from bigearth_stac.assets import Holdings
+    >>> from bigearth_stac.items import item_batches
+    >>> table = bex.table.from_lists(bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=2))
+    >>> item = next(item_documents(next(item_batches(table, Holdings()))))
+    >>> item["type"], item["properties"]["datetime"]
+    ('Feature', '2017-06-13T10:10:31Z')
+    """
+    rings = footprint_rings(items["geometry"]).tolist()
+    for row, ring in zip(items.drop_columns(["geometry"]).to_pylist(), rings, strict=True):
+        yield {
+            "type": row["type"],
+            "stac_version": row["stac_version"],
+            "stac_extensions": row["stac_extensions"],
+            "id": row["id"],
+            "geometry": {"type": "Polygon", "coordinates": [ring]},
+            "bbox": list(row["bbox"].values()),
+            "properties": {
+                name: f"{value:%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else value
+                for name, value in row.items()
+                if name not in _OUTSIDE_PROPERTIES and value is not None
+            },
+            "links": row["links"],
+            "assets": {name: asset for name, asset in row.get("assets", {}).items() if asset is not None},
+            "collection": row["collection"],
+        }

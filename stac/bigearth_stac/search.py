@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from bigearth_stac.catalog import ITEMS_FILE
-from bigearth_stac.documents import footprint_rings, item_documents
+from bigearth_stac.items import ITEMS_FILE, footprint_rings, item_documents
 from bigearth_stac.properties import PREFIX
 from bigearth_xr.bbox import Bbox, checked_bbox, footprints_intersect
 from bigearth_xr.criteria import Texts, checked_names, label_hint, listed_names

@@ -15,9 +15,7 @@ import pyarrow.parquet as pq
 from pystac import StacIO, STACValidationError
 from pystac.validation import JsonSchemaSTACValidator, validate_dict
 
-from bigearth_stac.catalog import ITEMS_FILE
-from bigearth_stac.documents import item_documents
-from bigearth_stac.items import COLLECTION_FILE
+from bigearth_stac.items import COLLECTION_FILE, ITEMS_FILE, item_documents
 from bigearth_xr.errors import MetadataError, SelectionError
 
 __all__ = ["Validation", "validate_catalog"]

@@ -13,9 +13,9 @@ from bigearth_xr.store.embeddings import Embedding, embedding_names, open_embedd
 from bigearth_xr.store.place import put
 from bigearth_xr.store.read import Store
 from bigearth_xr.store.vectors import CHUNK_ROWS, read_chunk
-from bigearth_xr.verification.report import Finding
+from bigearth_xr.verification.findings import Finding
 
-__all__ = ["check_embeddings", "mend_embeddings"]
+__all__ = ["check_embeddings", "repair_embeddings"]
 
 Flags = NDArray[np.bool_]
 
@@ -65,7 +65,7 @@ def check_embeddings(store: Store, names: Sequence[str]) -> tuple[Finding, ...]:
     return tuple(finding for state in _states(store) for finding in _findings(state, names))
 
 
-def mend_embeddings(store: Store) -> tuple[tuple[str, ...], dict[str, int]]:
+def repair_embeddings(store: Store) -> tuple[tuple[str, ...], dict[str, int]]:
     """Record vectors that are damaged or lost as not computed, and delete what cannot be read of them.
 
     Returns
@@ -80,7 +80,7 @@ def mend_embeddings(store: Store) -> tuple[tuple[str, ...], dict[str, int]]:
     >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
     >>> _ = bex.embed(bex.open(path), "spectral", name="mine", bands=["B04"])
     >>> (path / "embeddings/mine/embedding/c/0/0").unlink()
-    >>> mend_embeddings(open_store(path))
+    >>> repair_embeddings(open_store(path))
     (('embeddings/mine/computed/c/0',), {'mine': 2})
     """
     written: list[str] = []

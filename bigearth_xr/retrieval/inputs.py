@@ -13,11 +13,11 @@ from bigearth_xr.backend.resaved import as_opened
 from bigearth_xr.errors import RetrievalError
 from bigearth_xr.ops.namespace import Array
 
-__all__ = ["Given", "Ids", "Named", "Tensor", "named", "same_rows", "texts"]
+__all__ = ["Given", "Ids", "NamedRows", "Tensor", "as_ids", "named_rows", "same_rows"]
 
 
 class Tensor(Protocol):
-    """A tensor of torch, as far as it is told from other arrays."""
+    """A tensor of torch, as far as it is distinguished from other arrays."""
 
     def detach(self) -> Any:
         """The same values without gradients."""
@@ -32,7 +32,7 @@ Ids = NDArray[np.object_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Named:
+class NamedRows:
     """An array whose rows may have names."""
 
     values: Any
@@ -44,8 +44,8 @@ class Named:
     columns: Ids | None
     """Names of the labels, where they have any."""
 
-    untold: int
-    """How many rows have labels that nobody told."""
+    unknown: int
+    """How many rows have labels that are not known."""
 
     @property
     def patches(self) -> Ids | None:
@@ -54,7 +54,7 @@ class Named:
         return None if ids is None or any(isinstance(one, int) for one in ids) else ids
 
 
-def named(given: Given, whose: str) -> Named:
+def named_rows(given: Given, whose: str) -> NamedRows:
     """Take vectors or labels in whatever holds them.
 
     Parameters
@@ -74,11 +74,11 @@ def named(given: Given, whose: str) -> Named:
     Raises
     ------
     RetrievalError
-        If it is no array.
+        If it is not an array.
 
     Examples
     --------
-    >>> named(xr.DataArray([[1.0]], coords={"patch": ["a"]}, dims=["patch", "feature"]), "the query").patches
+    >>> named_rows(xr.DataArray([[1.0]], coords={"patch": ["a"]}, dims=["patch", "feature"]), "the query").patches
     array(['a'], dtype=object)
     """
     if isinstance(given, pd.DataFrame):
@@ -94,16 +94,16 @@ def named(given: Given, whose: str) -> Named:
             "NumPy, CuPy, a DataArray, a torch tensor or a list, each row of one length"
         ) from None
     first = given.dims[:1] if isinstance(given, xr.DataArray) else ()
-    told = coordinates.get("has_labels")
-    return Named(
+    has_labels = coordinates.get("has_labels")
+    return NamedRows(
         values=values,
-        rows={name: texts(coordinates[name]) for name in ("patch", "row") if _is_along(coordinates, name, first)},
-        columns=texts(coordinates["label"]) if "label" in coordinates else None,
-        untold=0 if told is None else int(np.count_nonzero(~np.asarray(told.values, dtype=bool))),
+        rows={name: as_ids(coordinates[name]) for name in ("patch", "row") if _is_along(coordinates, name, first)},
+        columns=as_ids(coordinates["label"]) if "label" in coordinates else None,
+        unknown=0 if has_labels is None else int(np.count_nonzero(~np.asarray(has_labels.values, dtype=bool))),
     )
 
 
-def texts(names: Any) -> Ids:
+def as_ids(names: Any) -> Ids:
     """Spell names alike, whatever holds them.
 
     Parameters
@@ -118,7 +118,7 @@ def texts(names: Any) -> Ids:
 
     Examples
     --------
-    >>> texts(np.array([b"a", b""])), texts(["a", float("nan")])
+    >>> as_ids(np.array([b"a", b""])), as_ids(["a", float("nan")])
     (array(['a', None], dtype=object), array(['a', None], dtype=object))
     """
     listed = np.asarray(names.values if isinstance(names, xr.DataArray) else names, dtype=object).ravel()
@@ -127,14 +127,14 @@ def texts(names: Any) -> Ids:
     return spelled
 
 
-def same_rows(one: Named, other: Named) -> bool | None:
+def same_rows(one: NamedRows, other: NamedRows) -> bool | None:
     """Tell whether rows of two arrays are of the same patches in the same order; None where nothing says so.
 
     Examples
     --------
     >>> one, other = (xr.DataArray(np.eye(2), coords={"row": ("patch", rows)}, dims=["patch", "x"]) for rows in ([1, 0],
     ... [0, 1]))
-    >>> same_rows(named(one, "one"), named(other, "other"))
+    >>> same_rows(named_rows(one, "one"), named_rows(other, "other"))
     False
     """
     for name in ("patch", "row"):

@@ -1,0 +1,218 @@
+"""Verify a store: against itself, what was published of its release, and its archive; repair it, upgrade it."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from bigearth_xr.errors import StoreError
+from bigearth_xr.ingestion.locking import alone
+from bigearth_xr.ingestion.request import check_count, texts_of
+from bigearth_xr.progress import Progress
+from bigearth_xr.store.address import Address, StorageOptions, place_of
+from bigearth_xr.store.metadata import read_root
+from bigearth_xr.store.presence import read_due, read_held
+from bigearth_xr.store.read import Store, open_store
+from bigearth_xr.store.schema import ABSENT, FORMAT_VERSION, QUARANTINED, STORED
+from bigearth_xr.store.update import update_store
+from bigearth_xr.verification.against import open_against, read_listed
+from bigearth_xr.verification.columns import find_strays, find_table
+from bigearth_xr.verification.examination import Examination, Scope, compare_doubtful, examine
+from bigearth_xr.verification.findings import Comparison, Completeness, VerifyReport, count_pairs
+from bigearth_xr.verification.repair import repair_store
+from bigearth_xr.verification.root import open_or_recover
+
+__all__ = ["upgrade", "verify"]
+
+File = str | PathLike[str]
+
+
+def verify(
+    store: Address,
+    against: File | Sequence[File] | None = None,
+    *,
+    metadata: File | Sequence[File] | None = None,
+    sample: int | Literal["all"] = 1000,
+    seed: int = 0,
+    repair: bool = False,
+    workers: int = 8,
+    storage_options: StorageOptions | None = None,
+) -> VerifyReport:
+    """Check every checksum, index and column of a store, tell what it lacks, compare it with its archive, repair it.
+
+    Parameters
+    ----------
+    store
+        The store.
+    against
+        Its archive, whatever `ingest` takes. One that is compressed or on a server is gone through several times: for
+        its names, for the patches that are compared, for those that are repaired; these lie in a temporary folder, 0.3
+        MB each.
+    metadata
+        The release's lists, as `ingest` takes them: then what the store lacks is told by name. By default those inside
+        the archive; without any, by numbers.
+    sample
+        Patches whose pixels, labels and lists are compared with the archive, drawn evenly over all shards; ``"all"``
+        compares every one.
+    seed
+        Another seed draws another sample.
+    repair
+        Read from the archive what is damaged or differs, and write it anew: then the bytes are those of a fresh ingest.
+        What the archive cannot supply is named, and stays as it is. Without an archive that is done which the table
+        beside the store tells: root, columns and metadata, as after ``to_zarr(mode="a")``.
+    workers
+        Processes that check, each a shard of 1,024 patches at a time.
+    storage_options
+        For object storage, as in `bigearth_xr.open`.
+
+    Returns
+    -------
+    VerifyReport
+        All that is wrong, the check does not stop at the first; after a repair, what still is. Files that are no part
+        of the store are named, and are no damage.
+
+    Raises
+    ------
+    StoreNotFoundError, FormatError
+        If there is no store of ours to check.
+    StoreError
+        If the archive is not the store's; if an ingest fills the store that is to be repaired.
+    ArchiveError
+        If the archive cannot be read.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> archive = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=3)
+    >>> report = bex.ingest(archive, getfixture("tmp_path") / "ben.zarr")
+    >>> report = verify(getfixture("tmp_path") / "ben.zarr", archive, sample="all")
+    >>> report.sound, report.checked, report.comparison.compared
+    (True, 15, 3)
+    """
+    if sample != "all":
+        check_count("sample", sample)
+    check_count("workers", workers)
+    paths = () if against is None else texts_of(against, "against")
+    lists = () if metadata is None else texts_of(metadata, "metadata")
+    place = place_of(store, storage_options)
+    opened, damage = open_or_recover(place)
+    listed = read_listed(opened, [Path(path) for path in lists], paths)
+    archive, listed = open_against(opened, paths, listed) if paths else (None, listed)
+    scope = Scope(
+        store=opened, damage=damage, archive=archive, listed=listed, sample=sample, seed=seed, workers=workers
+    )
+    with alone(opened.place) if repair else nullcontext(), Progress() as progress:
+        found = examine(scope, progress)
+        if not repair or not found.findings:
+            return _report_on(found)
+        done = repair_store(found if archive is None else compare_doubtful(found, progress), archive, progress)
+        opened, damage = open_or_recover(place)
+        found = examine(replace(scope, store=opened, damage=damage), progress)
+    repaired = tuple(dict.fromkeys(done.written))
+    return replace(_report_on(found), repaired=repaired, given_up=done.given_up, unrepaired=done.failures)
+
+
+def _report_on(found: Examination) -> VerifyReport:
+    """Report an examination."""
+    subject = found.subject
+    store, state = subject.scope.store, subject.record.state
+    if subject.rows is None:
+        # Reported as a failure already; what a row is of cannot be counted.
+        completeness = Completeness(tallies=(), lacking=(), unlisted=(), complete=False)
+    else:
+        completeness = count_pairs(subject.rows, state, subject.scope.listed)
+    return VerifyReport(
+        store=str(store.place),
+        release=store.release,
+        profile=store.profile,
+        format_version=store.format_version,
+        rows=store.rows,
+        stored=int((state == STORED).sum()),
+        absent=tuple(subject.names[state == ABSENT]),
+        quarantined=tuple(subject.names[state == QUARANTINED]),
+        checked=sum(inspected.checked for inspected in found.shards),
+        findings=found.findings,
+        completeness=completeness,
+        comparison=_comparison(found),
+        strays=find_strays(store),
+    )
+
+
+def _comparison(found: Examination) -> Comparison | None:
+    subject = found.subject
+    archive = subject.scope.archive
+    if archive is None:
+        return None
+    stored = set(subject.names[subject.record.stored])
+    held = {patch.patch for patch in archive.patches}
+    return Comparison(
+        archive=archive.name,
+        compared=sum(shard.compared for shard in found.shards),
+        sampled=len(found.chosen) < len(subject.stored_in_both),
+        seed=subject.scope.seed,
+        only_in_archive=tuple(sorted(held - stored)),
+        only_in_store=tuple(sorted(stored - held)),
+    )
+
+
+def upgrade(store: Address, *, storage_options: StorageOptions | None = None) -> bool:
+    """Bring a store up to the format version that is written now; its pixels stay where they are.
+
+    What results has the bytes of a fresh ingest; embeddings are kept. Should it be killed, the store is still one of
+    its old version, and the next call goes on.
+
+    Parameters
+    ----------
+    store
+        The store, its table beside it. A table that is lost is made again from the store's columns.
+    storage_options
+        For object storage, as in `bigearth_xr.open`.
+
+    Returns
+    -------
+    bool
+        Whether there was anything to do.
+
+    Raises
+    ------
+    StoreError
+        If nothing tells the store's table, or its record of what is stored is not what its shards hold: checksums
+        would vouch for damage.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> upgrade(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
+    False
+    """
+    place = place_of(store, storage_options)
+    with alone(place):
+        opened = open_store(place)
+        if opened.format_version == FORMAT_VERSION:
+            return False
+        rows, wrong = find_table(opened)
+        if rows is None:
+            reason = "" if wrong is None else f" ({wrong.message})"
+            raise StoreError(
+                f"{place}: nothing tells what its columns were{reason}; repair it first with: bigearth verify {place} "
+                "--against ARCHIVE --repair"
+            )
+        _check_record(opened)
+        update_store(opened, rows, sensors=read_root(place).ours["sensors"])
+        return True
+
+
+def _check_record(store: Store) -> None:
+    """Refuse a record that the shards contradict."""
+    for array in store.arrays:
+        wrong = np.flatnonzero(read_due(store, array) != read_held(store, array))
+        if wrong.size:
+            raise StoreError(
+                f"{store.place / array.name}: {wrong.size:,} patches are recorded as stored and missing, or there and "
+                f"not recorded, first row {wrong[0]}; repair the store first with: bigearth verify {store.place} "
+                "--against ARCHIVE --repair"
+            )
