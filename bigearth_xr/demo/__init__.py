@@ -1,17 +1,19 @@
 """The whole way on real patches: from TIFFs to neighbours and a catalogue, and a page to look at."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
+import dask
+import dask.threaded
 import pyarrow as pa
 from rich.console import Console
 from rich.markup import escape
 
 from bigearth_xr import table
 from bigearth_xr.demo.archives import archives_in
-from bigearth_xr.demo.catalogue import build_and_search
+from bigearth_xr.demo.catalogue import CatalogueBuild
 from bigearth_xr.demo.learning import Lesson, learn
 from bigearth_xr.demo.release import Opened, open_release
 from bigearth_xr.report import Catalogue, write_report
@@ -59,35 +61,40 @@ def run_demo(archive: Path | None, out: Path, *, metadata: Sequence[Path] | None
     found = None if archive is None else archives_in(archive)
     out.mkdir(parents=True, exist_ok=True)
     releases: list[Opened] = []
-    # The catalogue is made by a process of its own, while this one goes on.
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        for release in _open(found, out, metadata):
+    # Told its scheduler, dask does not import distributed.
+    with CatalogueBuild(out / "catalogue") as cataloguing, dask.config.set(scheduler=dask.threaded.get):
+        for release in _open(found, out, metadata, cataloguing):
             if not releases:
-                source = sample_lists() if archive is None else Path(release.report.store.address)
-                searching = _start_catalogue(beside, source, out / "catalogue", release)
+                cataloguing.search(release.ds.isel(patch=0))
             releases.append(release)
             _say(*release.steps())
         lesson = learn(releases)
         _say(*lesson.steps)
-        catalogue = None if searching is None else searching.result()
-    _say(("search", "no catalogue: it needs the extra 'stac'" if catalogue is None else _tell_search(catalogue)))
-    pages = [_write_page(release, out, lesson, catalogue, alone=len(releases) == 1) for release in releases]
-    patches = sum(len(release.ds.patch) for release in releases)
-    if patches < 1000:
-        _say(("mind", f"{patches} patches show how it works; of land cover, or of a model, they prove nothing"))
-    return pages
+        catalogue = cataloguing.result()
+        _say(("search", "no catalogue: it needs the extra 'stac'" if catalogue is None else _tell_search(catalogue)))
+        pages = [_write_page(release, out, lesson, catalogue, alone=len(releases) == 1) for release in releases]
+        patches = sum(len(release.ds.patch) for release in releases)
+        if patches < 1000:
+            _say(("mind", f"{patches} patches show how it works; of land cover, or of a model, they prove nothing"))
+        return pages
 
 
-def _open(found: Sequence[Path] | None, out: Path, metadata: Sequence[Path] | None) -> Iterator[Opened]:
-    """Open each release when its turn comes."""
+def _open(
+    found: Sequence[Path] | None, out: Path, metadata: Sequence[Path] | None, cataloguing: CatalogueBuild
+) -> Iterator[Opened]:
+    """Open each release when its turn comes; what the first is of is catalogued as soon as it can be."""
     if found is None:
         listed = _read_sample_lists()
+        cataloguing.start(sample_lists())
         sample = unpack_sample(out / "archive")
         yield open_release(sample, out / "demo.zarr", metadata=[sample_lists()], listed=listed)
         return
     for path in found:
         store = out / ("demo.zarr" if len(found) == 1 else f"demo-{path.name}.zarr")
-        yield open_release(path, store, metadata=metadata)
+        release = open_release(path, store, metadata=metadata)
+        if path == found[0]:
+            cataloguing.start(store)
+        yield release
 
 
 def _read_sample_lists() -> pa.Table:
@@ -98,12 +105,6 @@ def _read_sample_lists() -> pa.Table:
             import torch  # noqa: F401
         _, columns = reading.result()
     return pa.table({name: columns[name] for name in LISTED})
-
-
-def _start_catalogue(beside: Executor, source: Path, folder: Path, release: Opened) -> Future[Catalogue] | None:
-    if find_spec("pystac") is None:
-        return None
-    return beside.submit(build_and_search, source, folder, release.ds.isel(patch=0))
 
 
 def _tell_search(catalogue: Catalogue) -> str:

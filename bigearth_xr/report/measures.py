@@ -50,7 +50,7 @@ MEASURES = (
     Measure(
         name="VV − VH",
         index=INDICES["radar_ratio"],
-        reading="the radar ratio, low where plants scatter the wave, high on bare ground and calm water",
+        reading="low where plants scatter the wave, high on bare ground and calm water",
     ),
 )
 """What a report measures, of each sensor one thing."""

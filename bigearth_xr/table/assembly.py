@@ -127,11 +127,17 @@ def _time(release: Release, patch: pa.Array, tile: pa.Array, s1_name: pa.Array) 
     seasons = pa.array([releases.season_of(month) for month in range(1, 13)])
     return {
         "s2_time": s2_time,
-        "s1_time": pc.strptime(pc.utf8_slice_codeunits(s1_name, 17, 32), "%Y%m%dT%H%M%S", "s"),
+        "s1_time": _parse_times(pc.utf8_slice_codeunits(s1_name, 17, 32)),
         "s2_platform": _platform(patch, "sentinel-2"),
         "s1_platform": _platform(s1_name, "sentinel-1"),
         "season": seasons.take(pa.array(months - 1)),
     }
+
+
+def _parse_times(texts: pa.Array) -> pa.Array:
+    """Parse each time once: patches of one pass bear its time."""
+    times = texts.dictionary_encode()
+    return pc.strptime(times.dictionary, "%Y%m%dT%H%M%S", "s").take(times.indices)
 
 
 def _platform(name: pa.Array, mission: str) -> pa.Array:
@@ -142,7 +148,7 @@ def _platform(name: pa.Array, mission: str) -> pa.Array:
 def _sensing_times(release: Release, patch: pa.Array, tile: pa.Array, date: pa.Array) -> pa.Array:
     """v2 names tell the time; v1 names are shifted, so there the source product of tile and date does."""
     if release == "v2":
-        return pc.strptime(pc.utf8_slice_codeunits(patch, 11, 26), "%Y%m%dT%H%M%S", "s")
+        return _parse_times(pc.utf8_slice_codeunits(patch, 11, 26))
     passes = pc.binary_join_element_wise(tile, date, "_").dictionary_encode()
     first = {code: row for row, code in reversed(list(enumerate(passes.indices.to_pylist())))}
     times = [

@@ -1,8 +1,9 @@
 """Items straight as Arrow, after the stac-geoparquet specification: a whole release in seconds; a few as JSON."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ _BATCH_ITEMS = 32_768
 
 
 Columns = dict[str, pa.Array]
+Same = Callable[[object], pa.Array]
 
 
 _WKB_HEADER_BYTES = 13
@@ -95,14 +97,15 @@ def item_batches(table: pa.Table, holdings: Holdings) -> Iterator[pa.RecordBatch
         table = table.append_column("row", pa.array(np.arange(table.num_rows, dtype=np.int32)))
     collection = collection_id(table)
     properties = [one for one in PROPERTIES if _is_told(table, one.column)]
+    constants: Columns = {}
     for start in range(0, table.num_rows, _BATCH_ITEMS):
         rows = table.slice(start, _BATCH_ITEMS).combine_chunks()
         columns = {name: rows[name].combine_chunks() for name in rows.column_names}
-        count = rows.num_rows
-        item = _core(columns, collection, holdings.extensions, count)
-        item |= _common_properties(columns, count)
+        same = partial(_same, count=rows.num_rows, known=constants)
+        item = _core(columns, collection, holdings.extensions, same)
+        item |= _common_properties(columns, same)
         item |= {one.key: _text_if_time(columns[one.column]) for one in properties}
-        assets = _assets(columns, holdings, count)
+        assets = _assets(columns, holdings, same)
         if assets:  # Parquet knows no structure without fields
             item["assets"] = pa.StructArray.from_arrays(list(assets.values()), names=list(assets))
         yield pa.record_batch(item)
@@ -127,39 +130,39 @@ def parquet_metadata(collection: Mapping[str, Any]) -> dict[str, str]:
     return {"geo": json.dumps(geo), "stac-geoparquet": json.dumps(stac)}
 
 
-def _core(columns: Columns, collection: str, extensions: list[str], count: int) -> Columns:
+def _core(columns: Columns, collection: str, extensions: list[str], same: Same) -> Columns:
     """What every STAC item has."""
     link = {"rel": "collection", "href": f"./{COLLECTION_FILE}", "type": "application/json"}
     return {
-        "type": _same("Feature", count),
-        "stac_version": _same(STAC_VERSION, count),
-        "stac_extensions": _same(extensions, count),
+        "type": same("Feature"),
+        "stac_version": same(STAC_VERSION),
+        "stac_extensions": same(extensions),
         "id": columns["patch"],
         "geometry": columns["geometry"],
         "bbox": columns["bbox"],
-        "links": _same([link], count),
-        "collection": _same(collection, count),
+        "links": same([link]),
+        "collection": same(collection),
     }
 
 
-def _common_properties(columns: Columns, count: int) -> Columns:
+def _common_properties(columns: Columns, same: Same) -> Columns:
     """Properties that STAC and its extensions define."""
     ulx, uly = columns["ulx"].to_numpy(), columns["uly"].to_numpy()
     bbox = np.stack([ulx, uly - PATCH_SIDE_M, ulx + PATCH_SIDE_M, uly], axis=1).astype(np.float64)
-    offsets = pa.array(np.arange(count + 1, dtype=np.int32) * 4)
+    offsets = pa.array(np.arange(len(bbox) + 1, dtype=np.int32) * 4)
     return {
         "datetime": columns["s2_time"].cast(pa.timestamp("ms")).cast(pa.timestamp("ms", tz="UTC")),
         "platform": columns["s2_platform"],
-        "constellation": _same("sentinel-2", count),
-        "instruments": _same(["msi"], count),
-        "gsd": _same(10, count),
+        "constellation": same("sentinel-2"),
+        "instruments": same(["msi"]),
+        "gsd": same(10),
         "proj:code": _joined("EPSG:", columns["epsg"].cast(pa.string())),
         "proj:bbox": pa.ListArray.from_arrays(offsets, pa.array(bbox.ravel())),
         "grid:code": _joined("MGRS-", columns["tile"]),
     }
 
 
-def _assets(columns: Columns, holdings: Holdings, count: int) -> Columns:
+def _assets(columns: Columns, holdings: Holdings, same: Same) -> Columns:
     """One structure an asset; null where the patch has no such half or map."""
     present = {"s1": columns["s1_name"].is_valid(), REFERENCE_MAP: columns.get("has_reference_map")}
     selection = pa.StructArray.from_arrays([columns["row"]], names=["patch"])
@@ -169,10 +172,10 @@ def _assets(columns: Columns, holdings: Holdings, count: int) -> Columns:
             folders = _joined("./thumbnails/", columns["tile"])
             fields = {"href": pc.binary_join_element_wise(folders, _joined(columns["patch"], ".png"), "/")}
         else:
-            fields = {"href": _same(f"{holdings.zarr_href}/{name}", count), "bigearth:selection": selection}
+            fields = {"href": same(f"{holdings.zarr_href}/{name}"), "bigearth:selection": selection}
         if name == "s1":
             fields |= {"datetime": _text_if_time(columns["s1_time"]), "platform": columns["s1_platform"]}
-        fields |= {field: _same(value, count) for field, value in template.items()}
+        fields |= {field: same(value) for field, value in template.items()}
         there = present.get(name)
         mask = None if there is None else pc.invert(there)
         assets[name] = pa.StructArray.from_arrays(list(fields.values()), names=list(fields), mask=mask)
@@ -183,9 +186,12 @@ def _is_told(table: pa.Table, column: str) -> bool:
     return column in table.column_names and table[column].null_count < table.num_rows
 
 
-def _same(value: object, count: int) -> pa.Array:
-    """One value, however often."""
-    return pa.repeat(pa.scalar(value), count)
+def _same(value: object, count: int, known: Columns) -> pa.Array:
+    """One value, however often; made once, as no batch is longer than the first."""
+    key = repr(value)
+    if key not in known:
+        known[key] = pa.repeat(pa.scalar(value), count)
+    return known[key].slice(0, count)
 
 
 def _joined(first: pa.Array | str, second: pa.Array | str) -> pa.Array:
@@ -194,7 +200,10 @@ def _joined(first: pa.Array | str, second: pa.Array | str) -> pa.Array:
 
 def _text_if_time(column: pa.Array) -> pa.Array:
     """Spell times as JSON does: of timestamps, clients turn only STAC's own properties into text."""
-    return pc.strftime(column, "%Y-%m-%dT%H:%M:%SZ") if pa.types.is_timestamp(column.type) else column
+    if not pa.types.is_timestamp(column.type):
+        return column
+    times = column.dictionary_encode()  # few differ: patches of one pass bear its time
+    return pc.strftime(times.dictionary, "%Y-%m-%dT%H:%M:%SZ").take(times.indices)
 
 
 def footprint_rings(geometry: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
