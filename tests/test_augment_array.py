@@ -12,7 +12,7 @@ from openings import OPENERS, Opener
 import bigearth_xr as bex
 from bigearth_xr.accessor import DataArrayAccessor
 from bigearth_xr.errors import AugmentationError
-from bigearth_xr.ops.parameters import Augmentation, draw_parameters
+from bigearth_xr.ops.augmentation import Augmentation, draw_parameters
 from bigearth_xr.ops.reference import transform_batch
 from bigearth_xr.ops.transform import transform_of
 

@@ -24,7 +24,7 @@ from xarray.core import indexing
 from bigearth_xr import labels
 from bigearth_xr.errors import SelectionError
 from bigearth_xr.grid import centres_lonlat, patch_corner
-from bigearth_xr.ops.indices import normalized_difference, radar_ratio_db
+from bigearth_xr.ops.spectral import normalized_difference, radar_ratio_db
 from bigearth_xr.report import write_report
 from bigearth_xr.report.chart import draw_patch_chart
 from bigearth_xr.report.density import density_of

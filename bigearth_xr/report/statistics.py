@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bigearth_xr.ops.indices import normalized_difference, radar_ratio_db
 from bigearth_xr.ops.namespace import Array
+from bigearth_xr.ops.spectral import normalized_difference, radar_ratio_db
 from bigearth_xr.report.entry import Entry, read_entries
 from bigearth_xr.report.pixels import missing_bands, read_chunks
 
