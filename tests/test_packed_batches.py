@@ -9,13 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 import bigearth_xr as bex
-from bigearth_xr.batches.making import Maker, grouped
+from bigearth_xr.batches.build import BatchBuilder
 from bigearth_xr.batches.patches import patches_of
 from bigearth_xr.batches.recipe import Recipe
 from bigearth_xr.device.host import apply, apply_packed
 from bigearth_xr.errors import ChecksumError, TransformError
-from bigearth_xr.ops.augmentation import Augmentation
-from bigearth_xr.ops.parameters import draw_parameters
+from bigearth_xr.ops.augmentation import Augmentation, draw_parameters
 from bigearth_xr.ops.transform import Transform, transform_of
 from bigearth_xr.stats import band_statistics
 from bigearth_xr.store import codec
@@ -106,9 +105,9 @@ def batch_of(store: Path, **augment: Any) -> NDArray[Any]:
     """What a loader makes of all patches."""
     recipe = Recipe(augment=Augmentation(**augment)) if augment else Recipe()
     patches = patches_of([bex.open(store)], recipe, checks="never")
-    maker = Maker(patches, recipe)
-    out = np.zeros((PAIRS, *maker.patch_shape), maker.dtype)
-    maker.fill(maker.draw(grouped(patches, np.arange(PAIRS))), 0, out)
+    builder = BatchBuilder(patches, recipe)
+    out = np.zeros((PAIRS, *builder.patch_shape), builder.dtype)
+    builder.fill(builder.plan(np.arange(PAIRS)), 0, out)
     return out
 
 

@@ -16,7 +16,7 @@ from bigearth_xr.keeping import is_writable, own_folders
 __all__ = ["cache_folder", "compile_kernel", "compiled_once"]
 
 _KERNELS = Path(__file__).with_name("kernels")
-_CONSTANTS = tuple(_KERNELS.parents[1] / "ops" / name for name in ("taps.py", "transform.py"))
+_CONSTANTS = tuple(_KERNELS.parents[1] / "ops" / name for name in ("resample.py", "transform.py"))
 """Where the kernels take numbers from, which are compiled in."""
 
 _OURS = "bigearth-xr"

@@ -39,9 +39,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from bigearth_xr.bands import bands as band_facts
 from bigearth_xr.errors import BandError, TransformError
-from bigearth_xr.ops.parameters import AugmentParameters
-from bigearth_xr.ops.resample import check_resampling
-from bigearth_xr.ops.taps import SIDE, Resampling
+from bigearth_xr.ops.augmentation import AugmentParameters
+from bigearth_xr.ops.resample import SIDE, Resampling, check_resampling
 from bigearth_xr.spelling import check_choice
 
 __all__ = ["SYMMETRIES", "Plane", "Precision", "StoredArray", "Transform", "check_parameters", "transform_of"]

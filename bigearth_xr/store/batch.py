@@ -69,6 +69,9 @@ class BatchReader:
     (2, 2)
     """
 
+    keeps = False
+    """Whether what is prefetched is kept until it is released; here it is in the system's page cache, if anywhere."""
+
     def __init__(
         self,
         store: Store,
@@ -192,6 +195,9 @@ class BatchReader:
             wanted = Wanted.of(checked_rows(rows, self.store.rows))
             for patches in self._here().find(wanted):
                 patches.will_need(np.flatnonzero(patches.there))
+
+    def release(self, rows: Sequence[int] | NDArray[np.integer]) -> None:
+        """Do nothing: what was prefetched is the system's to keep."""
 
     def close(self) -> None:
         """Give up maps, threads and buffers; what was located stays readable. The next read opens the store again."""

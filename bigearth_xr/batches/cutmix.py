@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 
 from bigearth_xr.errors import LoaderError
 from bigearth_xr.labels import UNLABELLED_CLASS, Order, clc_to_class, reorder_labels
-from bigearth_xr.ops.augment import orient
+from bigearth_xr.ops.augmentation import AugmentParameters
 from bigearth_xr.ops.mixing import mix_labels, pixel_boxes
-from bigearth_xr.ops.parameters import AugmentParameters
-from bigearth_xr.ops.taps import SIDE, crop_taps
+from bigearth_xr.ops.reference import orient
+from bigearth_xr.ops.resample import SIDE, crop_taps
 from bigearth_xr.store.batch import BatchReader
 from bigearth_xr.store.read import Store
 from bigearth_xr.store.schema import REFERENCE_MAP
 
-__all__ = ["MapReader", "labels_of_maps"]
+__all__ = ["MapReader", "targets_of_maps"]
 
 _CLASSES = 19
 
@@ -57,15 +57,15 @@ class MapReader:
         return clc_to_class(self._reader.read(rows)[REFERENCE_MAP])
 
 
-def labels_of_maps(
-    marks: NDArray[np.float32], drawn: AugmentParameters, maps: NDArray[np.uint8], order: Order
+def targets_of_maps(
+    targets: NDArray[np.float32], drawn: AugmentParameters, maps: NDArray[np.uint8], order: Order
 ) -> tuple[NDArray[np.float32], AugmentParameters]:
-    """Tell the labels of patches after cropping, turning and pasting.
+    """Find the labels of patches after cropping, turning and pasting.
 
     Parameters
     ----------
-    marks
-        Their labels before, shape ``(patch, label)``; they stay those of patches without a box, blended where these
+    targets
+        Their targets before, shape ``(patch, label)``; they stay those of patches without a box, blended where these
         are.
     drawn
         How the patches vary.
@@ -82,10 +82,10 @@ def labels_of_maps(
 
     Examples
     --------
-    >>> from bigearth_xr.ops.parameters import Augmentation, draw_parameters
+    >>> from bigearth_xr.ops.augmentation import Augmentation, draw_parameters
     >>> drawn = draw_parameters(np.arange(2), Augmentation(flips=False, cutmix=1), bands=["B04"], seed=0)
     >>> maps = np.repeat(np.uint8([3, 7]), 14_400).reshape(2, 120, 120)
-    >>> labels, _ = labels_of_maps(np.zeros((2, 19), np.float32), drawn, maps, "paper")
+    >>> labels, _ = targets_of_maps(np.zeros((2, 19), np.float32), drawn, maps, "paper")
     >>> [np.flatnonzero(label).tolist() for label in labels]
     [[3, 7], [3, 7]]
     """
@@ -93,7 +93,7 @@ def labels_of_maps(
     usable = there & there[drawn.partner]
     drawn = replace(drawn, box=drawn.box * usable[:, None])
     boxed = drawn.box.any(axis=1)
-    labels = mix_labels(marks, drawn.partner, drawn.weight, np.zeros_like(drawn.box))
+    labels = mix_labels(targets, drawn.partner, drawn.weight, np.zeros_like(drawn.box))
     if boxed.any():
         labels[boxed] = reorder_labels(_present(maps, drawn)[boxed], 19, from_order="paper", to_order=order)
     return labels, drawn

@@ -4,16 +4,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bigearth_xr.device.kernels.finiteness import count_nonfinite
+from bigearth_xr.device.kernels.blosc import pixel_room, unpack_sources
 from bigearth_xr.device.kernels.lanes import LANES
-from bigearth_xr.device.kernels.laying import lay
 from bigearth_xr.device.kernels.memory import advance, fence, floats_at, get, integers_at, kernel, put, words_at
 from bigearth_xr.device.kernels.noise import add_noise, room_for_noise
+from bigearth_xr.device.kernels.planes import KEPT, Lines, lay, stream
 from bigearth_xr.device.kernels.resampling import ROOM, Table, fill_taps, resample
-from bigearth_xr.device.kernels.rounding import round_to_bfloat16, round_to_float16
-from bigearth_xr.device.kernels.scaling import Scale, copy_line
-from bigearth_xr.device.kernels.streaming import KEPT, Lines, stream
-from bigearth_xr.device.kernels.unpacking import pixel_room, unpack_sources
+from bigearth_xr.device.kernels.values import Scale, copy_line, count_nonfinite, round_to_bfloat16, round_to_float16
 from bigearth_xr.ops.transform import SYMMETRIES
 
 __all__ = ["COPIED", "Drawn", "Layout", "transform_patches"]

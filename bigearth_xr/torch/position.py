@@ -1,14 +1,17 @@
-"""Where a loader is in its epochs, and how it goes on there in another process."""
+"""Where a loader is in its epochs, how it goes on there in another process, and what trainers see of its order."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import RandomSampler, SequentialSampler
 
 from bigearth_xr.errors import LoaderError
 from bigearth_xr.ops.random import MAX_WORD
 
-__all__ = ["Position"]
+__all__ = ["Position", "ShuffledSampler", "StoredSampler", "choose_rank"]
 
 _FORMAT = 1
 
@@ -117,6 +120,78 @@ class Position:
     def _place(self, epoch: int, step: int) -> None:
         """Have the next pass begin here; what a pass delivers that still goes on is no matter any more."""
         self.epoch, self._step, self._begun, self._turn = epoch, step, False, self._turn + 1
+
+
+class _LoaderSampler:
+    """Gives the places of a loader's next pass, and passes on the epoch that a trainer tells.
+
+    Parameters
+    ----------
+    patches
+        How many the loader has, over all ranks.
+    places
+        Gives those of this rank's next pass, in their order.
+    reach
+        Takes the epoch of the trainer.
+    """
+
+    def __init__(self, patches: int, places: Callable[[], NDArray[Any]], reach: Callable[[int], None]) -> None:
+        super().__init__(range(patches))  # type: ignore[call-arg]  # that of a sampler
+        self._places, self._reach = places, reach
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self._places().tolist()
+
+    def __len__(self) -> int:
+        return int(self._places().size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Have the next pass be of this epoch, unless it is of a later one: a trainer may take several in one epoch."""
+        self._reach(epoch)
+
+
+class ShuffledSampler(_LoaderSampler, RandomSampler):
+    """An order at random, another one in every epoch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> list(ShuffledSampler(3, lambda: np.array([1, 0, 2]), print))
+    [1, 0, 2]
+    """
+
+
+class StoredSampler(_LoaderSampler, SequentialSampler):
+    """The order in which patches were given, in every epoch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> len(StoredSampler(3, lambda: np.arange(3), print))
+    3
+    """
+
+
+def choose_rank(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    """Which of how many processes this is: as given, as ``torch.distributed`` says, or the only one.
+
+    Raises
+    ------
+    LoaderError
+        If only one of the two is given.
+
+    Examples
+    --------
+    >>> choose_rank(None, None), choose_rank(2, 4)
+    ((0, 1), (2, 4))
+    """
+    if (rank is None) != (world_size is None):
+        raise LoaderError(f"rank is {rank} and world_size is {world_size}; give both, or neither")
+    if rank is not None and world_size is not None:
+        return rank, world_size
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
 
 
 def _is_within(number: object, last: int) -> bool:
