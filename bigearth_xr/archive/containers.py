@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from bigearth_xr.archive.bytestream import ByteStream, open_bytes
-from bigearth_xr.archive.joined import JoinedSource
+from bigearth_xr.archive.bytestream import ByteStream, Pipe, is_pipe, open_bytes, real_place
 from bigearth_xr.archive.lmdb_source import LmdbSource, is_lmdb
 from bigearth_xr.archive.parts import Chain, Parts, find_parts, siblings, whole_of
-from bigearth_xr.archive.pipe import Pipe, is_pipe, real_place
 from bigearth_xr.archive.scan import release_of_list
-from bigearth_xr.archive.source import FolderSource, PixelSource
+from bigearth_xr.archive.source import FolderSource, JoinedSource, PixelSource
 from bigearth_xr.archive.tar_header import BLOCK, parse_header
 from bigearth_xr.archive.tar_source import open_tar
 from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError

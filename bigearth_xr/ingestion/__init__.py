@@ -10,16 +10,13 @@ from bigearth_xr.archive import choose_bands
 from bigearth_xr.archive.containers import find_containers, open_source
 from bigearth_xr.bands import Sensor
 from bigearth_xr.errors import PatchError, StoreError
-from bigearth_xr.ingestion.leftovers import remove_partials
-from bigearth_xr.ingestion.locking import alone
-from bigearth_xr.ingestion.plan import Plan, plan_files
+from bigearth_xr.ingestion.plan import Plan, check_target, plan_files
 from bigearth_xr.ingestion.report import IngestReport
 from bigearth_xr.ingestion.request import Request, check_count, check_request, texts_of
 from bigearth_xr.ingestion.rerow import finish_rerow
-from bigearth_xr.ingestion.run import run_plan
-from bigearth_xr.ingestion.streams import plan_streams
-from bigearth_xr.ingestion.target import check_target
-from bigearth_xr.ingestion.workers import Client, check_client
+from bigearth_xr.ingestion.run import Client, check_client, run_plan
+from bigearth_xr.ingestion.staging import lock_store, remove_partials
+from bigearth_xr.ingestion.stream_plan import plan_streams
 from bigearth_xr.progress import Progress
 from bigearth_xr.store.address import Address, StorageOptions, place_of
 from bigearth_xr.store.place import Place as StorePlace
@@ -137,7 +134,7 @@ def ingest(
     check_request(request)
     check_count("workers", workers)
     check_client(client)
-    with alone(request.store), Progress() as progress, _telling_of_full_disk(request.store):
+    with lock_store(request.store), Progress() as progress, _telling_of_full_disk(request.store):
         plan = plan_ingest(request, progress)
         report = run_plan(plan, workers=workers, client=client, progress=progress)
     if strict:

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from bigearth_xr.archive import Archive, PixelSource, survey_archive, tell_release
 from bigearth_xr.archive.scan import Scan, release_of_list, scan
+from bigearth_xr.archive.streams import is_address
 from bigearth_xr.errors import MetadataError
-from bigearth_xr.ingestion.members import is_address
 from bigearth_xr.ingestion.request import Request
 from bigearth_xr.progress import Progress
 from bigearth_xr.releases import Release

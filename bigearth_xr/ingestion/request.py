@@ -9,9 +9,9 @@ from typing import get_args
 import numpy as np
 
 from bigearth_xr.archive.containers import expand
+from bigearth_xr.archive.streams import is_address
 from bigearth_xr.bands import Sensor
 from bigearth_xr.errors import ArchiveNotFoundError, SelectionError, StoreError
-from bigearth_xr.ingestion.members import is_address
 from bigearth_xr.spelling import check_choice
 from bigearth_xr.store.place import Place
 from bigearth_xr.store.schema import PROFILES, PixelArray, Profile, pixel_arrays

@@ -7,8 +7,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal
 
-from bigearth_xr.ingestion.locking import alone
 from bigearth_xr.ingestion.request import check_count, texts_of
+from bigearth_xr.ingestion.staging import lock_store
 from bigearth_xr.progress import Progress
 from bigearth_xr.store.address import Address, StorageOptions, place_of
 from bigearth_xr.verification.account import report_on
@@ -98,7 +98,7 @@ def verify(
     scope = Scope(
         store=opened, damage=damage, archive=archive, listed=listed, sample=sample, seed=seed, workers=workers
     )
-    with alone(opened.place) if repair else nullcontext(), Progress() as progress:
+    with lock_store(opened.place) if repair else nullcontext(), Progress() as progress:
         found = examine(scope, progress)
         if not repair or not found.findings:
             return report_on(found)

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bigearth_xr.archive import Archive, PatchFiles
-from bigearth_xr.archive.split import SplitSource
+from bigearth_xr.archive.source import SplitSource
 from bigearth_xr.errors import StoreAccessError, StoreError
 from bigearth_xr.store.presence import shard_count
 from bigearth_xr.store.read import Store, read_column

@@ -3,7 +3,7 @@
 import numpy as np
 
 from bigearth_xr.errors import StoreError
-from bigearth_xr.ingestion.locking import alone
+from bigearth_xr.ingestion.staging import lock_store
 from bigearth_xr.store.address import Address, StorageOptions, place_of
 from bigearth_xr.store.metadata import read_root
 from bigearth_xr.store.presence import read_due, read_held
@@ -46,7 +46,7 @@ def upgrade(store: Address, *, storage_options: StorageOptions | None = None) ->
     False
     """
     place = place_of(store, storage_options)
-    with alone(place):
+    with lock_store(place):
         opened = open_store(place)
         if opened.format_version == FORMAT_VERSION:
             return False
