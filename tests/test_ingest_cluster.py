@@ -119,14 +119,14 @@ def test_a_shard_that_kills_every_worker_is_told(
 def test_what_a_lost_worker_has_moved_already_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second of two workers finds the files of the first at their place."""
     archive = write_archive(tmp_path / "ben", pairs=10, container="tar.gz", as_published=True)
-    write = bex.ingestion.staged.StagedJob.write
+    write = bex.ingestion.shards.StagedJob.write
     results = []
 
     def twice(job: object, advance: object = lambda: None) -> object:
         results.extend([write(job), write(job)])  # type: ignore[arg-type]  # as it is called
         return results[-1]
 
-    monkeypatch.setattr(bex.ingestion.staged.StagedJob, "write", twice)
+    monkeypatch.setattr(bex.ingestion.shards.StagedJob, "write", twice)
     assert bex.ingest(archive, tmp_path / "ben.zarr").complete
     assert results[0] == results[1]
     monkeypatch.undo()

@@ -22,25 +22,14 @@ from bigearth_xr.archive.source import Refusal
 from bigearth_xr.archive.tar_header import Member
 from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError, DamagedError
 
-__all__ = [
-    "MAGIC_BYTES",
-    "ByteSource",
-    "ByteStream",
-    "Compression",
-    "Pipe",
-    "ReadAhead",
-    "compression_of",
-    "is_pipe",
-    "open_bytes",
-    "real_place",
-]
+__all__ = ["ByteSource", "ByteStream", "Pipe", "ReadAhead", "is_pipe", "open_bytes", "real_place"]
 
-Compression: TypeAlias = Literal["gzip", "zstd", "bzip2", "xz"]
+_Compression: TypeAlias = Literal["gzip", "zstd", "bzip2", "xz"]
 
-MAGIC_BYTES = 6
+_MAGIC_BYTES = 6
 """So many tell how a file is compressed."""
 
-_MAGICS: dict[bytes, Compression] = {
+_MAGICS: dict[bytes, _Compression] = {
     b"\x1f\x8b\x08": "gzip",
     b"\x28\xb5\x2f\xfd": "zstd",
     b"BZh": "bzip2",
@@ -74,7 +63,7 @@ class ByteSource(Protocol):
         ...
 
 
-def compression_of(start: bytes) -> Compression | None:
+def compression_of(start: bytes) -> _Compression | None:
     """Tell by its first bytes how a file is compressed; None if it is not.
 
     Examples
@@ -143,7 +132,7 @@ class ByteStream(AbstractContextManager["ByteStream"]):
         """Bytes taken from the source, compressed."""
         self._source = source
         self._taken = b""
-        while len(self._taken) < MAGIC_BYTES and (more := self._take(MAGIC_BYTES)):
+        while len(self._taken) < _MAGIC_BYTES and (more := self._take(_MAGIC_BYTES)):
             self._taken += more
         self.compression = compression_of(self._taken)
         self._decompressor = _decompressor(self.compression) if self.compression else None
@@ -200,7 +189,7 @@ class ByteStream(AbstractContextManager["ByteStream"]):
                 f"the {_COMPRESSED_BLOCK:,} bytes before byte {self.position:,} ({error}); download or copy it again"
             ) from error
 
-    def _begin_next(self, compression: Compression, rest: bytes) -> None:
+    def _begin_next(self, compression: _Compression, rest: bytes) -> None:
         """Go on behind the end of compressed data: with more of them, as parallel compressors write, or not at all."""
         while not (rest := rest.lstrip(b"\0")) and (rest := self._take(_COMPRESSED_BLOCK)):
             pass
@@ -410,7 +399,7 @@ def real_place(path: str) -> str:
     return path if _is_descriptor(real) or not is_same else real
 
 
-def _decompressor(compression: Compression) -> _Decompressor:
+def _decompressor(compression: _Compression) -> _Decompressor:
     """Start to decompress."""
     if compression == "gzip":
         # Twice as fast as zlib.

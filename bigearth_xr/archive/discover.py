@@ -21,14 +21,7 @@ from bigearth_xr.products import PRODUCTS
 from bigearth_xr.releases import Release
 from bigearth_xr.tiles import tile_origin
 
-__all__ = [
-    "Assembly",
-    "choose_bands",
-    "open_archive",
-    "pair_up",
-    "survey_archive",
-    "tell_release",
-]
+__all__ = ["choose_bands", "open_archive", "survey_archive", "tell_release"]
 
 _MOST_DAYS_APART = np.timedelta64(6, "D")
 
@@ -118,7 +111,7 @@ def survey_archive(
     found = found or scan(source)
     release = tell_release(found, name)
     source = SplitSource(source, found.rest, found.spelled) if found.rest or found.spelled else source
-    assembly = Assembly(
+    assembly = _Assembly(
         source=source,
         found=found,
         pairs=pair_up(source, found, pairs or {}),
@@ -223,7 +216,7 @@ def pair_up(source: PixelSource, found: Scan, given: Mapping[str, str]) -> dict[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Assembly:
+class _Assembly:
     """What was found, how it pairs, and what is wanted of it."""
 
     source: PixelSource

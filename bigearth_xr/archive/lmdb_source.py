@@ -21,14 +21,7 @@ from bigearth_xr.archive.source import Data, Encoding, Folder, Refusal
 from bigearth_xr.bands import BANDS, Band
 from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError, PatchError
 
-__all__ = [
-    "MOST_HEADER",
-    "LmdbSource",
-    "Tensor",
-    "find_tensors",
-    "is_lmdb",
-    "is_pickle",
-]
+__all__ = ["LmdbSource", "is_lmdb"]
 
 _FILE = "data.mdb"
 
@@ -45,7 +38,7 @@ _HEAD = 4080
 
 _CONVERT_AGAIN = "copy the LMDB again, convert the archive again, or remove the key"
 
-MOST_HEADER = 65_536
+_MOST_HEADER = 65_536
 """Bytes of the longest header that is read, its size included; one of all bands has 824."""
 
 _SIZE = 8
@@ -235,7 +228,7 @@ def find_tensors(data: Data, size: int) -> Mapping[str, Tensor]:
     {'VV': Tensor(dtype='F32', shape=(1, 2), offset=73)}
     """
     length = int.from_bytes(data[:_SIZE], "little")
-    if size < _SIZE or length > min(size, MOST_HEADER) - _SIZE:
+    if size < _SIZE or length > min(size, _MOST_HEADER) - _SIZE:
         raise ValueError(f"its header should have {length:,} bytes, the value has {size:,}")
     if len(data) < _SIZE + length:
         raise ValueError(f"its header should have {length:,} bytes, {len(data) - _SIZE:,} of them are there")
@@ -297,7 +290,7 @@ def _read_head(mdb: Mdb, value: Value) -> Data:
     try:
         head = mdb.read(value, _HEAD)
         is_whole = int.from_bytes(head[:8], "little") <= len(head) - 8
-        return head if is_whole else mdb.read(value, MOST_HEADER)
+        return head if is_whole else mdb.read(value, _MOST_HEADER)
     except OSError:
         return b""
 

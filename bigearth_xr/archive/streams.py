@@ -24,12 +24,7 @@ from bigearth_xr.download import RefusedError, open_url
 from bigearth_xr.errors import ArchiveError
 from bigearth_xr.releases import V1_FILES, V2_FILES
 
-__all__ = [
-    "MemberStream",
-    "StreamIndex",
-    "is_address",
-    "open_members",
-]
+__all__ = ["StreamIndex", "is_address", "open_members"]
 
 _PUBLISHED = {file.address: file.md5 for file in (*V1_FILES, *V2_FILES)}
 """Checksums of the files at the addresses that their publishers gave; of a copy elsewhere nothing is known."""

@@ -24,13 +24,7 @@ from bigearth_xr.archive.tar_header import (
 )
 from bigearth_xr.errors import ArchiveError, DamagedError
 
-__all__ = [
-    "StreamTape",
-    "Tape",
-    "TapeStream",
-    "read_members",
-    "walk",
-]
+__all__ = ["read_members", "walk"]
 
 _ZEROS = bytes(BLOCK)
 
@@ -93,7 +87,7 @@ def read_members(stream: TapeStream, *, where: str) -> Iterator[Member | Refusal
     >>> member.name, bytes(member.data)
     ('patch_B02.tif', b'II*')
     """
-    tape = StreamTape(stream)
+    tape = _StreamTape(stream)
     on_the_way = _Walk(tape, where)
     for item in on_the_way:
         if isinstance(item, Refusal):
@@ -168,7 +162,7 @@ def walk(tape: Tape, *, where: str) -> Iterator[Entry | Refusal]:
         yield item
 
 
-class StreamTape:
+class _StreamTape:
     """A tar that is read once, in big blocks; what lies within one of them is not copied."""
 
     def __init__(self, stream: TapeStream) -> None:

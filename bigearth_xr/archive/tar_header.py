@@ -5,20 +5,7 @@ from typing import NamedTuple, TypeAlias
 
 from bigearth_xr.archive.source import Data
 
-__all__ = [
-    "BLOCK",
-    "LIST_BYTES",
-    "LIST_SUFFIXES",
-    "PATCH_FILE_BYTES",
-    "SPARSE",
-    "Entry",
-    "Header",
-    "Member",
-    "clean_name",
-    "parse_header",
-    "parse_records",
-    "why_refused",
-]
+__all__ = ["BLOCK", "Entry", "Member", "parse_header"]
 
 BLOCK = 512
 """Bytes of a header; the data of each member are padded to a multiple of it."""

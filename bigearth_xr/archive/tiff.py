@@ -20,7 +20,7 @@ from bigearth_xr.errors import PatchError
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
 
-__all__ = ["Raster", "check_raster", "decode_band", "decode_tiff"]
+__all__ = ["decode_band", "decode_tiff"]
 
 _STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES = 273, 279, 324, 325
 _PIXEL_SCALE, _TIEPOINT, _GEO_KEYS = 33550, 33922, 34735

@@ -18,14 +18,7 @@ from bigearth_xr.archive.tiff_segments import STORED, Segments
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
-__all__ = [
-    "CORNER",
-    "Data",
-    "Directory",
-    "Template",
-    "learn_directory",
-    "learn_template",
-]
+__all__ = ["Data", "Directory", "Template", "learn_directory", "learn_template"]
 
 CORNER = struct.Struct("<2d")
 """Easting and northing of the upper left corner, as a header has them."""
@@ -130,13 +123,6 @@ class Template:
         -------
         numpy.ndarray or None
             Shape ``(y, x)``, read-only; None where the header is another.
-
-        Examples
-        --------
-        Learnt and asked by `bigearth_xr.archive.tiff.decode_band`.
-
-        >>> CORNER.pack(331200, 5331600).hex()
-        '000000000037144100000000a4565441'
         """
         if not self._is_header_of(data, corner):
             return None
@@ -166,13 +152,6 @@ def learn_template(
         The whole file.
     corner, epsg, res_m
         What its geographic tags mean.
-
-    Examples
-    --------
-    Called by `bigearth_xr.archive.tiff.decode_tiff`.
-
-    >>> learn_template.__name__
-    'learn_template'
     """
     corner_at, start = page.tags[_TIEPOINT].valueoffset + 24, min(page.dataoffsets)
     is_little = bytes(data[:2]) == b"II" and page.dtype is not None
@@ -258,13 +237,6 @@ class Directory:
         -------
         numpy.ndarray or None
             Shape ``(y, x)``, read-only; None where the directory is another, or the segments are damaged.
-
-        Examples
-        --------
-        Learnt and asked by `bigearth_xr.archive.tiff.decode_band`.
-
-        >>> CORNER.pack(331200, 5331600).hex()
-        '000000000037144100000000a4565441'
         """
         start = self._start(data)
         if start is None or self._corner(data, start) != corner:
@@ -327,13 +299,6 @@ def learn_directory(
         How its pixels are decoded.
     corner, epsg, res_m
         What its geographic tags mean.
-
-    Examples
-    --------
-    Called by `bigearth_xr.archive.tiff.decode_tiff`.
-
-    >>> learn_directory.__name__
-    'learn_directory'
     """
     form = next((form for form in _FORMS if data[: len(form.magic)] == form.magic), None)
     entries = None if form is None else _read_entries(form, data)

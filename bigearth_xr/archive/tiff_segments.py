@@ -15,18 +15,12 @@ from bigearth_xr.errors import PatchError
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
-__all__ = [
-    "NO_PREDICTOR",
-    "STORED",
-    "Data",
-    "Segments",
-    "find_segments",
-]
+__all__ = ["Data", "Segments", "find_segments"]
 
 
 STORED = 1
 
-NO_PREDICTOR, _DIFFERENCES, _FLOATING = 1, 2, 3
+_NO_PREDICTOR, _DIFFERENCES, _FLOATING = 1, 2, 3
 """A pixel is stored as it is, as the difference to its left neighbour, or as a float whose bytes are apart."""
 
 _LZW = 5
@@ -235,8 +229,8 @@ def find_segments(page: "TiffPage", *, where: str) -> Segments | None:
     is_one_image = page.samplesperpixel == page.imagedepth == page.fillorder == 1 and dtype.kind in "uif"
     is_whole = page.bitspersample == 8 * dtype.itemsize
     is_known = page.compression == STORED or page.compression in _CODECS
-    predictor = NO_PREDICTOR if page.compression in _WITHOUT_PREDICTOR else int(page.predictor)
-    fits = predictor in (NO_PREDICTOR, _DIFFERENCES) or (predictor == _FLOATING and dtype.kind == "f")
+    predictor = _NO_PREDICTOR if page.compression in _WITHOUT_PREDICTOR else int(page.predictor)
+    fits = predictor in (_NO_PREDICTOR, _DIFFERENCES) or (predictor == _FLOATING and dtype.kind == "f")
     if not (is_one_image and is_whole and is_known and fits):
         return None
     return Segments(

@@ -20,17 +20,7 @@ from bigearth_xr.errors import DownloadError, SelectionError
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
 
-__all__ = [
-    "Answer",
-    "ChangedError",
-    "NoRangesError",
-    "RefusedError",
-    "RetryPolicy",
-    "TransientError",
-    "Version",
-    "ask",
-    "parse_retry_after",
-]
+__all__ = ["ChangedError", "NoRangesError", "RefusedError", "RetryPolicy", "TransientError", "Version", "ask"]
 
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 """Statuses that may be gone at the next request."""

@@ -143,15 +143,7 @@ def ingest(
 
 
 def plan_ingest(request: Request, progress: Progress) -> Plan:
-    """Plan how an archive goes into a store: in the order of its rows if files can be picked, else as they come.
-
-    Examples
-    --------
-    Called by `ingest`.
-
-    >>> plan_ingest.__name__
-    'plan_ingest'
-    """
+    """Plan how an archive goes into a store: in the order of its rows if files can be picked, else as they come."""
     if request.store.local is not None:
         finish_rerow(request.store.local)
     remove_partials(request.store)

@@ -129,13 +129,6 @@ def read_contents(source: PixelSource, request: Request, lists: Lists | None, pr
         What is known already; without, lists inside the archive are used.
     progress
         Shows the reading of JSONs.
-
-    Examples
-    --------
-    Called by `bigearth_xr.ingest`.
-
-    >>> read_contents.__name__
-    'read_contents'
     """
     found = scan(source)
     release = tell_release(found, request.name)

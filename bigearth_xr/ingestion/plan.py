@@ -27,17 +27,7 @@ from bigearth_xr.store.schema import FORMAT_VERSION, REFERENCE_MAP, SHARD_PATCHE
 from bigearth_xr.store.update import update_store
 from bigearth_xr.table import extends, release_of
 
-__all__ = [
-    "BEGUN",
-    "FilePlan",
-    "Plan",
-    "RowPlan",
-    "check_target",
-    "find_store",
-    "open_or_create",
-    "plan_files",
-    "plan_rows",
-]
+__all__ = ["BEGUN", "Plan", "RowPlan", "check_target", "find_store", "open_or_create", "plan_files", "plan_rows"]
 
 BEGUN = "its ingest was begun and has not ended"
 """Why a store is not finished, where nothing else is known."""
@@ -91,7 +81,7 @@ class RowPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FilePlan:
+class _FilePlan:
     """To read patches from files of an archive, in the order of the rows."""
 
     contents: Contents
@@ -127,7 +117,7 @@ class FilePlan:
         return 0
 
 
-def plan_files(source: PixelSource, request: Request, progress: Progress) -> FilePlan:
+def plan_files(source: PixelSource, request: Request, progress: Progress) -> _FilePlan:
     """Find what a source holds, make its table, and lay out the store or continue the one that is there.
 
     Raises
@@ -150,19 +140,11 @@ def plan_files(source: PixelSource, request: Request, progress: Progress) -> Fil
     """
     contents = read_contents(source, request, read_named_lists(request), progress)
     store = open_or_create(request, contents)
-    return FilePlan(contents=contents, row_plan=plan_rows(contents, store))
+    return _FilePlan(contents=contents, row_plan=plan_rows(contents, store))
 
 
 def plan_rows(contents: Contents, store: Store) -> RowPlan:
-    """Give every patch of an archive its row in a store, and find those that are still to do.
-
-    Examples
-    --------
-    Called by `plan_files`.
-
-    >>> plan_rows.__name__
-    'plan_rows'
-    """
+    """Give every patch of an archive its row in a store, and find those that are still to do."""
     found = pa.array([patch.patch for patch in contents.archive.patches], pa.string())
     rows = pc.index_in(found, pa.array(read_column(store, "patch"))).to_numpy().astype(np.intp)
     complete = read_complete(store)
@@ -199,13 +181,6 @@ def check_target(request: Request, release: Release | None = None) -> None:
     ------
     StoreError
         If the store is of another release, profile or choice of bands, or if its place is taken.
-
-    Examples
-    --------
-    Called by `bigearth_xr.ingest`.
-
-    >>> check_target.__name__
-    'check_target'
     """
     store = find_store(request.store)
     if store is not None:
@@ -228,13 +203,6 @@ def open_or_create(request: Request, contents: Contents) -> Store:
     ------
     StoreError
         If the store that is there holds something else.
-
-    Examples
-    --------
-    Called by `bigearth_xr.ingest`.
-
-    >>> open_or_create.__name__
-    'open_or_create'
     """
     table, arrays, sensors = contents.table, contents.arrays, contents.archive.sensors
     marker = Marker(is_provisional=contents.is_cut_short, reason=_reason(contents))

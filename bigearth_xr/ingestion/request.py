@@ -107,15 +107,7 @@ def check_count(name: str, number: object) -> None:
 
 
 def check_request(request: Request) -> None:
-    """Refuse what no archive can make sense of, before anything is read.
-
-    Examples
-    --------
-    Called by `bigearth_xr.ingest`.
-
-    >>> check_request.__name__
-    'check_request'
-    """
+    """Refuse what no archive can make sense of, before anything is read."""
     check_choice("rows", request.rows, get_args(Rows), SelectionError)
     check_choice("profile", request.profile, (*PROFILES, None), StoreError)
     if not request.archive:

@@ -23,11 +23,7 @@ from bigearth_xr.store.read import Store, open_store, read_column, read_state
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
 from bigearth_xr.store.write import ShardWriter
 
-__all__ = [
-    "exchange_folders",
-    "finish_rerow",
-    "rerow_store",
-]
+__all__ = ["finish_rerow", "rerow_store"]
 
 _HERE = -100
 """``AT_FDCWD``: paths are taken as they are."""
@@ -58,13 +54,6 @@ def rerow_store(
     ------
     StoreError
         If the store is on object storage, where nothing can be renamed.
-
-    Examples
-    --------
-    Called by `bigearth_xr.ingest` where it is known only at last which patches there are.
-
-    >>> rerow_store.__name__
-    'rerow_store'
     """
     if store.place.local is None:
         raise StoreError(
@@ -76,7 +65,7 @@ def rerow_store(
     names = _names(path)
     create_store(names.new, table, profile=store.profile, arrays=arrays, sensors=sensors, marker=marker)
     _move_pixels(store, open_store(names.new))
-    exchange_folders(path, names.new, by_way_of=names.old)
+    _exchange_folders(path, names.new, by_way_of=names.old)
     finish_rerow(path)
 
 
@@ -95,7 +84,7 @@ def finish_rerow(path: Path) -> None:
     _remove(path)
 
 
-def exchange_folders(one: Path, other: Path, *, by_way_of: Path) -> None:
+def _exchange_folders(one: Path, other: Path, *, by_way_of: Path) -> None:
     """Give each of two folders the name of the other.
 
     Parameters
@@ -111,7 +100,7 @@ def exchange_folders(one: Path, other: Path, *, by_way_of: Path) -> None:
     >>> root = getfixture("tmp_path")
     >>> for name in ("old", "new"):
     ...     (root / name / f"it was {name}").mkdir(parents=True)
-    >>> exchange_folders(root / "old", root / "new", by_way_of=root / "between")
+    >>> _exchange_folders(root / "old", root / "new", by_way_of=root / "between")
     >>> [path.name for path in (root / "old").iterdir()]
     ['it was new']
     """

@@ -44,15 +44,7 @@ class Client(Protocol):
 
 
 def run_plan(plan: Plan, *, workers: int, client: Client | None, progress: Progress) -> IngestReport:
-    """Write every shard of a plan and record the state of its patches as each is finished.
-
-    Examples
-    --------
-    Called by `bigearth_xr.ingest`.
-
-    >>> run_plan.__name__
-    'run_plan'
-    """
+    """Write every shard of a plan and record the state of its patches as each is finished."""
     store = plan.row_plan.store
     if plan.row_plan.shards and read_marker(store.place) is None:
         write_marker(store.place, Marker(is_provisional=False, reason=BEGUN))

@@ -23,37 +23,34 @@ from bigearth_xr.store.schema import QUARANTINED, REFERENCE_MAP, SHARD_PATCHES, 
 from bigearth_xr.store.shard import HOLE, encode_index, read_index, shard_key
 from bigearth_xr.store.write import ShardWriter
 
-__all__ = [
-    "Job",
-    "PatchReader",
-    "ShardJob",
-    "ShardResult",
-    "StagedJob",
-    "StagedPatch",
-    "write_shard",
-]
+__all__ = ["Job", "ShardJob", "ShardResult", "StagedJob", "StagedPatch"]
 
-PatchReader: TypeAlias = Callable[[int], dict[str, NDArray[Any]]]
+_PatchReader: TypeAlias = Callable[[int], dict[str, NDArray[Any]]]
+
+
+class _NamedPatch(Protocol):
+    """What is to be written at a place."""
+
+    @property
+    def patch(self) -> str:
+        """Patch id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShardJob:
-    """What a worker needs to know to write one shard of every array from the files of an archive."""
+class Job:
+    """What a worker needs to know to write one shard of every array, wherever its pixels are."""
 
     store: Store
     """The store, created already."""
 
-    archive: Archive
-    """Where the files are; without its list of patches, which would be sent with every job."""
-
     shard: int
     """Number of the shard."""
 
-    patches: Mapping[int, PatchFiles]
-    """Patches to read from the archive, by their place in the shard."""
+    patches: Mapping[int, _NamedPatch]
+    """Patches of the shard that are not stored yet, by their place in it."""
 
     refused: Mapping[int, str]
-    """Why what the archive says of a patch, beside its pixels, is wrong; by its place in the shard."""
+    """Why a patch cannot be stored, by its place."""
 
     kept: frozenset[int]
     """Places whose pixels an earlier run stored."""
@@ -67,8 +64,27 @@ class ShardJob:
         """Patch id at a place."""
         return self.patches[place].patch
 
+    def reading(self) -> AbstractContextManager[_PatchReader]:
+        """Give what reads the patch at a place whole, all its pixels by band; PatchError if that cannot be."""
+        raise NotImplementedError
+
+    def write(self, advance: Callable[[], None] = lambda: None) -> "ShardResult":
+        """Write the shard."""
+        return write_shard(self, advance)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardJob(Job):
+    """A shard to write from the files of an archive."""
+
+    archive: Archive
+    """Where the files are; without its list of patches, which would be sent with every job."""
+
+    patches: Mapping[int, PatchFiles]
+    """Patches to read from the archive, by their place in the shard."""
+
     @contextmanager
-    def reading(self) -> Iterator[PatchReader]:
+    def reading(self) -> Iterator[_PatchReader]:
         """Give what reads the patch at a place whole, all its pixels by band; PatchError if that cannot be."""
 
         def read(place: int) -> dict[str, NDArray[Any]]:
@@ -77,43 +93,6 @@ class ShardJob:
             return read_pixels(self.archive, self.patches[place])
 
         yield read
-
-    def write(self, advance: Callable[[], None] = lambda: None) -> "ShardResult":
-        """Write the shard."""
-        return write_shard(self, advance)
-
-
-class Job(Protocol):
-    """One shard of every array to write, from wherever its pixels are."""
-
-    @property
-    def store(self) -> Store:
-        """The store, created already."""
-
-    @property
-    def shard(self) -> int:
-        """Number of the shard."""
-
-    @property
-    def length(self) -> int:
-        """Places in this shard."""
-
-    @property
-    def patches(self) -> Mapping[int, object]:
-        """What is to be written, by place."""
-
-    @property
-    def kept(self) -> frozenset[int]:
-        """Places whose pixels an earlier run stored."""
-
-    def name(self, place: int) -> str:
-        """Patch id at a place."""
-
-    def reading(self) -> AbstractContextManager[PatchReader]:
-        """Give what reads the patch at a place whole, all its pixels by band; PatchError if that cannot be."""
-
-    def write(self, advance: Callable[[], None] = lambda: None) -> "ShardResult":
-        """Write the shard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,13 +128,6 @@ def write_shard(job: Job, advance: Callable[[], None] = lambda: None) -> ShardRe
     -------
     ShardResult
         Nothing is raised for a bad patch: it is quarantined, with its reason.
-
-    Examples
-    --------
-    Called by `bigearth_xr.ingest`; it needs a store that is laid out already.
-
-    >>> write_shard.__name__
-    'write_shard'
     """
     check_current(job.store)  # another machine may have another store at this place, of other rows
     states: dict[int, int] = {}
@@ -194,20 +166,14 @@ class StagedPatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StagedJob:
-    """What a worker needs to know to write one shard of every array from what has arrived."""
-
-    store: Store
-    """The store, created already."""
+class StagedJob(Job):
+    """A shard to write from what arrived in the staging area."""
 
     folder: Path
     """The staging area."""
 
     planes: tuple[Plane, ...]
     """Its planes."""
-
-    shard: int
-    """Number of the shard."""
 
     patches: Mapping[int, StagedPatch]
     """Patches of the shard that are not stored yet, by their place in it."""
@@ -218,26 +184,11 @@ class StagedJob:
     checksums: NDArray[np.uint32]
     """CRC-32C of each, shape ``(place, plane)``."""
 
-    refused: Mapping[int, str]
-    """Why a patch cannot be stored, by its place."""
-
-    kept: frozenset[int]
-    """Places whose pixels an earlier run stored."""
-
     is_in_slots: bool
-    """Whether every patch of the shard has the slot of its row, and nobody else's patch lies between."""
-
-    @property
-    def length(self) -> int:
-        """Places in this shard; fewer than 1024 in the last."""
-        return min(SHARD_PATCHES, self.store.rows - self.shard * SHARD_PATCHES)
-
-    def name(self, place: int) -> str:
-        """Patch id at a place."""
-        return self.patches[place].patch
+    """Whether every patch of the shard has the slot of its row, and no other patch lies between."""
 
     @contextmanager
-    def reading(self) -> Iterator[PatchReader]:
+    def reading(self) -> Iterator[_PatchReader]:
         """Give what reads the patch at a place, and checks that it is what arrived."""
         with ExitStack() as stack:
             files: dict[Path, BinaryIO] = {}
@@ -328,7 +279,7 @@ def _holds_only_kept(job: Job) -> bool:
     return all(job.kept.issuperset(places) for places in held)
 
 
-def _why_none(job: Job, read: PatchReader) -> dict[str, str] | None:
+def _why_none(job: Job, read: _PatchReader) -> dict[str, str] | None:
     """Say why none of the patches can be read, by patch id; None as soon as one can."""
     reasons: dict[str, str] = {}
     for place in job.patches:

@@ -29,13 +29,7 @@ from bigearth_xr.errors import DamagedError, PatchError
 from bigearth_xr.ingestion.staging import Staging
 from bigearth_xr.progress import Progress
 
-__all__ = [
-    "Receiver",
-    "Slots",
-    "forget_jsons",
-    "read_streams",
-    "receive",
-]
+__all__ = ["Receiver", "Slots", "forget_jsons", "read_streams"]
 
 _COLUMNS = ("patch", "s1_name", "epsg", "ulx", "uly")
 

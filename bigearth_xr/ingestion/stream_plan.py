@@ -34,14 +34,11 @@ from bigearth_xr.store.read import Store, read_column
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
 from bigearth_xr.table import assemble
 
-__all__ = [
-    "StreamPlan",
-    "plan_streams",
-]
+__all__ = ["plan_streams"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamPlan:
+class _StreamPlan:
     """To move patches from the slots where they arrived to the rows of the store."""
 
     contents: Contents
@@ -135,7 +132,7 @@ class StreamPlan:
         return {plane.name: plane.number for plane in self.receiver.staging.planes}
 
 
-def plan_streams(containers: Sequence[Container], request: Request, progress: Progress) -> StreamPlan:
+def plan_streams(containers: Sequence[Container], request: Request, progress: Progress) -> _StreamPlan:
     """Take in streams, and plan how what arrived goes into the store.
 
     Raises
@@ -146,13 +143,6 @@ def plan_streams(containers: Sequence[Container], request: Request, progress: Pr
         If the disk is full.
     DownloadError
         If a server gives up; what has arrived is kept for the next call.
-
-    Examples
-    --------
-    Called by `bigearth_xr.ingest`.
-
-    >>> plan_streams.__name__
-    'plan_streams'
     """
     lists = read_named_lists(request)
     pipes = [container for container in containers if isinstance(container, Pipe)]
@@ -165,7 +155,7 @@ def plan_streams(containers: Sequence[Container], request: Request, progress: Pr
         contents, receiver = _take_listed(containers, request, lists, progress)
     store = open_or_create(request, contents)
     found = pa.chunked_array([pa.array([patch.patch for patch in contents.archive.patches], pa.string())])
-    return StreamPlan(
+    return _StreamPlan(
         contents=contents,
         row_plan=plan_rows(contents, store),
         receiver=receiver,
