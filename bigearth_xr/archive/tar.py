@@ -145,7 +145,7 @@ def walk(tape: Tape, *, where: str) -> Iterator[Entry | Refusal]:
     Examples
     --------
     >>> import tarfile
-    >>>     >>> from bigearth_xr.archive.tar_source import FileTape
+    >>> from bigearth_xr.archive.tar_source import FileTape, TarFile
     >>> path = getfixture("tmp_path") / "S2.tar"
     >>> _ = path.write_bytes(tarfile.TarInfo("patch_B02.tif").tobuf() + bytes(1024))
     >>> list(walk(FileTape(TarFile([path])), where="S2.tar"))
