@@ -38,7 +38,7 @@ __all__ = ["plan_streams"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _StreamPlan:
+class StreamPlan:
     """To move patches from the slots where they arrived to the rows of the store."""
 
     contents: Contents
@@ -132,7 +132,7 @@ class _StreamPlan:
         return {plane.name: plane.number for plane in self.receiver.staging.planes}
 
 
-def plan_streams(containers: Sequence[Container], request: Request, progress: Progress) -> _StreamPlan:
+def plan_streams(containers: Sequence[Container], request: Request, progress: Progress) -> StreamPlan:
     """Take in streams, and plan how what arrived goes into the store.
 
     Raises
@@ -155,7 +155,7 @@ def plan_streams(containers: Sequence[Container], request: Request, progress: Pr
         contents, receiver = _take_listed(containers, request, lists, progress)
     store = open_or_create(request, contents)
     found = pa.chunked_array([pa.array([patch.patch for patch in contents.archive.patches], pa.string())])
-    return _StreamPlan(
+    return StreamPlan(
         contents=contents,
         row_plan=plan_rows(contents, store),
         receiver=receiver,
