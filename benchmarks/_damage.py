@@ -14,8 +14,8 @@ from benchmarks._trials import PAIRS, Archives, Fault, Trial, count_lost, holdin
 from bigearth_xr.releases import Release
 from bigearth_xr.store.schema import PROFILES, Profile
 from bigearth_xr.testing import synthetic_pair
-from bigearth_xr.testing.bad_tiff import Damage
 from bigearth_xr.testing.faults import flipped, hostile_members, truncated, with_corrupt_tiff, with_members
+from bigearth_xr.testing.geotiff import Damage
 
 __all__ = ["corrupt", "cut_short", "fill_disk", "send_hostile"]
 

@@ -15,7 +15,7 @@ import zarr
 import bigearth_xr as bex
 from bigearth_xr import errors
 from bigearth_xr.archive import parse_s1, parse_s2
-from bigearth_xr.archive.layout import scene_folder
+from bigearth_xr.archive.names import scene_folder
 from bigearth_xr.errors import (
     ArchiveError,
     ArchiveNotFoundError,

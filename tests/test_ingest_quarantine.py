@@ -11,7 +11,7 @@ from holdings import holdings
 
 import bigearth_xr as bex
 from bigearth_xr.archive import parse_s1, parse_s2
-from bigearth_xr.archive.layout import scene_folder
+from bigearth_xr.archive.names import scene_folder
 from bigearth_xr.errors import NotStoredError, PatchError
 from bigearth_xr.releases import Release
 from bigearth_xr.store.schema import PROFILES, Profile

@@ -11,7 +11,7 @@ from holdings import changes, holdings
 
 import bigearth_xr as bex
 from bigearth_xr.errors import StoreError
-from bigearth_xr.ingestion import exchange, rerow
+from bigearth_xr.ingestion import rerow
 from bigearth_xr.ingestion.rerow import finish_rerow, rerow_store
 from bigearth_xr.releases import Release
 from bigearth_xr.store.account import describe
@@ -152,7 +152,7 @@ def test_the_old_store_comes_back_if_it_was_killed_between_two_renames(
 ) -> None:
     store, apply = provisional
     before = holdings(store)
-    monkeypatch.setattr(exchange, "_exchange_at_once", lambda one, other: False)
+    monkeypatch.setattr(rerow, "_exchange_at_once", lambda one, other: False)
     replace = Path.replace
 
     def killed(path: Path, target: Path) -> Path:
@@ -175,7 +175,7 @@ def test_folders_change_places_where_the_system_cannot_exchange_them(
     provisional: tuple[Path, Callable[[], None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, apply = provisional
-    monkeypatch.setattr(exchange, "_exchange_at_once", lambda one, other: False)
+    monkeypatch.setattr(rerow, "_exchange_at_once", lambda one, other: False)
     apply()
     assert open_store(store).rows == PAIRS
     assert not [path for path in store.parent.iterdir() if ".ingest" in path.name]

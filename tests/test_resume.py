@@ -16,7 +16,7 @@ from holdings import changes, files, holdings
 
 import bigearth_xr as bex
 from bigearth_xr.errors import StoreError
-from bigearth_xr.ingestion.locking import alone
+from bigearth_xr.ingestion.staging import lock_store
 from bigearth_xr.store.account import describe
 from bigearth_xr.store.address import place_of
 from bigearth_xr.store.read import open_store
@@ -49,8 +49,8 @@ MOMENTS = [
     ("ingestion.staging", "Staging", "put", 1),
     ("ingestion.staging", "Staging", "put", 40),
     ("ingestion.staging", "", "_flush", 12),
-    ("ingestion.passing", "", "take_in", 1),
-    ("ingestion.streams", "", "open_or_create", 0),
+    ("ingestion.stream", "", "receive", 1),
+    ("ingestion.stream_plan", "", "open_or_create", 0),
     ("store.place", "LocalPlace", "adopt", 2),
     ("store.place", "LocalPlace", "adopt", 4),
     ("ingestion.run", "", "write_states", 0),
@@ -226,16 +226,21 @@ def test_a_disk_that_is_really_full(tmp_path: Path, tars: Path, wholes: dict[Pro
 
 def test_two_ingests_do_not_fill_one_store(tmp_path: Path, tars: Path) -> None:
     store = tmp_path / "ben.zarr"
-    with alone(place_of(store)), pytest.raises(StoreError, match=r"ben\.zarr: another ingest is filling it; wait"):
+    with lock_store(place_of(store)), pytest.raises(StoreError, match=r"ben\.zarr: another ingest is filling it; wait"):
         bex.ingest(tars, store)
     assert bex.ingest(tars, store).complete
     assert names(tmp_path) == {"ben.zarr", "ben.parquet"}
 
 
 def test_stores_in_a_bucket_are_locked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bigearth_xr.ingestion.locking.gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr("bigearth_xr.ingestion.staging.gettempdir", lambda: str(tmp_path))
     one, other = place_of("s3://one/ben.zarr"), place_of("s3://other/ben.zarr")
-    with alone(one), alone(other), pytest.raises(StoreError, match="another ingest is filling it"), alone(one):
+    with (
+        lock_store(one),
+        lock_store(other),
+        pytest.raises(StoreError, match="another ingest is filling it"),
+        lock_store(one),
+    ):
         pass
     assert not names(tmp_path)
 
@@ -254,7 +259,7 @@ def test_a_lock_that_is_removed_while_it_is_waited_for_is_taken_anew(
         flock(file, how)  # type: ignore[arg-type]  # passed on
 
     monkeypatch.setattr(fcntl, "flock", as_the_other_ends)
-    with alone(place_of(tmp_path / "ben.zarr")):
+    with lock_store(place_of(tmp_path / "ben.zarr")):
         assert lock.exists()
     assert len(calls) == 2
 

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from bigearth_xr.archive import Archive, PixelSource, survey_archive, tell_release
 from bigearth_xr.archive.scan import Scan, release_of_list, scan
+from bigearth_xr.archive.streams import is_address
 from bigearth_xr.errors import MetadataError
-from bigearth_xr.ingestion.members import is_address
 from bigearth_xr.ingestion.request import Request
 from bigearth_xr.progress import Progress
 from bigearth_xr.releases import Release
@@ -129,13 +129,6 @@ def read_contents(source: PixelSource, request: Request, lists: Lists | None, pr
         What is known already; without, lists inside the archive are used.
     progress
         Shows the reading of JSONs.
-
-    Examples
-    --------
-    Called by `bigearth_xr.ingest`.
-
-    >>> read_contents.__name__
-    'read_contents'
     """
     found = scan(source)
     release = tell_release(found, request.name)

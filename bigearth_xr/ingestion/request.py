@@ -9,9 +9,9 @@ from typing import get_args
 import numpy as np
 
 from bigearth_xr.archive.containers import expand
+from bigearth_xr.archive.streams import is_address
 from bigearth_xr.bands import Sensor
 from bigearth_xr.errors import ArchiveNotFoundError, SelectionError, StoreError
-from bigearth_xr.ingestion.members import is_address
 from bigearth_xr.spelling import check_choice
 from bigearth_xr.store.place import Place
 from bigearth_xr.store.schema import PROFILES, PixelArray, Profile, pixel_arrays
@@ -107,15 +107,7 @@ def check_count(name: str, number: object) -> None:
 
 
 def check_request(request: Request) -> None:
-    """Refuse what no archive can make sense of, before anything is read.
-
-    Examples
-    --------
-    Called by `bigearth_xr.ingest`.
-
-    >>> check_request.__name__
-    'check_request'
-    """
+    """Refuse what no archive can make sense of, before anything is read."""
     check_choice("rows", request.rows, get_args(Rows), SelectionError)
     check_choice("profile", request.profile, (*PROFILES, None), StoreError)
     if not request.archive:

@@ -1,6 +1,8 @@
 """Give a store other rows, once it is certain which they are: what it holds moves along, encoded as it is."""
 
+import ctypes
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +15,6 @@ from numpy.typing import NDArray
 
 from bigearth_xr import table as tables
 from bigearth_xr.errors import StoreError
-from bigearth_xr.ingestion.exchange import exchange_folders
 from bigearth_xr.store.create import create_store, table_path, write_states
 from bigearth_xr.store.marker import Marker
 from bigearth_xr.store.patches import read_encoded
@@ -23,6 +24,12 @@ from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STORED, Pixel
 from bigearth_xr.store.write import ShardWriter
 
 __all__ = ["finish_rerow", "rerow_store"]
+
+_HERE = -100
+"""``AT_FDCWD``: paths are taken as they are."""
+
+_EXCHANGE = 2
+"""``RENAME_EXCHANGE``."""
 
 
 def rerow_store(
@@ -47,13 +54,6 @@ def rerow_store(
     ------
     StoreError
         If the store is on object storage, where nothing can be renamed.
-
-    Examples
-    --------
-    Called by `bigearth_xr.ingest` where it is known only at last which patches there are.
-
-    >>> rerow_store.__name__
-    'rerow_store'
     """
     if store.place.local is None:
         raise StoreError(
@@ -65,7 +65,7 @@ def rerow_store(
     names = _names(path)
     create_store(names.new, table, profile=store.profile, arrays=arrays, sensors=sensors, marker=marker)
     _move_pixels(store, open_store(names.new))
-    exchange_folders(path, names.new, by_way_of=names.old)
+    _exchange_folders(path, names.new, by_way_of=names.old)
     finish_rerow(path)
 
 
@@ -82,6 +82,32 @@ def finish_rerow(path: Path) -> None:
     if names.table.exists() and path.exists() and _is_table_of(names.table, path):
         names.table.replace(table_path(path))
     _remove(path)
+
+
+def _exchange_folders(one: Path, other: Path, *, by_way_of: Path) -> None:
+    """Give each of two folders the name of the other.
+
+    Parameters
+    ----------
+    one, other
+        Folders on one file system.
+    by_way_of
+        A name that is free. Where the system cannot exchange (Linux can, on local file systems), `one` bears it for a
+        moment in which nothing is called `one`.
+
+    Examples
+    --------
+    >>> root = getfixture("tmp_path")
+    >>> for name in ("old", "new"):
+    ...     (root / name / f"it was {name}").mkdir(parents=True)
+    >>> _exchange_folders(root / "old", root / "new", by_way_of=root / "between")
+    >>> [path.name for path in (root / "old").iterdir()]
+    ['it was new']
+    """
+    if not _exchange_at_once(one, other):
+        one.replace(by_way_of)
+        other.replace(one)
+        by_way_of.replace(other)
 
 
 class _Names(NamedTuple):
@@ -142,3 +168,12 @@ def _move_shard(
     with ShardWriter(new.place, array, first // SHARD_PATCHES, new.profile, patches=len(came_from)) as writer:
         for place in places.tolist():
             writer.put_encoded(place, read_encoded(old, array, int(came_from[place])) or b"")
+
+
+def _exchange_at_once(one: Path, other: Path) -> bool:
+    """Ask the system to; False where it cannot."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):  # another C library, another system
+        return False
+    return bool(rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bigearth_xr.archive import Archive, PatchFiles, read_metadata
-from bigearth_xr.archive.patches import sum_up
+from bigearth_xr.archive.patch_files import sum_up
 from bigearth_xr.errors import ArchiveError
 from bigearth_xr.labels import group_labels, label_names
 from bigearth_xr.table.assembly import assemble

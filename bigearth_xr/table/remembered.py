@@ -15,7 +15,7 @@ from tempfile import NamedTemporaryFile
 
 import pyarrow as pa
 
-from bigearth_xr.keeping import is_writable, own_folders
+from bigearth_xr.cache_folders import cache_folders, is_writable
 from bigearth_xr.releases import Release
 
 __all__ = ["remembered"]
@@ -60,7 +60,7 @@ def remembered(files: Mapping[str, Path], version: Release | None, read: Callabl
     """
     if sum(file.stat().st_size for file in files.values()) < SHORTEST:
         return read()
-    folder = next((parent / _FOLDER for parent in own_folders() if is_writable(parent / _FOLDER)), None)
+    folder = next((parent / _FOLDER for parent in cache_folders() if is_writable(parent / _FOLDER)), None)
     if folder is None:
         return read()
     place = folder / f"{_key(files, version)}.arrow"

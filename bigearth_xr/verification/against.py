@@ -8,19 +8,14 @@ from typing import ClassVar
 import pyarrow as pa
 
 from bigearth_xr.archive import Archive, PixelSource, survey_archive, tell_release
+from bigearth_xr.archive.bytestream import Pipe
 from bigearth_xr.archive.containers import Container, find_containers, open_source
-from bigearth_xr.archive.joined import JoinedSource
-from bigearth_xr.archive.pipe import Pipe
 from bigearth_xr.archive.scan import scan
-from bigearth_xr.archive.source import Folder, FolderSource, Refusal
-from bigearth_xr.archive.stream_index import StreamIndex
-from bigearth_xr.archive.template import Data
-from bigearth_xr.archive.tiff import read_pixels
+from bigearth_xr.archive.source import Data, Encoding, Folder, FolderSource, JoinedSource, Refusal
+from bigearth_xr.archive.streams import StreamIndex, open_members
 from bigearth_xr.bands import bands as find_bands
 from bigearth_xr.errors import MetadataError, StoreError
-from bigearth_xr.ingestion.arrivals import take_in
 from bigearth_xr.ingestion.contents import list_folders, read_inner_lists
-from bigearth_xr.ingestion.members import open_members
 from bigearth_xr.ingestion.request import name_of
 from bigearth_xr.progress import Progress
 from bigearth_xr.store.read import Store, read_column
@@ -163,11 +158,12 @@ def _open_streams(containers: Sequence[Container]) -> "StreamedSource":
     with Progress() as progress:
         for container, index in zip(containers, indexes, strict=True):
             advance = progress.steps(f"names in {Path(index.name).name}", None)
-            with open_members(container, progress.say) as passage:
-                members = passage.members
+            with open_members(container, progress.say) as stream:
+                members = stream.members
                 if isinstance(container, Pipe):
                     members = container.keep(members, lambda name: True)
-                take_in(members, index, None, advance)
+                for _ in index.note_members(members):
+                    advance()
     return StreamedSource(containers=tuple(containers), indexes=indexes)
 
 
@@ -176,14 +172,13 @@ class _Collected:
     """Folders of a stream that lie in a folder now, below the number of their container."""
 
     has_json: ClassVar[bool] = True
+    encoding: ClassVar[Encoding] = "geotiff"
 
     root: Path
     """Where they lie."""
 
     containers: tuple[str, ...]
     """What they came from."""
-
-    decode = staticmethod(read_pixels)
 
     def folders(self) -> Iterator[Folder]:
         """Give those that were collected."""
@@ -216,6 +211,7 @@ class StreamedSource:
     """A `PixelSource` that knows all names of streams, and has the pixels of those folders that were collected."""
 
     has_json: ClassVar[bool] = True
+    encoding: ClassVar[Encoding] = "geotiff"
 
     containers: tuple[Container, ...]
     """The streams."""
@@ -229,8 +225,6 @@ class StreamedSource:
     collected: set[str] = field(default_factory=set)
     """Those folders."""
 
-    decode = staticmethod(read_pixels)
-
     @property
     def _names(self) -> JoinedSource:
         return JoinedSource(tuple((str(number), index) for number, index in enumerate(self.indexes)))
@@ -243,8 +237,8 @@ class StreamedSource:
             for number in sorted(numbers):
                 index = self.indexes[number]
                 advance = progress.steps(f"pixels in {Path(index.name).name}", None)
-                with open_members(self.containers[number], progress.say) as passage:
-                    for member in passage.members:
+                with open_members(self.containers[number], progress.say) as stream:
+                    for member in stream.members:
                         if not isinstance(member, Refusal):
                             self._keep(f"{number}/{member.name}", member.data, wanted)
                         advance()

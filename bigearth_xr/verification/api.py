@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 
 from bigearth_xr.errors import StoreError
-from bigearth_xr.ingestion.locking import alone
 from bigearth_xr.ingestion.request import check_count, texts_of
+from bigearth_xr.ingestion.staging import lock_store
 from bigearth_xr.progress import Progress
 from bigearth_xr.store.address import Address, StorageOptions, place_of
 from bigearth_xr.store.metadata import read_root
@@ -105,7 +105,7 @@ def verify(
     scope = Scope(
         store=opened, damage=damage, archive=archive, listed=listed, sample=sample, seed=seed, workers=workers
     )
-    with alone(opened.place) if repair else nullcontext(), Progress() as progress:
+    with lock_store(opened.place) if repair else nullcontext(), Progress() as progress:
         found = examine(scope, progress)
         if not repair or not found.findings:
             return _report_on(found)
@@ -190,7 +190,7 @@ def upgrade(store: Address, *, storage_options: StorageOptions | None = None) ->
     False
     """
     place = place_of(store, storage_options)
-    with alone(place):
+    with lock_store(place):
         opened = open_store(place)
         if opened.format_version == FORMAT_VERSION:
             return False

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bigearth_xr import table
 from bigearth_xr.archive import Archive, PatchFiles
-from bigearth_xr.archive.split import SplitSource
+from bigearth_xr.archive.source import SplitSource
 from bigearth_xr.errors import StoreAccessError, StoreError
 from bigearth_xr.progress import Progress
 from bigearth_xr.store.presence import shard_count

@@ -17,17 +17,31 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-__all__ = ["Mdb", "Value", "is_mdb", "open_mdb"]
+__all__ = [
+    "Mdb",
+    "Value",
+    "is_mdb",
+    "open_mdb",
+]
 
 _PAGE = struct.Struct("<Q2xHHH")  # number, flags, then where the free space begins and ends
+
 _RUN = struct.Struct("<Q2xHI")  # number, flags, pages of an overflow run
+
 _META = struct.Struct("<II16xI48xHH24xQQ8xQ")  # magic, version, page size, flags, depth, entries, root, transaction
+
 _NODE = struct.Struct("<HHHH")  # size or child, low and high part; flags or highest part of the child; size of the key
+
 _CHILD = struct.Struct("<Q")
+
 _MAGIC, _VERSION, _NO_PAGE = 0xBEEFC0DE, 1, 2**64 - 1
+
 _BRANCH, _LEAF, _OVERFLOW, _META_PAGE = 1, 2, 4, 8
+
 _BIG, _SPECIAL = 1, 6
+
 _PAGE_SIZES = tuple(2**power for power in range(8, 17))
+
 _MOST_DEPTH = 32
 
 

@@ -2,24 +2,31 @@
 
 import shutil
 from collections.abc import Iterable
+from dataclasses import dataclass
 from os import PathLike
 from os.path import expanduser
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 from rich.filesize import decimal as in_bytes
+from rich.table import Table
 
-from bigearth_xr.download.checksum import check_md5
-from bigearth_xr.download.patience import Patience
-from bigearth_xr.download.report import DownloadReport, FileOutcome
-from bigearth_xr.download.transfer import Transfer
+from bigearth_xr.download.connection import RetryPolicy
+from bigearth_xr.download.transfer import Transfer, check_md5
 from bigearth_xr.errors import DownloadError, SelectionError
 from bigearth_xr.progress import ByteProgress, Progress
-from bigearth_xr.published import Part, PublishedFile
-from bigearth_xr.releases import Release, release
+from bigearth_xr.releases import Part, PublishedFile, Release, release
 from bigearth_xr.spelling import did_you_mean
 
-__all__ = ["download", "published_files"]
+__all__ = [
+    "DownloadReport",
+    "FileOutcome",
+    "download",
+    "outcome_table",
+    "published_files",
+]
+
+_COLORS = {"fetched": "green", "kept": "cyan", "failed": "red"}
 
 
 def published_files(name: Release, parts: Iterable[Part] | None = None) -> tuple[PublishedFile, ...]:
@@ -46,6 +53,69 @@ def published_files(name: Release, parts: Iterable[Part] | None = None) -> tuple
     return tuple(file for file in files if file.part in wanted)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileOutcome:
+    """What became of one file."""
+
+    name: str
+    """File name."""
+
+    state: Literal["fetched", "kept", "failed"]
+    """``"kept"`` was there already. Both that and ``"fetched"`` have the published md5."""
+
+    size: int | None
+    """Bytes of the file; None if that never became known."""
+
+    fetched_bytes: int = 0
+    """Bytes that came over the network now, those fetched twice included."""
+
+    seconds: float = 0.0
+    """Time that took, the check of the md5 not included."""
+
+    message: str = ""
+    """Why it failed, and what to do."""
+
+    @property
+    def rate_mb_s(self) -> float:
+        """Megabytes a second."""
+        return self.fetched_bytes / 1e6 / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadReport:
+    """The account of one download."""
+
+    release: Release
+    """Which release."""
+
+    folder: Path
+    """Where the files are."""
+
+    files: tuple[FileOutcome, ...]
+    """One for each file that was asked for."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every file is there, with the published md5."""
+        return not self.failures
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """One line for each file that is not there."""
+        return tuple(one.message for one in self.files if one.state == "failed")
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def summary(self) -> str:
+        """Say in a line what was fetched."""
+        fetched, kept, failed = (
+            sum(one.state == state for one in self.files) for state in ("fetched", "kept", "failed")
+        )
+        size = in_bytes(sum(one.fetched_bytes for one in self.files))
+        return f"{self.folder} ({self.release}): {fetched} files fetched, {kept} there already, {failed} failed; {size}"
+
+
 def download(
     name: Release,
     folder: str | PathLike[str],
@@ -54,7 +124,7 @@ def download(
     source: str | None = None,
     files: Iterable[PublishedFile] | None = None,
     parallel: int = 4,
-    patience: Patience | None = None,
+    retry: RetryPolicy | None = None,
     strict: bool = False,
 ) -> DownloadReport:
     """Fetch the published files of a release; continues where an earlier run ended, whatever ended it.
@@ -76,7 +146,7 @@ def download(
         Files to fetch instead of those of the release.
     parallel
         Connections at a time.
-    patience
+    retry
         How often and how long to try again.
     strict
         Raise at the end if any file failed.
@@ -111,7 +181,7 @@ def download(
                 f"{source.rstrip('/')}/{file.name}" if source else file.address,
                 root,
                 parallel=parallel,
-                patience=patience or Patience(),
+                retry=retry or RetryPolicy(),
                 progress=progress,
             )
             for file in wanted
@@ -120,6 +190,36 @@ def download(
     if strict and not report.complete:
         raise DownloadError(f"{len(report.failures)} files could not be fetched:\n" + "\n".join(report.failures))
     return report
+
+
+def outcome_table(report: DownloadReport) -> Table:
+    """Lay out what became of each file.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from bigearth_xr.download.fetch import FileOutcome
+    >>> outcome = FileOutcome(name="x", state="fetched", size=5_000_000, fetched_bytes=5_000_000, seconds=2.0)
+    >>> table = outcome_table(DownloadReport(release="v2", folder=Path("v2"), files=(outcome,)))
+    >>> [next(iter(column.cells)) for column in table.columns]
+    ['x', '[green]fetched[/]', '5.0 MB', '5.0 MB', '2 s', '2.5 MB/s']
+    """
+    table = Table("file", "state", *("size", "fetched", "time", "rate"), box=None, header_style="bold", pad_edge=False)
+    for column in table.columns[2:]:
+        column.justify = "right"
+        column.no_wrap = True
+    table.columns[0].overflow = "fold"
+    for one in report.files:
+        color = _COLORS[one.state]
+        table.add_row(
+            one.name,
+            f"[{color}]{one.state}[/]",
+            "?" if one.size is None else in_bytes(one.size),
+            in_bytes(one.fetched_bytes),
+            f"{one.seconds:,.0f} s",
+            f"{one.rate_mb_s:,.1f} MB/s",
+        )
+    return table
 
 
 def _run(transfers: list[Transfer], folder: Path, progress: Progress) -> tuple[FileOutcome, ...]:

@@ -39,15 +39,18 @@ ENDINGS = (*(f"{band.name}.tif" for band in BANDS), f"{REFERENCE_MAP}.tif", JSON
 """Ends of the names of all files that a patch may have, after the patch name and ``_``, as the archive spells them."""
 
 _ENDINGS = {ending.lower(): ending for ending in ENDINGS}
+
 _SUFFIXES = (".tif", ".tiff", JSON_SUFFIX)
 
 # The time in a v1 name is no time of day: the leading 0 of the hour may be missing (T93020), the
 # seconds reach 61, and where several tiles of one data take would collide it was shifted.
 _S2_V1 = re.compile(r"(S2[AB])_MSIL2A_(\d{8})T(\d{1,2})\d{4}_(\d{1,2})_(\d{1,2})", re.ASCII)
+
 _S2_V2 = re.compile(
     r"(S2[AB])_MSIL2A_(\d{8})T(\d{6})_N\d{4}_R\d{3}_T(\d{2}[A-Z]{3})_(\d{2})_(\d{2})",
     re.ASCII,
 )
+
 _S1 = re.compile(
     r"(S1[AB])_IW_GRDH_1SDV_(\d{8})T(\d{6})_(\d{2}[A-Z]{3})_(\d{1,2})_(\d{1,2})",
     re.ASCII,

@@ -4,26 +4,27 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bigearth_xr.archive.source import Data
 from bigearth_xr.errors import PatchError
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
-__all__ = ["NO_PREDICTOR", "STORED", "Data", "Segments", "find_segments"]
+__all__ = ["Data", "Segments", "find_segments"]
 
-Data: TypeAlias = bytes | memoryview
-"""Content of a file."""
 
 STORED = 1
-NO_PREDICTOR, _DIFFERENCES, _FLOATING = 1, 2, 3
+
+_NO_PREDICTOR, _DIFFERENCES, _FLOATING = 1, 2, 3
 """A pixel is stored as it is, as the difference to its left neighbour, or as a float whose bytes are apart."""
 
 _LZW = 5
+
 _CODECS = {_LZW: "lzw", 8: "deflate", 32773: "packbits", 32946: "deflate", 34925: "lzma", 34926: "zstd", 50000: "zstd"}
 """Lossless ones, as imagecodecs calls them; deflate is libdeflate, half again as fast as zlib, and checks checksums."""
 
@@ -32,7 +33,6 @@ _WITHOUT_PREDICTOR = (STORED, 32773)
 
 _MOST_BYTES = 1 << 26
 """Of a segment: 4,096 × 4,096 floats. More is a header that lies."""
-
 
 _MOST_KEPT = 1 << 21
 """Bytes of memory that a thread keeps for the tiles of one file: a COG has a megabyte of padding, and new memory for it
@@ -229,8 +229,8 @@ def find_segments(page: "TiffPage", *, where: str) -> Segments | None:
     is_one_image = page.samplesperpixel == page.imagedepth == page.fillorder == 1 and dtype.kind in "uif"
     is_whole = page.bitspersample == 8 * dtype.itemsize
     is_known = page.compression == STORED or page.compression in _CODECS
-    predictor = NO_PREDICTOR if page.compression in _WITHOUT_PREDICTOR else int(page.predictor)
-    fits = predictor in (NO_PREDICTOR, _DIFFERENCES) or (predictor == _FLOATING and dtype.kind == "f")
+    predictor = _NO_PREDICTOR if page.compression in _WITHOUT_PREDICTOR else int(page.predictor)
+    fits = predictor in (_NO_PREDICTOR, _DIFFERENCES) or (predictor == _FLOATING and dtype.kind == "f")
     if not (is_one_image and is_whole and is_known and fits):
         return None
     return Segments(

@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["is_writable", "own_folders"]
+__all__ = ["cache_folders", "is_writable"]
 
 _OURS = "bigearth-xr"
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-def own_folders() -> Iterator[Path]:
+def cache_folders() -> Iterator[Path]:
     """Give the folders to try, in this order: the user's cache, and a temporary one that nobody else may write to.
 
     Examples
     --------
-    >>> all(isinstance(folder, Path) for folder in own_folders())
+    >>> all(isinstance(folder, Path) for folder in cache_folders())
     True
     """
     if os.environ.get("XDG_CACHE_HOME"):

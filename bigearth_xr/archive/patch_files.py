@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bigearth_xr.archive.layout import JSON_SUFFIX
+from bigearth_xr.archive.names import JSON_SUFFIX
 from bigearth_xr.archive.source import PixelSource
 from bigearth_xr.bands import Sensor, band
 from bigearth_xr.releases import Release
 
-__all__ = ["Archive", "PatchFiles", "Problem", "ProblemKind", "sum_up"]
+__all__ = ["Archive", "PatchFiles", "Problem", "sum_up"]
 
 ProblemKind = Literal["unpaired", "duplicate", "stray", "unplaced", "refused", "truncated", "damaged"]
 """Partner missing; found twice; a name that is none of the archive's; no way to know its tile; a member of a tar that
