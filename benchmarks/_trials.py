@@ -12,7 +12,7 @@ from pathlib import Path
 import bigearth_xr as bex
 from benchmarks._containers import write_lmdb
 from bigearth_xr.releases import Release
-from bigearth_xr.store.account import describe
+from bigearth_xr.store.info import describe
 from bigearth_xr.store.schema import Profile
 from bigearth_xr.testing.container import Container
 

@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader, Dataset
 
 import bigearth_xr as bex
 from bigearth_xr.store.batch import BatchReader
-from bigearth_xr.store.patches import read_patches
-from bigearth_xr.store.read import Store, open_store
+from bigearth_xr.store.open import Store, open_store
+from bigearth_xr.store.read import read_patches
 from bigearth_xr.store.schema import PROFILES, Profile
 
 PAIRS = 12

@@ -21,7 +21,8 @@ from bigearth_xr.bands import BANDS
 from bigearth_xr.ingestion import IngestReport, shards, workers
 from bigearth_xr.releases import Release
 from bigearth_xr.store.create import write_states
-from bigearth_xr.store.read import open_store, read_state
+from bigearth_xr.store.open import open_store
+from bigearth_xr.store.read import read_state
 from bigearth_xr.store.schema import PROFILES, Profile
 from bigearth_xr.store.shard import shard_path
 from bigearth_xr.testing import formula_pixels, formula_reference_map, synthetic_pair, write_archive

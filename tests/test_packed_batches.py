@@ -20,7 +20,7 @@ from bigearth_xr.ops.transform import Transform, transform_of
 from bigearth_xr.stats import band_statistics
 from bigearth_xr.store import codec
 from bigearth_xr.store.batch import BatchReader
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.open import open_store
 
 PAIRS = 12
 ROWS = [3, 11, 0, 3, 7]
@@ -116,7 +116,7 @@ def rewrite(monkeypatch: pytest.MonkeyPatch, path: Path, encode: Any) -> Path:
     """Write a store whose patches somebody else packed."""
     with monkeypatch.context() as patched:
         patched.setattr(codec, "encode_patch", encode)
-        patched.setattr("bigearth_xr.store.write.encode_patch", encode)
+        patched.setattr("bigearth_xr.store.shard.encode_patch", encode)
         return bex.testing.write_store(path, pairs=PAIRS, profile="compact")
 
 

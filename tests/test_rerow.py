@@ -14,10 +14,10 @@ from bigearth_xr.errors import StoreError
 from bigearth_xr.ingestion import exchange, rerow
 from bigearth_xr.ingestion.rerow import finish_rerow, rerow_store
 from bigearth_xr.releases import Release
-from bigearth_xr.store.account import describe
-from bigearth_xr.store.address import place_of
-from bigearth_xr.store.marker import Marker, read_marker
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.create import Marker, read_marker
+from bigearth_xr.store.info import describe
+from bigearth_xr.store.location import location_of
+from bigearth_xr.store.open import open_store
 from bigearth_xr.store.schema import PROFILES, Profile, pixel_arrays
 from bigearth_xr.testing import write_archive
 from bigearth_xr.testing.faults import truncated
@@ -27,7 +27,7 @@ PAIRS = 24
 
 
 def is_marked(store: Path) -> bool:
-    return read_marker(place_of(store)) is not None
+    return read_marker(location_of(store)) is not None
 
 
 def names(folder: Path) -> set[str]:
@@ -195,7 +195,7 @@ def test_a_store_with_new_rows_holds_what_it_held(provisional: tuple[Path, Calla
 def test_in_object_storage_rows_stay(provisional: tuple[Path, Callable[[], None]]) -> None:
     from dataclasses import replace
 
-    store = replace(open_store(provisional[0]), place=place_of("s3://mine/ben.zarr"))
+    store = replace(open_store(provisional[0]), location=location_of("s3://mine/ben.zarr"))
     with pytest.raises(StoreError, match="cannot be moved on object storage; delete it and ingest the whole archive"):
         rerow_store(
             store,

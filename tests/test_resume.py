@@ -17,9 +17,9 @@ from holdings import changes, files, holdings
 import bigearth_xr as bex
 from bigearth_xr.errors import StoreError
 from bigearth_xr.ingestion.locking import alone
-from bigearth_xr.store.account import describe
-from bigearth_xr.store.address import place_of
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.info import describe
+from bigearth_xr.store.location import location_of
+from bigearth_xr.store.open import open_store
 from bigearth_xr.store.schema import PROFILES, Profile
 from bigearth_xr.testing import write_archive
 from bigearth_xr.verification import verify
@@ -51,8 +51,8 @@ MOMENTS = [
     ("ingestion.staging", "", "_flush", 12),
     ("ingestion.passing", "", "take_in", 1),
     ("ingestion.streams", "", "open_or_create", 0),
-    ("store.place", "LocalPlace", "adopt", 2),
-    ("store.place", "LocalPlace", "adopt", 4),
+    ("store.location", "LocalLocation", "adopt", 2),
+    ("store.location", "LocalLocation", "adopt", 4),
     ("ingestion.run", "", "write_states", 0),
     ("ingestion.stream_plan", "StreamPlan", "free", 0),
     ("ingestion.staging", "Staging", "discard", 0),
@@ -226,7 +226,7 @@ def test_a_disk_that_is_really_full(tmp_path: Path, tars: Path, wholes: dict[Pro
 
 def test_two_ingests_do_not_fill_one_store(tmp_path: Path, tars: Path) -> None:
     store = tmp_path / "ben.zarr"
-    with alone(place_of(store)), pytest.raises(StoreError, match=r"ben\.zarr: another ingest is filling it; wait"):
+    with alone(location_of(store)), pytest.raises(StoreError, match=r"ben\.zarr: another ingest is filling it; wait"):
         bex.ingest(tars, store)
     assert bex.ingest(tars, store).complete
     assert names(tmp_path) == {"ben.zarr", "ben.parquet"}
@@ -234,7 +234,7 @@ def test_two_ingests_do_not_fill_one_store(tmp_path: Path, tars: Path) -> None:
 
 def test_stores_in_a_bucket_are_locked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bigearth_xr.ingestion.locking.gettempdir", lambda: str(tmp_path))
-    one, other = place_of("s3://one/ben.zarr"), place_of("s3://other/ben.zarr")
+    one, other = location_of("s3://one/ben.zarr"), location_of("s3://other/ben.zarr")
     with alone(one), alone(other), pytest.raises(StoreError, match="another ingest is filling it"), alone(one):
         pass
     assert not names(tmp_path)
@@ -254,7 +254,7 @@ def test_a_lock_that_is_removed_while_it_is_waited_for_is_taken_anew(
         flock(file, how)  # type: ignore[arg-type]  # passed on
 
     monkeypatch.setattr(fcntl, "flock", as_the_other_ends)
-    with alone(place_of(tmp_path / "ben.zarr")):
+    with alone(location_of(tmp_path / "ben.zarr")):
         assert lock.exists()
     assert len(calls) == 2
 
@@ -273,7 +273,7 @@ def test_an_update_that_is_killed_leaves_a_store_that_opens(tmp_path: Path) -> N
     before = files(store)
     for count in (1, 9, 20):
         ingest_until_killed(
-            ("store.place", "LocalPlace", "adopt", count), archive, store, str(tmp_path / "lists"), "fast"
+            ("store.location", "LocalLocation", "adopt", count), archive, store, str(tmp_path / "lists"), "fast"
         )
         check_unfinished(store)
     assert files(store) != before

@@ -18,8 +18,7 @@ from openings import CHUNKED_OPENERS, Opener
 import bigearth_xr as bex
 from bigearth_xr.errors import StoreChangedError, StoreNotFoundError
 from bigearth_xr.store.batch import BatchReader
-from bigearth_xr.store.current import check_current
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.open import check_current, open_store
 from bigearth_xr.store.schema import PROFILES, Profile
 from bigearth_xr.testing import formula_pixels, write_archive
 

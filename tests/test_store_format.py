@@ -17,8 +17,8 @@ from shards import HOLE, INDEX_BYTES, crc32c, index_of
 
 import bigearth_xr as bex
 from bigearth_xr.store.codec import CRC_BYTES, encode_patch
-from bigearth_xr.store.patches import read_patches
-from bigearth_xr.store.read import Store, open_store, read_state
+from bigearth_xr.store.open import Store, open_store
+from bigearth_xr.store.read import read_patches, read_state
 from bigearth_xr.store.schema import PROFILES, PixelArray, pixel_arrays
 from bigearth_xr.store.shard import shard_path
 from bigearth_xr.testing import encode_tiff, formula_pixels, formula_reference_map, synthetic_pair, write_archive
@@ -82,7 +82,7 @@ def holed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def path_of(store: Store) -> Path:
-    return Path(store.place.address)
+    return Path(store.location.address)
 
 
 fast_only = pytest.mark.parametrize("holed", ["fast"], indirect=True)

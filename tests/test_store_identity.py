@@ -13,7 +13,7 @@ from holdings import files
 from shards import HOLE, index_of
 
 import bigearth_xr as bex
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.open import open_store
 from bigearth_xr.store.schema import PROFILES, Profile
 from bigearth_xr.testing import write_archive
 

@@ -20,8 +20,8 @@ from bigearth_xr.errors import BandError, MetadataError, SelectionError, StoreEr
 from bigearth_xr.ingestion import passing, workers
 from bigearth_xr.ingestion.arrivals import Arrivals, take_in
 from bigearth_xr.releases import Release
-from bigearth_xr.store.account import describe
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.info import describe
+from bigearth_xr.store.open import open_store
 from bigearth_xr.store.schema import Profile
 from bigearth_xr.testing import write_archive
 from bigearth_xr.testing.container import Container

@@ -17,7 +17,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from bigearth_xr.backend.columns import StoredColumn, decoded_dtype
-from bigearth_xr.backend.keys import read_by_axis
+from bigearth_xr.backend.pixels import read_by_axis
 from bigearth_xr.bands import GROUPS
 from bigearth_xr.store.schema import COLUMNS
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from bigearth_xr.batches.held import HeldReader, copy_located
 from bigearth_xr.batches.patches import NativeArray
 from bigearth_xr.errors import LoaderError
-from bigearth_xr.store.batch import BatchReader, Located
+from bigearth_xr.store.batch import BatchReader
+from bigearth_xr.store.buffers import Located
 from bigearth_xr.store.schema import SHARD_PATCHES
 
 __all__ = ["CachedReader", "Memory", "fitting_rows", "free_host_bytes"]
@@ -81,7 +82,7 @@ class CachedReader:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> reader = BatchReader(open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)))
     >>> cached = CachedReader(reader, np.array([0, 2]), Memory())
     >>> cached.fill()
@@ -92,7 +93,7 @@ class CachedReader:
 
     def __init__(self, reader: BatchReader, rows: NDArray[np.integer], memory: Any) -> None:
         self._reader, self._rows, self._memory = reader, rows, memory
-        self._others: BatchReader | HeldReader = reader if reader.store.place.local else HeldReader(reader)
+        self._others: BatchReader | HeldReader = reader if reader.store.location.local else HeldReader(reader)
         self._slot = np.full(reader.store.rows, -1, np.intp)
         self._slot[rows] = np.arange(rows.size)
         self._filled = False

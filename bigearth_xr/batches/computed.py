@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bigearth_xr.errors import LoaderError
 from bigearth_xr.ops.taps import SIDE
-from bigearth_xr.store.batch import Located
+from bigearth_xr.store.buffers import Located
 from bigearth_xr.units import UnitCheck
 
 __all__ = ["ComputedArray", "ComputedReader"]

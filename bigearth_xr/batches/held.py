@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from bigearth_xr.batches.patches import NativeArray, Patches
 from bigearth_xr.errors import BigEarthError
-from bigearth_xr.store.batch import BatchReader, Located
-from bigearth_xr.store.mapping import copy_bytes
+from bigearth_xr.store.batch import BatchReader
+from bigearth_xr.store.buffers import Located, copy_bytes
 
 __all__ = ["HeldReader", "copy_located", "with_held"]
 
@@ -40,7 +40,7 @@ class HeldReader:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> reader = BatchReader(open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)))
     >>> held = HeldReader(reader)
     >>> held.prefetch(np.array([0, 2]))
@@ -179,7 +179,7 @@ def with_held(patches: Patches) -> Patches:
     """
     parts = [
         replace(part, reader=HeldReader(part.reader))
-        if isinstance(part.reader, BatchReader) and part.reader.store.place.local is None
+        if isinstance(part.reader, BatchReader) and part.reader.store.location.local is None
         else part
         for part in patches.parts
     ]
@@ -192,7 +192,7 @@ def copy_located(located: Located, arrays: Sequence[NativeArray], out: Mapping[s
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> reader = BatchReader(open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)))
     >>> out = reader.buffers(2)
     >>> with reader.locate([2, 0]) as located:

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from bigearth_xr.errors import LabelError
 from bigearth_xr.labels import Nomenclature, Order, group_multi_hot, label_names, reorder_labels
-from bigearth_xr.store.current import reading
-from bigearth_xr.store.read import Store, read_column
+from bigearth_xr.store.open import Store, reading
+from bigearth_xr.store.read import read_column
 
 __all__ = ["marks_of"]
 

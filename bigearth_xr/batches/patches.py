@@ -22,9 +22,10 @@ from bigearth_xr.image import image
 from bigearth_xr.ops.taps import SIDE
 from bigearth_xr.ops.transform import StoredArray, Transform, transform_of
 from bigearth_xr.scaling import Scale, scale_of
-from bigearth_xr.store.batch import BatchReader, Located
-from bigearth_xr.store.intake import Checks
-from bigearth_xr.store.read import Store
+from bigearth_xr.store.batch import BatchReader
+from bigearth_xr.store.buffers import Located
+from bigearth_xr.store.open import Store
+from bigearth_xr.store.rows import Checks
 
 __all__ = ["NativeArray", "Part", "Patches", "Reader", "patches_of"]
 

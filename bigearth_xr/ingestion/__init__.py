@@ -21,10 +21,10 @@ from bigearth_xr.ingestion.streams import plan_streams
 from bigearth_xr.ingestion.target import check_target
 from bigearth_xr.ingestion.workers import Client, check_client
 from bigearth_xr.progress import Progress
-from bigearth_xr.store.address import Address, StorageOptions, place_of
-from bigearth_xr.store.place import Place as StorePlace
+from bigearth_xr.store.location import Address, StorageOptions, location_of
+from bigearth_xr.store.location import Location as StorePlace
 from bigearth_xr.store.schema import Profile
-from bigearth_xr.table.found import Rows
+from bigearth_xr.table.assembly import Rows
 
 __all__ = ["IngestReport", "ingest"]
 
@@ -127,7 +127,7 @@ def ingest(
     """
     request = Request(
         archive=texts_of(archive, "archive"),
-        store=place_of(store, storage_options),
+        store=location_of(store, storage_options),
         metadata=() if metadata is None else tuple(map(Path, texts_of(metadata, "metadata"))),
         sensors=(sensors,) if isinstance(sensors, str) else tuple(sensors),
         bands=tuple(band.name for band in choose_bands(sensors, bands)),

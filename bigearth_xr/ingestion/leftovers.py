@@ -4,18 +4,18 @@ import shutil
 
 from bigearth_xr.ingestion.staging import staging_folder
 from bigearth_xr.store.create import table_key
-from bigearth_xr.store.place import Place
+from bigearth_xr.store.location import Location
 
 __all__ = ["remove_partials", "remove_staging"]
 
 
-def remove_partials(store: Place) -> None:
+def remove_partials(store: Location) -> None:
     """Remove files that were begun and never moved to their places; in object storage there are none.
 
     Examples
     --------
-    >>> from bigearth_xr.store.address import place_of
-    >>> store = place_of(getfixture("tmp_path") / "ben.zarr")
+    >>> from bigearth_xr.store.location import location_of
+    >>> store = location_of(getfixture("tmp_path") / "ben.zarr")
     >>> store.scratch_file("s1/c/0/0/0/0").touch()
     >>> remove_partials(store)
     >>> list(store.keys())
@@ -28,13 +28,13 @@ def remove_partials(store: Place) -> None:
         file.unlink(missing_ok=True)
 
 
-def remove_staging(store: Place) -> None:
+def remove_staging(store: Location) -> None:
     """Remove what had arrived of a stream for a store that is complete by other ways.
 
     Examples
     --------
-    >>> from bigearth_xr.store.address import place_of
-    >>> store = place_of(getfixture("tmp_path") / "ben.zarr")
+    >>> from bigearth_xr.store.location import location_of
+    >>> store = location_of(getfixture("tmp_path") / "ben.zarr")
     >>> staging_folder(store).mkdir()
     >>> remove_staging(store)
     >>> staging_folder(store).exists()

@@ -9,13 +9,13 @@ from tempfile import gettempdir
 from typing import BinaryIO
 
 from bigearth_xr.errors import StoreError
-from bigearth_xr.store.place import Place
+from bigearth_xr.store.location import Location
 
 __all__ = ["alone"]
 
 
 @contextmanager
-def alone(store: Place) -> Iterator[None]:
+def alone(store: Location) -> Iterator[None]:
     """Keep other ingests of this machine away from a store, until the end of the block or of the process.
 
     Raises
@@ -25,8 +25,8 @@ def alone(store: Place) -> Iterator[None]:
 
     Examples
     --------
-    >>> from bigearth_xr.store.address import place_of
-    >>> with alone(place_of(getfixture("tmp_path") / "ben.zarr")):
+    >>> from bigearth_xr.store.location import location_of
+    >>> with alone(location_of(getfixture("tmp_path") / "ben.zarr")):
     ...     pass
     """
     path = _lock_path(store)
@@ -40,7 +40,7 @@ def alone(store: Place) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def _lock_path(store: Place) -> Path:
+def _lock_path(store: Location) -> Path:
     """Where the lock lies: beside the store, or with this machine's temporary files."""
     if store.local is not None:
         return store.local.with_suffix(".lock")

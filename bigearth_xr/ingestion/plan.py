@@ -15,8 +15,8 @@ from bigearth_xr.ingestion.request import Request
 from bigearth_xr.ingestion.shards import Job, ShardJob
 from bigearth_xr.ingestion.target import open_or_create
 from bigearth_xr.progress import Progress
-from bigearth_xr.store.presence import read_complete
-from bigearth_xr.store.read import Store, read_column
+from bigearth_xr.store.open import Store
+from bigearth_xr.store.read import read_column, read_complete
 from bigearth_xr.store.schema import SHARD_PATCHES
 
 __all__ = ["FilePlan", "Plan", "Rowing", "plan_files", "plan_rows"]
@@ -117,10 +117,10 @@ def plan_files(source: PixelSource, request: Request, progress: Progress) -> Fil
     Examples
     --------
     >>> from bigearth_xr.archive.source import FolderSource
-    >>> from bigearth_xr.store.address import place_of
+    >>> from bigearth_xr.store.location import location_of
     >>> from bigearth_xr.testing import write_archive
     >>> archive = write_archive(getfixture("tmp_path") / "archive", pairs=3)
-    >>> request = Request(archive=(str(archive),), store=place_of(getfixture("tmp_path") / "ben.zarr"), metadata=(),
+    >>> request = Request(archive=(str(archive),), store=location_of(getfixture("tmp_path") / "ben.zarr"), metadata=(),
     ...                   sensors=("s1", "s2"), bands=("B02", "VV"), rows="found", profile=None)
     >>> with Progress() as progress:
     ...     plan = plan_files(FolderSource(archive), request, progress)

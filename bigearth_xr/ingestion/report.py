@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bigearth_xr.archive import Problem
 from bigearth_xr.labels import Release
-from bigearth_xr.store.place import Place
+from bigearth_xr.store.location import Location
 from bigearth_xr.store.schema import Profile
 
 __all__ = ["IngestReport"]
@@ -24,7 +24,7 @@ class IngestReport:
     archive: str
     """What was ingested: a folder, tars or addresses."""
 
-    store: Place
+    store: Location
     """Where the store is."""
 
     release: Release

@@ -13,9 +13,9 @@ from bigearth_xr.bands import Sensor
 from bigearth_xr.errors import ArchiveNotFoundError, SelectionError, StoreError
 from bigearth_xr.ingestion.members import is_address
 from bigearth_xr.spelling import check_choice
-from bigearth_xr.store.place import Place
+from bigearth_xr.store.location import Location
 from bigearth_xr.store.schema import PROFILES, PixelArray, Profile, pixel_arrays
-from bigearth_xr.table.found import Rows
+from bigearth_xr.table.assembly import Rows
 
 __all__ = ["Request", "check_count", "check_request", "name_of", "texts_of"]
 
@@ -29,7 +29,7 @@ class Request:
     archive: tuple[str, ...]
     """Folders, tars, their parts, LMDBs, addresses or ``-`` that together are the archive, at least one."""
 
-    store: Place
+    store: Location
     """Where the store is, or is to be."""
 
     metadata: tuple[Path, ...]

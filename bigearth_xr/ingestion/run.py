@@ -14,10 +14,10 @@ from bigearth_xr.ingestion.shards import ShardResult
 from bigearth_xr.ingestion.target import BEGUN
 from bigearth_xr.ingestion.workers import Client, on_cluster, on_processes
 from bigearth_xr.progress import Progress
-from bigearth_xr.store.create import write_states
-from bigearth_xr.store.marker import Marker, clear_marker, read_marker, write_marker
-from bigearth_xr.store.place import Place
-from bigearth_xr.store.read import Store, read_column, read_state
+from bigearth_xr.store.create import Marker, clear_marker, read_marker, write_marker, write_states
+from bigearth_xr.store.location import Location
+from bigearth_xr.store.open import Store
+from bigearth_xr.store.read import read_column, read_state
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STORED
 
 __all__ = ["run_plan"]
@@ -34,8 +34,8 @@ def run_plan(plan: Plan, *, workers: int, client: Client | None, progress: Progr
     'run_plan'
     """
     store = plan.rowing.store
-    if plan.rowing.shards and read_marker(store.place) is None:
-        write_marker(store.place, Marker(is_provisional=False, reason=BEGUN))
+    if plan.rowing.shards and read_marker(store.location) is None:
+        write_marker(store.location, Marker(is_provisional=False, reason=BEGUN))
     account = _Account(state=read_state(store).copy(), mapped=_read_mapped(store))
     # Closed at once if something fails here: workers do not write on.
     with closing(_results(plan, workers, client, progress)) as results:
@@ -46,7 +46,7 @@ def run_plan(plan: Plan, *, workers: int, client: Client | None, progress: Progr
             plan.free(result.shard)
     report = _report(plan, account)
     plan.close()
-    _finish(store.place, is_whole=not plan.contents.is_cut_short)
+    _finish(store.location, is_whole=not plan.contents.is_cut_short)
     return report
 
 
@@ -90,7 +90,7 @@ def _results(plan: Plan, workers: int, client: Client | None, progress: Progress
         yield result
 
 
-def _finish(place: Place, *, is_whole: bool) -> None:
+def _finish(place: Location, *, is_whole: bool) -> None:
     """Leave nothing behind but the store: no note that it is unfinished, and no files of workers that were lost."""
     remove_partials(place)
     marker = read_marker(place)
@@ -113,7 +113,7 @@ def _report(plan: Plan, account: _Account) -> IngestReport:
         without_map = tuple(read_column(store, "patch")[(state == STORED) & ~account.mapped])
     return IngestReport(
         archive=contents.archive.name,
-        store=store.place,
+        store=store.location,
         release=store.release,
         profile=store.profile,
         rows=store.rows,

@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from bigearth_xr.archive import Archive, PatchFiles, read_pixels
 from bigearth_xr.errors import ArchiveError, PatchError
-from bigearth_xr.store.current import check_current
-from bigearth_xr.store.patches import read_encoded
-from bigearth_xr.store.read import Store
+from bigearth_xr.store.open import Store, check_current
+from bigearth_xr.store.read import read_encoded
 from bigearth_xr.store.schema import QUARANTINED, REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
-from bigearth_xr.store.shard import HOLE, read_index, shard_key
-from bigearth_xr.store.write import ShardWriter
+from bigearth_xr.store.shard import HOLE, ShardWriter, read_index, shard_key
 
 __all__ = ["Job", "PatchReader", "ShardJob", "ShardResult", "write_shard"]
 
@@ -170,7 +168,7 @@ def write_shard(job: Job, advance: Callable[[], None] = lambda: None) -> ShardRe
 
 def _holds_only_kept(job: Job) -> bool:
     """Whether the shard is already what it is to be if nothing new can be read."""
-    indexes = (read_index(job.store.place, shard_key(array, job.shard)) for array in job.store.arrays)
+    indexes = (read_index(job.store.location, shard_key(array, job.shard)) for array in job.store.arrays)
     held = (np.flatnonzero(index[:, 0] != HOLE).tolist() for index in indexes if index is not None)
     return all(job.kept.issuperset(places) for places in held)
 
@@ -189,7 +187,7 @@ def _why_none(job: Job, read: PatchReader) -> dict[str, str] | None:
 
 
 def _writer(job: Job, array: PixelArray) -> ShardWriter:
-    return ShardWriter(job.store.place, array, job.shard, job.store.profile, patches=job.length)
+    return ShardWriter(job.store.location, array, job.shard, job.store.profile, patches=job.length)
 
 
 def _keep(job: Job, writers: Mapping[str, ShardWriter], place: int) -> None:

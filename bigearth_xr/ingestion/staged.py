@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from bigearth_xr.errors import ChecksumError, PatchError
 from bigearth_xr.ingestion.shards import PatchReader, ShardResult, write_shard
 from bigearth_xr.ingestion.staging import Plane, staged_file
-from bigearth_xr.store.codec import CRC_BYTES
-from bigearth_xr.store.combine import combine_crc32c
-from bigearth_xr.store.read import Store
+from bigearth_xr.store.codec import CRC_BYTES, combine_crc32c
+from bigearth_xr.store.open import Store
 from bigearth_xr.store.schema import QUARANTINED, REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
 from bigearth_xr.store.shard import HOLE, encode_index, read_index, shard_key
 
@@ -94,7 +93,7 @@ class StagedJob:
 
     def write(self, advance: Callable[[], None] = lambda: None) -> ShardResult:
         """Write the shard: where its files can stay what they are, only what they lack."""
-        if self.is_in_slots and self.store.profile == "fast" and self.store.place.local and not self.kept:
+        if self.is_in_slots and self.store.profile == "fast" and self.store.location.local and not self.kept:
             return self._seal(advance)
         return write_shard(self, advance)
 
@@ -137,7 +136,7 @@ class StagedJob:
         numbers = [plane.number for plane in self.planes if plane.array.name == array.name]
         there = good[self.arrived[good, numbers[0]]]
         if not there.size:
-            self.store.place.delete(key)
+            self.store.location.delete(key)
             return
         checksums = combine_crc32c(self.checksums[np.ix_(there, numbers)], array.patch_bytes // len(numbers))
         index = np.full((SHARD_PATCHES, 2), HOLE, dtype="<u8")
@@ -147,10 +146,10 @@ class StagedJob:
                 _finish_file(file.fileno(), array, index[: self.length], checksums)
                 os.pwrite(file.fileno(), encode_index(index), self.length * _slot_bytes(array))
                 os.fsync(file.fileno())
-            self.store.place.adopt(key, path)
+            self.store.location.adopt(key, path)
         except FileNotFoundError:
             # A worker that was thought to be lost has moved it already.
-            final = read_index(self.store.place, key)
+            final = read_index(self.store.location, key)
             if final is None or not np.array_equal(final, index):
                 raise
 

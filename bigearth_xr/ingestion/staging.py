@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.store.codec import CRC_BYTES
-from bigearth_xr.store.place import Place
+from bigearth_xr.store.location import Location
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
 
 __all__ = ["Plane", "Staging", "planes_of", "staged_file", "staging_folder"]
@@ -78,13 +78,13 @@ def planes_of(arrays: Sequence[PixelArray]) -> tuple[Plane, ...]:
     )
 
 
-def staging_folder(store: Place) -> Path:
+def staging_folder(store: Location) -> Path:
     """Where pixels wait for their rows: beside the store, or in the working directory if that is on object storage.
 
     Examples
     --------
-    >>> from bigearth_xr.store.address import place_of
-    >>> staging_folder(place_of("/data/ben.zarr")).as_posix(), staging_folder(place_of("s3://mine/ben.zarr")).as_posix()
+    >>> from bigearth_xr.store.location import location_of
+    >>> staging_folder(location_of("/data/ben.zarr")).as_posix(), staging_folder(location_of("s3://mine/ben.zarr")).as_posix()
     ('/data/ben.ingest', 'ben-ffadd943.ingest')
     """
     if store.local is not None:

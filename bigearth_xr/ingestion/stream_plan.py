@@ -46,7 +46,7 @@ class StreamPlan:
     def extra_bytes(self) -> int:
         """What lay beside the store at the most: nothing, where it lay at its place already."""
         store = self.rowing.store
-        is_in_place = self.is_in_slots and store.profile == "fast" and store.place.local is not None
+        is_in_place = self.is_in_slots and store.profile == "fast" and store.location.local is not None
         return self.kept_bytes + (0 if is_in_place else self.staged_bytes)
 
     @cached_property

@@ -70,7 +70,7 @@ def on_processes(plan: Plan, workers: int, advance: Callable[..., None]) -> Iter
                 yield result
         except BrokenProcessPool as error:
             raise StoreError(
-                f"{plan.rowing.store.place}: a worker process died ({error}); {_CALL_AGAIN}, with fewer workers if "
+                f"{plan.rowing.store.location}: a worker process died ({error}); {_CALL_AGAIN}, with fewer workers if "
                 "memory ran out"
             ) from None
 
@@ -101,7 +101,7 @@ def on_cluster(plan: Plan, client: Client) -> Iterator[ShardResult]:
                 running.add(client.submit(_write, plan.job(shard), pure=False))
     except KilledWorker as error:
         raise StoreError(
-            f"{plan.rowing.store.place}: one shard took several Dask workers with it ({error}); {_CALL_AGAIN}, with "
+            f"{plan.rowing.store.location}: one shard took several Dask workers with it ({error}); {_CALL_AGAIN}, with "
             "more memory a worker"
         ) from None
 

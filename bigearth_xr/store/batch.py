@@ -1,7 +1,7 @@
 """Batches of native pixels, past zarr-python, xarray and Dask: mapped memory, or buffers that are used again."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -12,18 +12,93 @@ from bigearth_xr import bands as band_facts
 from bigearth_xr.device.unpacking import Packed
 from bigearth_xr.errors import BandError, BatchError
 from bigearth_xr.spelling import check_choice
-from bigearth_xr.store.buffers import check_buffers, new_buffers
+from bigearth_xr.store.buffers import BufferPool, Located, LocatedPacked, check_buffers, copy_bytes, new_buffers
 from bigearth_xr.store.codec import CRC_BYTES
-from bigearth_xr.store.intake import CHECKS, Checks, Patches, decode
-from bigearth_xr.store.located import Located, LocatedPacked
-from bigearth_xr.store.mapped import MappedPatches
-from bigearth_xr.store.mapping import copy_bytes
-from bigearth_xr.store.opened import Opened
-from bigearth_xr.store.read import Store
-from bigearth_xr.store.rows import Wanted, checked_rows
+from bigearth_xr.store.fetched import FetchedShards
+from bigearth_xr.store.mapped import MappedPatches, MappedShards
+from bigearth_xr.store.open import Store, reading
+from bigearth_xr.store.rows import (
+    CHECKS,
+    Checks,
+    EncodedPatches,
+    ShardedRows,
+    Shards,
+    ThreadPool,
+    checked_rows,
+    decode,
+    refuse_absent,
+    verify,
+)
 from bigearth_xr.store.schema import REFERENCE_MAP, PixelArray
 
-__all__ = ["BatchReader", "Located"]
+__all__ = ["BatchReader", "Handles"]
+
+
+_REQUESTS = 16
+"""Shards of an array that are asked for at once on object storage: threads that wait cost nothing."""
+
+
+class Handles:
+    """Some arrays of a store, as this process reads them.
+
+    Parameters
+    ----------
+    store, arrays
+        What is read.
+    checks
+        When checksums are verified.
+    threads
+        Threads that decode, or copy.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.open import open_store
+    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> (patches,) = Handles(store, [store.array("s1")], "first", threads=1).look_up(ShardedRows.of(np.array([2, 0])))
+    >>> patches.there
+    array([ True,  True])
+    """
+
+    def __init__(self, store: Store, arrays: Sequence[PixelArray], checks: Checks, threads: int) -> None:
+        self.process = os.getpid()
+        self.crew = ThreadPool(threads)
+        self.pool = BufferPool()
+        self.no_map = np.full(max(array.patch_bytes for array in arrays), 0xFF, np.uint8)
+        """What reference maps that stored patches lack are read from: 65535 everywhere."""
+        self._store, self._arrays, self._checks = store, arrays, checks
+        self._mapless = np.zeros(store.rows, bool)
+        self._requests, self._abreast = (
+            ThreadPool(max(threads, _REQUESTS)),
+            ThreadPool(1 if store.location.local else len(arrays)),
+        )
+        self._shards: Sequence[Shards] = [
+            MappedShards(store, array) if store.location.local else FetchedShards(store, array, self._requests)
+            for array in arrays
+        ]
+
+    def find(self, wanted: ShardedRows) -> list[EncodedPatches]:
+        """Find patches of every array, or fetch them, whether they are sound or not."""
+        return list(self._abreast.map(lambda shards: shards.look_up(wanted), self._shards))
+
+    def look_up(self, wanted: ShardedRows) -> list[EncodedPatches]:
+        """Find patches of every array, all of them there, and sound as far as that is to be verified now."""
+        with reading(self._store):
+            found = self.find(wanted)
+            for array, patches in zip(self._arrays, found, strict=True):
+                refuse_absent(self._store, array, patches, self._mapless)
+            verify(self._store, self._arrays, found, self._checks)
+        return found
+
+    def give_all(self, buffers: Iterable[NDArray[np.uint8]]) -> None:
+        """Take buffers back that nobody reads any more."""
+        for buffer in buffers:
+            self.pool.give(buffer)
+
+    def close(self) -> None:
+        """Let threads end; maps end with what refers to them."""
+        for crew in (self.crew, self._requests, self._abreast):
+            crew.close()
 
 
 class BatchReader:
@@ -57,7 +132,7 @@ class BatchReader:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
     >>> reader = BatchReader(store, ["B8A", "B02"])
     >>> [array.name for array in reader.sources]
@@ -86,7 +161,7 @@ class BatchReader:
         """The pixel arrays that are read, each whole: as the store has them, the reference map last."""
         self._checks, self._threads = checks, threads
         self._again = partial(BatchReader, store, bands, reference_map=reference_map, checks=checks, threads=threads)
-        self._opened: Opened | None = None
+        self._opened: Handles | None = None
 
     def __reduce__(self) -> tuple[Callable[[], "BatchReader"], tuple[()]]:
         return self._again, ()
@@ -125,12 +200,12 @@ class BatchReader:
         here = self._here()
         numbers = checked_rows(rows, self.store.rows)
         if self._is_mapped:
-            mapped = cast("Sequence[MappedPatches]", here.look_up(Wanted.of(numbers)))
+            mapped = cast("Sequence[MappedPatches]", here.look_up(ShardedRows.of(numbers)))
             no_map = np.uint64(here.no_map.ctypes.data)
             starts = [np.where(patches.there, patches.starts, no_map) for patches in mapped]
             return Located(np.stack(starts), (mapped, here.no_map))
         unique, inverse = np.unique(numbers, return_inverse=True)
-        found = here.look_up(Wanted.of(unique))
+        found = here.look_up(ShardedRows.of(unique))
         decode_all = partial(self._locate_decoded, here, found, inverse)
         if self.store.profile == "compact" and all(patches.there.all() for patches in found):
             return LocatedPacked(self._packed(found, inverse), found, decode_all)
@@ -188,8 +263,8 @@ class BatchReader:
 
         Nothing is verified. On object storage nothing happens.
         """
-        if self.store.place.local is not None:
-            wanted = Wanted.of(checked_rows(rows, self.store.rows))
+        if self.store.location.local is not None:
+            wanted = ShardedRows.of(checked_rows(rows, self.store.rows))
             for patches in self._here().find(wanted):
                 patches.will_need(np.flatnonzero(patches.there))
 
@@ -202,16 +277,16 @@ class BatchReader:
     @property
     def _is_mapped(self) -> bool:
         """Whether pixels lie in files as they lie in memory."""
-        return self.store.profile == "fast" and self.store.place.local is not None
+        return self.store.profile == "fast" and self.store.location.local is not None
 
-    def _here(self) -> Opened:
+    def _here(self) -> Handles:
         """What this process has open: locks and threads of the one that it was forked from are of no use."""
         opened = self._opened
         if opened is None or opened.process != os.getpid():
-            opened = self._opened = Opened(self.store, self.sources, self._checks, self._threads)
+            opened = self._opened = Handles(self.store, self.sources, self._checks, self._threads)
         return opened
 
-    def _packed(self, found: Sequence[Patches], places: NDArray[np.intp]) -> Packed:
+    def _packed(self, found: Sequence[EncodedPatches], places: NDArray[np.intp]) -> Packed:
         """Where patches lie packed, each as often as its place comes."""
         where = [patches.where(places) for patches in found]
         return Packed(
@@ -221,7 +296,7 @@ class BatchReader:
             itemsizes=tuple(array.itemsize for array in self.sources),
         )
 
-    def _locate_decoded(self, here: Opened, found: Sequence[Patches], places: NDArray[np.intp]) -> Located:
+    def _locate_decoded(self, here: Handles, found: Sequence[EncodedPatches], places: NDArray[np.intp]) -> Located:
         """Decode patches into recycled memory, and say where they are, each as often as its place comes."""
         count = found[0].wanted.rows.size
         buffers = [here.pool.take(count * array.patch_bytes) for array in self.sources]
@@ -247,7 +322,7 @@ class BatchReader:
         unique, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
         source = first[inverse]
         again = np.flatnonzero(source != np.arange(rows.size))
-        for array, patches in zip(self.sources, here.look_up(Wanted.of(unique)), strict=True):
+        for array, patches in zip(self.sources, here.look_up(ShardedRows.of(unique)), strict=True):
             targets = _places(out[array.name], rows.size, array)
             decode(self.store, array, patches, targets[first], here.crew)
             copy_bytes(targets[again], targets[source[again]], array.patch_bytes)
@@ -264,11 +339,11 @@ def _sources(store: Store, bands: Sequence[str] | None, reference_map: bool) -> 
     missing = [name for name in names if name not in store.bands]
     if missing:
         raise BandError(
-            f"{', '.join(missing)} not in {store.place}, which holds {', '.join(store.bands)}; ask for these, or "
+            f"{', '.join(missing)} not in {store.location}, which holds {', '.join(store.bands)}; ask for these, or "
             "ingest the archive with the missing bands"
         )
     if reference_map and not any(array.name == REFERENCE_MAP for array in store.arrays):
-        raise BatchError(f"{store.place} has no reference maps, which come with v2 alone; leave reference_map out")
+        raise BatchError(f"{store.location} has no reference maps, which come with v2 alone; leave reference_map out")
     wanted = [array for array in store.arrays if set(array.bands) & set(names)]
     if reference_map:
         wanted.append(store.array(REFERENCE_MAP))

@@ -7,11 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.errors import StoreAccessError, StoreError
-from bigearth_xr.store.crew import Crew
-from bigearth_xr.store.patches import named
-from bigearth_xr.store.presence import shard_count
-from bigearth_xr.store.read import Store
-from bigearth_xr.store.rows import Wanted
+from bigearth_xr.store.open import Store
+from bigearth_xr.store.read import shard_count, with_rows
+from bigearth_xr.store.rows import ShardedRows, ThreadPool
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
 from bigearth_xr.store.shard import HOLE, read_index, shard_key
 
@@ -33,19 +31,19 @@ class FetchedShards:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> patches = FetchedShards(store, store.array("s2_60m"), Crew(2)).look_up(Wanted.of(np.array([0, 2])))
+    >>> patches = FetchedShards(store, store.array("s2_60m"), ThreadPool(2)).look_up(ShardedRows.of(np.array([0, 2])))
     >>> [len(chunk) for chunk in patches.chunks(np.array([1]))]
     [1604]
     """
 
-    def __init__(self, store: Store, array: PixelArray, requests: Crew) -> None:
+    def __init__(self, store: Store, array: PixelArray, requests: ThreadPool) -> None:
         self.store, self.array, self._requests = store, array, requests
         self._seen = np.zeros((shard_count(store), SHARD_PATCHES), bool)
         self._indexes: dict[int, NDArray[np.uint64] | None] = {}
 
-    def look_up(self, wanted: Wanted) -> "FetchedPatches":
+    def look_up(self, wanted: ShardedRows) -> "FetchedPatches":
         """Fetch patches.
 
         Raises
@@ -61,20 +59,20 @@ class FetchedShards:
                 encoded[place] = chunk
         return FetchedPatches(self, wanted, encoded, self._seen[wanted.shard, wanted.place])
 
-    def note_seen(self, wanted: Wanted, which: NDArray[np.intp]) -> None:
+    def note_seen(self, wanted: ShardedRows, which: NDArray[np.intp]) -> None:
         """Remember that these were read, and are what was written."""
         self._seen[wanted.shard[which], wanted.place[which]] = True
 
-    def _fetch(self, which: NDArray[np.intp], wanted: Wanted) -> Iterable[NDArray[np.uint8]]:
+    def _fetch(self, which: NDArray[np.intp], wanted: ShardedRows) -> Iterable[NDArray[np.uint8]]:
         """Fetch those of one shard."""
         shard, rows = int(wanted.shard[which[0]]), wanted.rows[which]
         key = shard_key(self.array, shard)
         try:
-            index = read_index(self.store.place, key)
+            index = read_index(self.store.location, key)
         except StoreAccessError:
             raise
         except StoreError as error:
-            raise named(error, self.store, rows) from None
+            raise with_rows(error, self.store, rows) from None
         if self._indexes.get(shard) is not index:
             # Another object than before: nothing is known of it.
             self._indexes[shard], self._seen[shard] = index, False
@@ -82,7 +80,7 @@ class FetchedShards:
             return [_NOTHING] * rows.size
         entries = index[wanted.place[which]]
         there = entries[:, 0] != HOLE
-        parts = self.store.place.read_ranges(key, entries[there])
+        parts = self.store.location.read_ranges(key, entries[there])
         return [np.frombuffer(next(parts), np.uint8) if found else _NOTHING for found in there.tolist()]
 
 
@@ -93,7 +91,7 @@ class FetchedPatches:
     shards: FetchedShards
     """Where they were fetched from."""
 
-    wanted: Wanted
+    wanted: ShardedRows
     """Which."""
 
     encoded: list[NDArray[np.uint8]]

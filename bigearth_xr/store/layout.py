@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bigearth_xr import bands as band_facts
 from bigearth_xr import releases, table
-from bigearth_xr.errors import ChecksumError
+from bigearth_xr.errors import ChecksumError, MetadataError
 from bigearth_xr.labels import Nomenclature, label_names
 from bigearth_xr.store import schema
-from bigearth_xr.store.chunk import REMEDY, chunk_key, encode_chunk, is_fill, small_codecs
-from bigearth_xr.store.columns import encode_column
-from bigearth_xr.store.metadata import NO_JSON, ROOT_KEY, encode_root, forget_roots, read_root
-from bigearth_xr.store.place import LocalPlace, Place, put
+from bigearth_xr.store.codec import REMEDY, chunk_key, encode_chunk, is_fill, small_codecs
+from bigearth_xr.store.location import LocalLocation, Location, put
+from bigearth_xr.store.open import NO_JSON, ROOT_KEY, clear_root_cache, encode_root, read_root
 from bigearth_xr.store.schema import Column, PixelArray, Profile
 
 if TYPE_CHECKING:
     import zarr
 
-__all__ = ["consolidate", "lay_out", "store_uuid", "uuid_of"]
+__all__ = ["consolidate", "encode_column", "lay_out", "store_uuid", "uuid_of"]
 
 NAMESPACE = uuid.UUID("6f0b6a0e-3b8e-5d0a-9c39-5d1f2b1f6c11")
 """Namespace of the UUIDv5 that identifies a store's content."""
@@ -101,10 +101,10 @@ def lay_out(
     _write_whole(root, "state", np.full(rows.num_rows, schema.ABSENT, np.uint8), ["patch"], _STATE_ATTRIBUTES)
     if any(array.name == schema.REFERENCE_MAP for array in arrays):
         _write_whole(root, "has_reference_map", np.zeros(rows.num_rows, bool), ["patch"])
-    consolidate(LocalPlace(folder))
+    consolidate(LocalLocation(folder))
 
 
-def consolidate(place: Place, changed: str | None = None) -> None:
+def consolidate(place: Location, changed: str | None = None) -> None:
     """Gather all metadata into the root, which no reader of ours goes past, with a digest of them.
 
     What the root says of the format's own arrays stays: their own files may have been damaged since it was written.
@@ -125,7 +125,7 @@ def consolidate(place: Place, changed: str | None = None) -> None:
     --------
     >>> import bigearth_xr as bex
     >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
-    >>> consolidate(LocalPlace(path))
+    >>> consolidate(LocalLocation(path))
     >>> "consolidated_metadata" in json.loads((path / "zarr.json").read_bytes())
     True
     """
@@ -137,14 +137,14 @@ def consolidate(place: Place, changed: str | None = None) -> None:
             own = {name: told for name, told in root.members.items() if schema.is_own(name)}
             known = {name: told for name, told in own.items() if not _is_at(name, changed)}
     put(place, ROOT_KEY, encode_root(_consolidated(document, _gather(place, "", known))))
-    forget_roots()
+    clear_root_cache()
 
 
 def _is_at(name: str, key: str | None) -> bool:
     return key is not None and f"{name}/".startswith(f"{key}/")
 
 
-def _gather(place: Place, below: str, known: Mapping[str, Any]) -> dict[str, Any]:
+def _gather(place: Location, below: str, known: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata of everything below a group, by name; of what file managers leave behind there are none."""
     found: dict[str, Any] = {}
     for name in (f"{below}{child}" for child in place.children(below)):
@@ -277,3 +277,47 @@ def _write_whole(
         path = Path(str(root.store_path.store.root)) / chunk_key(name, values.ndim)  # type: ignore[attr-defined]
         path.parent.mkdir(parents=True)
         path.write_bytes(encode_chunk(values, has_checksum=has_checksum))
+
+
+_NO_TIME = -(2**63)
+"""What a time that is unknown is stored as: the least of all, which NumPy reads as NaT."""
+
+
+def encode_column(column: Column, values: pa.Array) -> tuple[NDArray[Any], dict[str, Any]]:
+    """Turn a table's column into the store's numbers, and the attributes that explain them.
+
+    Returns
+    -------
+    tuple
+        Values, shape ``(patch,)``, and CF attributes (flag values and meanings, units).
+
+    Examples
+    --------
+    >>> split = next(column for column in schema.COLUMNS if column.name == "split")
+    >>> encode_column(split, pa.array(["test", None]))[0]
+    array([  2, 255], dtype=uint8)
+    """
+    if column.kind == "text":
+        return values.fill_null("").to_numpy(zero_copy_only=False), {}
+    if column.kind == "time":
+        seconds = values.cast(pa.int64()).fill_null(_NO_TIME).to_numpy()
+        fill = {"_FillValue": _NO_TIME} if values.null_count else {}
+        return seconds, {"units": "seconds since 1970-01-01", "calendar": "proleptic_gregorian", **fill}
+    if column.kind == "number":
+        return values.to_numpy(), {} if column.units is None else {"units": column.units}
+    meanings = ("no", "yes") if column.kind == "flag" else _meanings(column, values)
+    if column.kind == "flag":
+        codes = values.cast(pa.uint8())
+    else:
+        codes = pc.index_in(values, pa.array(meanings, pa.string())).cast(pa.uint8())
+    if codes.null_count > values.null_count:
+        stranger = next(text for text in pc.unique(values).to_pylist() if text and text not in meanings)
+        raise MetadataError(f"unknown {column.name} {stranger!r}; expected one of {', '.join(meanings)}")
+    flags = {"flag_values": list(range(len(meanings))), "flag_meanings": " ".join(meanings)}
+    return codes.fill_null(schema.UNKNOWN).to_numpy(), flags
+
+
+def _meanings(column: Column, values: pa.Array) -> tuple[str, ...]:
+    """The texts that codes stand for: fixed by the releases, but for tiles, which each table has its own."""
+    fixed = {"country": releases.COUNTRIES, "season": releases.SEASONS, "split": releases.SPLITS}
+    return fixed.get(column.name) or tuple(sorted(text for text in pc.unique(values).to_pylist() if text))

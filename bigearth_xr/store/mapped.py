@@ -1,29 +1,166 @@
-"""The shards of one pixel array in a folder, in memory: where each encoded patch lies, many at a time."""
+"""The shards of one pixel array in a folder, mapped into memory: where each encoded patch lies, many at a time.
 
+A read touches the page cache and nothing else, and costs no system call. A file that somebody cuts short under a map
+kills the process that touches what is gone (SIGBUS), and so does a disk or a network folder that fails. Nothing here
+cuts a shard: ingest and repair write another file and rename it, and a reader that has the old one mapped goes on with
+the old bytes.
+"""
+
+import ctypes
+import errno
+import mmap
+import os
 import time
+import weakref
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
+from itertools import repeat
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.errors import StoreError
 from bigearth_xr.store.codec import CRC_BYTES
-from bigearth_xr.store.mapping import Version, map_file, version_of, will_need
-from bigearth_xr.store.patches import named
-from bigearth_xr.store.presence import shard_count
-from bigearth_xr.store.read import Store
-from bigearth_xr.store.rows import Wanted
+from bigearth_xr.store.open import Store
+from bigearth_xr.store.read import shard_count, with_rows
+from bigearth_xr.store.rows import ShardedRows
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
 from bigearth_xr.store.shard import HOLE, INDEX_BYTES, decode_index, shard_path
 
-__all__ = ["LOOK_AGAIN_S", "MAPPED_SHARDS", "MappedPatches", "MappedShards"]
+__all__ = [
+    "LOOK_AGAIN_S",
+    "MAPPED_SHARDS",
+    "MappedPatches",
+    "MappedShards",
+    "Version",
+    "map_file",
+    "version_of",
+    "will_need",
+]
+
+Version = tuple[int, int, int]
+"""Inode, time of change and size of a file: another one after every change."""
+
+
+def version_of(path: str) -> Version | None:
+    """Tell a file's version; None without a file.
+
+    Examples
+    --------
+    >>> version_of("nowhere") is None
+    True
+    """
+    try:
+        return _version(os.stat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _version(status: os.stat_result) -> Version:
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def map_file(path: str) -> tuple[NDArray[np.uint8], Version] | None:
+    """Map a file whole; it stays mapped as long as the array or a view of it lives, also when it is deleted.
+
+    Returns
+    -------
+    tuple or None
+        Its bytes, shape ``(byte,)``, read-only, and the version that they are; None without a file. No descriptor stays
+        open. A write past NumPy, by address, changes this process's own copy of the page and never the file.
+
+    Raises
+    ------
+    StoreError
+        If the system refuses one more map.
+
+    Examples
+    --------
+    >>> file = getfixture("tmp_path") / "shard"
+    >>> file.write_bytes(b"pixels")
+    6
+    >>> data, version = map_file(str(file))
+    >>> bytes(data), version == version_of(str(file))
+    (b'pixels', True)
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        version = _version(os.fstat(descriptor))
+        size = version[-1]
+        # An empty file cannot be mapped.
+        return (np.asarray(_Mapped(descriptor, size, path)) if size else np.empty(0, np.uint8)), version
+    finally:
+        os.close(descriptor)
+
+
+class _Mapped:
+    """Owner of a map, as NumPy takes one: arrays keep it, and it unmaps when the last of them is gone.
+
+    Python's own `mmap` keeps a descriptor open for every map, and a store has more shards than a process may have
+    descriptors.
+    """
+
+    def __init__(self, descriptor: int, size: int, path: str) -> None:
+        protection = mmap.PROT_READ | mmap.PROT_WRITE
+        address = _libc().mmap(None, size, protection, mmap.MAP_PRIVATE, descriptor, 0)
+        if address == ctypes.c_void_p(-1).value:
+            reason = os.strerror(ctypes.get_errno())
+            full = ctypes.get_errno() == errno.ENOMEM
+            raise StoreError(
+                f"{path}: cannot be mapped into memory ({reason})"
+                + ("; raise vm.max_map_count or vm.overcommit_memory, or read with fewer processes" if full else "")
+            )
+        self.__array_interface__ = {"version": 3, "shape": (size,), "typestr": "|u1", "data": (address, True)}
+        # Not at exit: threads may still read then, and the map ends with the process anyway.
+        weakref.finalize(self, _libc().munmap, address, size).atexit = False
+
+
+def will_need(starts: NDArray[np.uint64], lengths: NDArray[np.integer]) -> None:
+    """Tell the system which mapped bytes are wanted next, so that it reads them side by side; returns at once.
+
+    Examples
+    --------
+    >>> data, _ = map_file(__file__)
+    >>> will_need(np.uint64([data.ctypes.data + 10]), np.array([100]))
+    """
+    order = np.argsort(starts)
+    pages = (starts // mmap.PAGESIZE * mmap.PAGESIZE)[order]
+    ends = np.maximum.accumulate((starts + lengths.astype(np.uint64))[order])
+    # Neighbours are asked for together: a call is most of what this costs.
+    is_first = np.ones(len(pages), bool)
+    is_first[1:] = pages[1:] > ends[:-1]
+    is_last = np.roll(is_first, -1)
+    sizes = ends[is_last] - pages[is_first]
+    _exhaust(map(_libc().madvise, pages[is_first].tolist(), sizes.tolist(), repeat(mmap.MADV_WILLNEED)))
+
+
+def _exhaust(calls: Iterable[Any]) -> None:
+    for _ in calls:
+        pass
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    library = ctypes.CDLL(None, use_errno=True)
+    address, size, number = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+    library.mmap.argtypes, library.mmap.restype = (address, size, number, number, number, ctypes.c_ssize_t), address
+    library.munmap.argtypes = (address, size)
+    library.madvise.argtypes = (address, size, number)
+    return library
+
 
 MAPPED_SHARDS = 1024
 """Shards of one array that stay mapped, those used last: more than v1 has, and all arrays together far fewer than the
 65,530 maps that Linux allows a process. A map takes address space, and 2 KiB of tables for every MiB that was read."""
+
 
 LOOK_AGAIN_S = 0.05
 """How long a shard is not looked at again: 3 µs each, which a shuffled batch would pay for every other patch."""
@@ -58,9 +195,9 @@ class MappedShards:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> patches = MappedShards(store, store.array("s2_60m")).look_up(Wanted.of(np.array([2, 0])))
+    >>> patches = MappedShards(store, store.array("s2_60m")).look_up(ShardedRows.of(np.array([2, 0])))
     >>> int(patches.starts[0] - patches.starts[1]), patches.there.tolist()
     (3208, [True, True])
     """
@@ -77,7 +214,7 @@ class MappedShards:
         self._mapped: OrderedDict[int, _Shard] = OrderedDict()
         self._lock = Lock()
 
-    def look_up(self, wanted: Wanted) -> "MappedPatches":
+    def look_up(self, wanted: ShardedRows) -> "MappedPatches":
         """Find patches, mapping what is not mapped yet.
 
         Raises
@@ -106,7 +243,7 @@ class MappedShards:
             kept = which[np.array(current, bool)[wanted.nth_shard()[which]]]
             self._seen[wanted.shard[kept], wanted.place[kept]] = True
 
-    def _look(self, shard: int, wanted: Wanted) -> None:
+    def _look(self, shard: int, wanted: ShardedRows) -> None:
         """See to it that a shard is mapped, in its latest version."""
         path = str(shard_path(self._folder, self.array, shard))
         mapped = self._mapped.get(shard)
@@ -114,7 +251,7 @@ class MappedShards:
             try:
                 self._mapped[shard] = self._map(shard, path)
             except StoreError as error:
-                raise named(error, self.store, wanted.rows[wanted.shard == shard]) from None
+                raise with_rows(error, self.store, wanted.rows[wanted.shard == shard]) from None
         self._mapped.move_to_end(shard)
 
     def _map(self, shard: int, path: str) -> _Shard:
@@ -143,7 +280,7 @@ class MappedShards:
 
     @property
     def _folder(self) -> Path:
-        folder = self.store.place.local
+        folder = self.store.location.local
         assert folder is not None
         return folder
 
@@ -155,7 +292,7 @@ class MappedPatches:
     shards: MappedShards
     """Where they were looked up."""
 
-    wanted: Wanted
+    wanted: ShardedRows
     """Which."""
 
     mapped: list[_Shard]

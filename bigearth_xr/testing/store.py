@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from bigearth_xr.ingestion import ingest
 from bigearth_xr.releases import Release
-from bigearth_xr.store import patches
+from bigearth_xr.store import read
 from bigearth_xr.store.schema import Profile
 from bigearth_xr.testing.writer import write_archive
 
@@ -74,8 +74,8 @@ def count_reads() -> Iterator[Counter[str]]:
     def note(array: str, _row: int) -> None:
         reads[array] += 1
 
-    patches.on_read.append(note)
+    read.on_read.append(note)
     try:
         yield reads
     finally:
-        patches.on_read.remove(note)
+        read.on_read.remove(note)

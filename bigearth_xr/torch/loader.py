@@ -22,7 +22,7 @@ from bigearth_xr.sampling import Epoch, Sampling, balance_weights, plan_epoch
 from bigearth_xr.sampling.balance import Balance
 from bigearth_xr.sampling.rules import WINDOW
 from bigearth_xr.spelling import check_known
-from bigearth_xr.store.intake import Checks
+from bigearth_xr.store.rows import Checks
 from bigearth_xr.torch.batch import Made, PatchBatch
 from bigearth_xr.torch.caching import Cache, check_no_cache, fill_caches, with_cache
 from bigearth_xr.torch.devices import choose_device, choose_rank, make_engine

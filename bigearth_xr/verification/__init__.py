@@ -10,7 +10,7 @@ from typing import Literal
 from bigearth_xr.ingestion.locking import alone
 from bigearth_xr.ingestion.request import check_count, texts_of
 from bigearth_xr.progress import Progress
-from bigearth_xr.store.address import Address, StorageOptions, place_of
+from bigearth_xr.store.location import Address, StorageOptions, location_of
 from bigearth_xr.verification.account import report_on
 from bigearth_xr.verification.examination import examine, inspect_more
 from bigearth_xr.verification.mending import mend
@@ -91,14 +91,14 @@ def verify(
     check_count("workers", workers)
     paths = () if against is None else texts_of(against, "against")
     lists = () if metadata is None else texts_of(metadata, "metadata")
-    place = place_of(store, storage_options)
+    place = location_of(store, storage_options)
     opened, damage = open_whatever(place)
     listed = read_listed(opened, [Path(path) for path in lists], paths)
     archive, listed = open_against(opened, paths, listed) if paths else (None, listed)
     scope = Scope(
         store=opened, damage=damage, archive=archive, listed=listed, sample=sample, seed=seed, workers=workers
     )
-    with alone(opened.place) if repair else nullcontext(), Progress() as progress:
+    with alone(opened.location) if repair else nullcontext(), Progress() as progress:
         found = examine(scope, progress)
         if not repair or not found.findings:
             return report_on(found)

@@ -27,7 +27,7 @@ def report_on(found: Examination) -> VerifyReport:
     else:
         completeness = count_pairs(subject.rows, state, subject.scope.listed)
     return VerifyReport(
-        store=str(store.place),
+        store=str(store.location),
         release=store.release,
         profile=store.profile,
         format_version=store.format_version,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bigearth_xr.archive import Archive, PatchFiles, read_pixels
 from bigearth_xr.errors import ArchiveError
-from bigearth_xr.store.read import Store
+from bigearth_xr.store.open import Store
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, PixelArray
 from bigearth_xr.store.shard import shard_key
 from bigearth_xr.table.schema import DERIVED
@@ -66,8 +66,8 @@ def compare_patch(
     --------
     >>> import bigearth_xr as bex
     >>> from bigearth_xr.archive import open_archive
-    >>> from bigearth_xr.store.patches import read_patches
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.read import read_patches
+    >>> from bigearth_xr.store.open import open_store
     >>> path = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=1)
     >>> report = bex.ingest(path, getfixture("tmp_path") / "ben.zarr")
     >>> store, archive = open_store(getfixture("tmp_path") / "ben.zarr"), open_archive(path)
@@ -78,7 +78,7 @@ def compare_patch(
     try:
         expected = read_pixels(archive, patch)
     except ArchiveError as error:
-        message = f"{error}; so {patch.patch} of {store.place} could not be compared"
+        message = f"{error}; so {patch.patch} of {store.location} could not be compared"
         yield Finding(kind="unreadable", file="", patches=(patch.patch,), message=message)
         return
     for array in (array for array in store.arrays if array.name not in lost):
@@ -109,7 +109,7 @@ def _difference(stored: NDArray[np.generic], expected: NDArray[np.generic]) -> s
 
 def _different(store: Store, array: PixelArray, row: int, patch: str, what: str) -> Finding:
     key = shard_key(array, row // SHARD_PATCHES)
-    message = f"{store.place / key}: row {row} ({patch}): {what}; repair it with --repair if the archive is right"
+    message = f"{store.location / key}: row {row} ({patch}): {what}; repair it with --repair if the archive is right"
     return Finding(kind="different", file=key, array=array.name, patches=(patch,), message=message)
 
 
@@ -133,7 +133,7 @@ def compare_tables(store: Store, rows: pa.Table, told: pa.Table) -> Iterator[Fin
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
     >>> rows = bex.table.read(getfixture("tmp_path") / "ben.parquet")
     >>> list(compare_tables(store, rows, rows.slice(1)))
@@ -149,7 +149,7 @@ def compare_tables(store: Store, rows: pa.Table, told: pa.Table) -> Iterator[Fin
             patches = tuple(own["patch"][i].as_py() for i in unequal)
             said, found = ours[unequal[0]].as_py(), theirs[unequal[0]].as_py()
             message = (
-                f"{store.place / name}: {len(patches):,} patches differ from the archive's metadata, first "
+                f"{store.location / name}: {len(patches):,} patches differ from the archive's metadata, first "
                 f"{patches[0]}: {said!r} is stored, the archive says {found!r}; ingest the archive into another place"
             )
             yield Finding(kind="different", file=name, patches=patches, message=message)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bigearth_xr import table
 from bigearth_xr.progress import Progress
-from bigearth_xr.store.presence import shard_count
+from bigearth_xr.store.read import shard_count
 from bigearth_xr.store.schema import SHARD_PATCHES
 from bigearth_xr.verification.comparison import compare_tables, draw_sample
 from bigearth_xr.verification.inspection import ShardHoldings
@@ -47,7 +47,7 @@ def examine(scope: Scope, progress: Progress) -> Examination:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
     >>> with Progress() as progress:
     ...     found = examine(Scope(store=store, archive=None, listed=None, sample=1, seed=0, workers=1), progress)

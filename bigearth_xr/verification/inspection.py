@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bigearth_xr.archive import Archive, PatchFiles
 from bigearth_xr.errors import StoreAccessError, StoreError
 from bigearth_xr.store.codec import CRC_BYTES, decode_patch
-from bigearth_xr.store.read import Store
+from bigearth_xr.store.open import Store
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, PixelArray
 from bigearth_xr.store.shard import HOLE, read_index, shard_key
 from bigearth_xr.verification.comparison import compare_patch
@@ -125,7 +125,7 @@ def _compare(
     for array in job.store.arrays:
         if job.due(array)[place] and array.name not in lost:
             key = shard_key(array, job.shard)
-            (chunk,) = job.store.place.read_ranges(key, indexes[array.name][place : place + 1])
+            (chunk,) = job.store.location.read_ranges(key, indexes[array.name][place : place + 1])
             stored[array.name] = decode_patch(chunk, array, job.store.profile, where=key)
     yield from compare_patch(job.store, job.shard * SHARD_PATCHES + place, job.archive, patch, stored, lost)
 
@@ -137,10 +137,10 @@ def _inspect_array(job: Inspection, array: PixelArray) -> tuple[NDArray[np.uint6
     there = index[:, 0] != HOLE
     good = there.copy()
     findings: list[Finding] = []
-    chunks = job.store.place.read_ranges(key, index[there])
+    chunks = job.store.location.read_ranges(key, index[there])
     for place, chunk in zip(np.flatnonzero(there), chunks, strict=True) if there.any() else ():
         name = job.names[place]
-        where = f"{job.store.place / key}: row {job.shard * SHARD_PATCHES + place} ({name})"
+        where = f"{job.store.location / key}: row {job.shard * SHARD_PATCHES + place} ({name})"
         try:
             decode_patch(chunk, array, job.store.profile, where=where)
         except StoreAccessError:
@@ -163,7 +163,7 @@ def _check_file(
     def found(kind: str, message: str, places: NDArray[np.bool_]) -> Finding:
         patches = tuple(np.array(job.names, object)[places])
         first = f", first {patches[0]}" if patches else ""
-        text = f"{job.store.place / key}: {message}{first}; repair it with --against ARCHIVE --repair"
+        text = f"{job.store.location / key}: {message}{first}; repair it with --against ARCHIVE --repair"
         return Finding(kind=kind, file=key, array=array.name, patches=patches, message=text)  # type: ignore[arg-type]
 
     if damage is not None:
@@ -174,11 +174,11 @@ def _check_file(
         return
     lost, extra = due & ~there, there & ~due
     if lost.any():
-        file = "" if job.store.place.find(key) else "is missing: "
+        file = "" if job.store.location.find(key) else "is missing: "
         yield found("missing", f"{file}{int(lost.sum()):,} patches are recorded as stored but missing", lost)
     if extra.any():
         yield found("unrecorded", f"{int(extra.sum()):,} patches are there but not recorded", extra)
-    whole = read_index(job.store.place, key)
+    whole = read_index(job.store.location, key)
     if whole is not None and (whole[len(due) :, 0] != HOLE).any():
         yield found("layout", f"holds patches beyond the {len(due):,} rows of this shard", np.zeros(len(due), bool))
     elif job.store.profile == "fast" and there.any():
@@ -193,13 +193,13 @@ def _misplaced(
     length = array.patch_bytes + CRC_BYTES
     starts = np.arange(len(there), dtype=np.uint64) * np.uint64(length)
     strays = there & (index[:, 0] != starts)
-    size = getattr(job.store.place.find(key), "size", 0)
+    size = getattr(job.store.location.find(key), "size", 0)
     if strays.any() or size != shard_bytes(array, len(there)):
         yield "patches are not at fixed offsets, as the profile 'fast' promises", strays
         return
     absent = np.flatnonzero(~there)
     ranges = np.stack([starts[absent], np.full(absent.size, length, np.uint64)], axis=1)
     written = np.zeros_like(there)
-    written[absent] = [hole.count(0) < length for hole in job.store.place.read_ranges(key, ranges)]
+    written[absent] = [hole.count(0) < length for hole in job.store.location.read_ranges(key, ranges)]
     if written.any():
         yield f"has bytes in the place of {int(written.sum()):,} patches that it does not hold", written

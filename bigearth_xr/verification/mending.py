@@ -10,7 +10,7 @@ from bigearth_xr.archive import Archive
 from bigearth_xr.errors import StoreError
 from bigearth_xr.progress import Progress
 from bigearth_xr.store.create import table_key, write_states
-from bigearth_xr.store.read import Store
+from bigearth_xr.store.open import Store
 from bigearth_xr.store.schema import SHARD_PATCHES
 from bigearth_xr.verification.embedded import mend_embeddings
 from bigearth_xr.verification.examination import Examination
@@ -74,7 +74,7 @@ def _refuse_another(found: Examination, archive: Archive) -> None:
     wholly = sum(int(_differs_wholly(held, store).sum()) for held in sound)
     if wholly > compared / 2:
         raise StoreError(
-            f"{archive.name}: {wholly:,} of the {compared:,} patches compared differ from {store.place} "
+            f"{archive.name}: {wholly:,} of the {compared:,} patches compared differ from {store.location} "
             "in every array: this is another archive, and nothing was repaired; give the one that the store was made of"
         )
 
@@ -90,18 +90,18 @@ def _mend_table(found: Examination, done: Mending, archive: Archive | None = Non
     kinds = ("table", "column", "metadata", *(("embedding",) if archive else ()))
     # Of an embedding: its metadata, an array or group by name; its chunks are dealt with apart.
     files = {finding.file for finding in found.general if finding.kind in kinds and "/c/" not in finding.file}
-    name = table_key(store.place)
+    name = table_key(store.location)
     if rows is None and archive is not None:
         done.failures[name] = (
-            f"{store.place.parent / name}: cannot be made again from {archive.name}; give the metadata that the store "
-            "was ingested with"
+            f"{store.location.parent / name}: cannot be made again from {archive.name}; give the metadata that the "
+            "store was ingested with"
         )
     if rows is None:
         return
     if name in files:
-        file = store.place.parent.scratch_file(name)
+        file = store.location.parent.scratch_file(name)
         table.write(rows, file)
-        store.place.parent.adopt(name, file)
+        store.location.parent.adopt(name, file)
         done.written.append(name)
     if files - {name}:
         done.written += mend_layout(store, rows, frozenset(files - {name}), found.subject.scope.blank)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.errors import StoreAccessError
-from bigearth_xr.store.read import Store, read_column
+from bigearth_xr.store.open import Store
+from bigearth_xr.store.read import read_column
 from bigearth_xr.store.schema import STATES, STORED
 from bigearth_xr.verification.report import Finding
 
@@ -47,7 +48,7 @@ def read_record(store: Store) -> Record:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
     >>> record = read_record(store)
     >>> record.state, record.mapped, record.is_known
@@ -72,7 +73,9 @@ def _check(store: Store) -> Iterator[Finding]:
         if name in store.columns:
             reason = _reason(store, name)
             if reason:
-                message = f"{store.place / name}: {reason}; repair it from the indexes with --against ARCHIVE --repair"
+                message = (
+                    f"{store.location / name}: {reason}; repair it from the indexes with --against ARCHIVE --repair"
+                )
                 yield Finding(kind="state", file=name, message=message)
 
 

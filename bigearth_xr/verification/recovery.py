@@ -9,13 +9,12 @@ import pyarrow as pa
 from bigearth_xr.bands import GROUPS
 from bigearth_xr.errors import BigEarthError, FormatError, StoreAccessError, StoreNotFoundError
 from bigearth_xr.store import schema
-from bigearth_xr.store.chunk import chunk_key, decode_chunk
+from bigearth_xr.store.codec import chunk_key, decode_chunk
 from bigearth_xr.store.create import read_table, table_key
-from bigearth_xr.store.foreign import holds_arrays
+from bigearth_xr.store.diagnosis import holds_arrays
 from bigearth_xr.store.layout import lay_out, uuid_of
-from bigearth_xr.store.metadata import ROOT_KEY, metadata_digest, read_root
-from bigearth_xr.store.place import Found, LocalPlace, Place
-from bigearth_xr.store.read import Store, store_of
+from bigearth_xr.store.location import Found, LocalLocation, Location
+from bigearth_xr.store.open import ROOT_KEY, Store, metadata_digest, read_root, store_of
 from bigearth_xr.store.schema import REFERENCE_MAP, PixelArray, Profile
 from bigearth_xr.verification.root import expected_root, parse, write_root
 from bigearth_xr.verification.scratch import Scratch
@@ -25,7 +24,7 @@ __all__ = ["open_whatever"]
 Documents = Mapping[str, Mapping[str, Any]]
 
 
-def open_whatever(place: Place) -> tuple[Store, str | None]:
+def open_whatever(place: Location) -> tuple[Store, str | None]:
     """Open a store; if its root is lost or damaged, with the one that it should have.
 
     Parameters
@@ -48,7 +47,7 @@ def open_whatever(place: Place) -> tuple[Store, str | None]:
     >>> import bigearth_xr as bex
     >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
     >>> (path / "zarr.json").unlink()
-    >>> store, reason = open_whatever(LocalPlace(path))
+    >>> store, reason = open_whatever(LocalLocation(path))
     >>> store.release, store.rows, reason
     ('v2', 2, 'is missing')
     """
@@ -75,7 +74,7 @@ def open_whatever(place: Place) -> tuple[Store, str | None]:
 class _WithRoot:
     """A place whose root says something else than what lies there; all else is the place's own."""
 
-    place: Place
+    place: Location
     root: bytes
 
     def __getattr__(self, name: str) -> Any:
@@ -86,7 +85,7 @@ class _WithRoot:
     def __str__(self) -> str:
         return str(self.place)
 
-    def __truediv__(self, key: str) -> Place:
+    def __truediv__(self, key: str) -> Location:
         return self.place / key
 
     def find(self, key: str) -> Found | None:
@@ -100,12 +99,12 @@ class _WithRoot:
 
 def _is_proven(store: Store) -> bool:
     """Whether what a root says of profile and arrays bears out its uuid: in version 1 it has no digest."""
-    told = read_root(store.place, check=False).ours.get("table_digest", "")
+    told = read_root(store.location, check=False).ours.get("table_digest", "")
     own = uuid_of(told, profile=store.profile, arrays=store.arrays, version=store.format_version)
     return schema.has_checksums(store.format_version) or own == store.uuid
 
 
-def _reason(place: Place, error: BigEarthError) -> str:
+def _reason(place: Location, error: BigEarthError) -> str:
     """Say what is wrong with a root; raise what says that it is another format's."""
     if place.find(ROOT_KEY) is None:
         return "is missing"
@@ -122,7 +121,7 @@ def _reason(place: Place, error: BigEarthError) -> str:
     return "is damaged or was edited: its metadata are not those that were written"
 
 
-def _recovered(place: Place, reason: str) -> Place:
+def _recovered(place: Location, reason: str) -> Location:
     """The place, with the root that it should have."""
     where, beside = place / ROOT_KEY, place.parent / table_key(place)
     try:
@@ -140,8 +139,8 @@ def _recovered(place: Place, reason: str) -> Place:
         _check_rows(place, documents, rows)
         arrays, profile, version = tuple(_arrays(place, documents)), _profile(documents), _version(documents)
         lay_out(scratch.path / "fresh.zarr", rows, profile, arrays, _sensors(told, arrays), version=version)
-        document = expected_root(place, LocalPlace(scratch.path / "fresh.zarr"), told=None, extra=_extra(told))
-        return cast("Place", _WithRoot(place, write_root(document)))
+        document = expected_root(place, LocalLocation(scratch.path / "fresh.zarr"), told=None, extra=_extra(told))
+        return cast("Location", _WithRoot(place, write_root(document)))
     except StoreAccessError:
         raise
     except Exception as error:  # likewise
@@ -151,7 +150,7 @@ def _recovered(place: Place, reason: str) -> Place:
         ) from None
 
 
-def _documents(place: Place, told: Mapping[str, Any]) -> Documents:
+def _documents(place: Location, told: Mapping[str, Any]) -> Documents:
     """Metadata of the format's arrays: their own, or where these are lost the root's."""
     consolidated = told.get("consolidated_metadata")
     members = consolidated.get("metadata") if isinstance(consolidated, dict) else None
@@ -165,7 +164,7 @@ def _documents(place: Place, told: Mapping[str, Any]) -> Documents:
     return found
 
 
-def _check_rows(place: Place, documents: Documents, rows: pa.Table) -> None:
+def _check_rows(place: Location, documents: Documents, rows: pa.Table) -> None:
     """Refuse a table of other patches."""
     key = chunk_key("patch", 1)
     try:
@@ -176,7 +175,7 @@ def _check_rows(place: Place, documents: Documents, rows: pa.Table) -> None:
         raise FormatError("the table is of other patches")
 
 
-def _arrays(place: Place, documents: Documents) -> Iterator[PixelArray]:
+def _arrays(place: Location, documents: Documents) -> Iterator[PixelArray]:
     """The pixel arrays, with those bands that each says that it has."""
     bands: list[str] = []
     for group in GROUPS:

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from bigearth_xr.archive import Archive, PatchFiles, read_metadata, read_pixels
 from bigearth_xr.errors import ArchiveError
 from bigearth_xr.store.schema import ABSENT, QUARANTINED, REFERENCE_MAP, STORED, PixelArray
-from bigearth_xr.store.shard import HOLE, shard_key
-from bigearth_xr.store.write import ShardWriter
+from bigearth_xr.store.shard import HOLE, ShardWriter, shard_key
 from bigearth_xr.verification.inspection import Inspection, ShardHoldings
 from bigearth_xr.verification.salvage import locate_patches
 
@@ -165,10 +164,10 @@ class _Copy:
         self._planes = array.bands or (array.name,)
         ranges = index[self._there]
         self._old: Iterator[bytes] = (
-            store.place.read_ranges(shard_key(array, job.shard), ranges) if len(ranges) else iter(())
+            store.location.read_ranges(shard_key(array, job.shard), ranges) if len(ranges) else iter(())
         )
         self._new = stack.enter_context(
-            ShardWriter(store.place, array, job.shard, store.profile, patches=len(job.names))
+            ShardWriter(store.location, array, job.shard, store.profile, patches=len(job.names))
         )
 
     def put(self, place: int, pixels: Pixels | None) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 
 from bigearth_xr.store import schema
 from bigearth_xr.store.layout import consolidate
-from bigearth_xr.store.metadata import NO_JSON, ROOT_KEY, Root, metadata_digest
-from bigearth_xr.store.place import LocalPlace, Place, put
+from bigearth_xr.store.location import LocalLocation, Location, put
+from bigearth_xr.store.open import NO_JSON, ROOT_KEY, Root, metadata_digest
 
 __all__ = ["expected_root", "parse", "plain", "root_difference", "write_root"]
 
@@ -20,7 +20,7 @@ _NOTHING = {"kind": "inline", "must_understand": False, "metadata": {}}
 
 
 def expected_root(
-    place: Place, fresh: Place, *, told: Root | None, extra: Mapping[str, Any] | None = None
+    place: Location, fresh: Location, *, told: Root | None, extra: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Tell what a root should say.
 
@@ -38,7 +38,7 @@ def expected_root(
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> place = LocalPlace(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
+    >>> place = LocalLocation(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
     >>> expected_root(place, place, told=None) == json.loads(place.read("zarr.json"))
     True
     """
@@ -75,7 +75,7 @@ def write_root(document: Mapping[str, Any]) -> bytes:
     """
     bare = {name: value for name, value in document.items() if name != "consolidated_metadata"}
     with TemporaryDirectory() as folder:
-        place = LocalPlace(Path(folder))
+        place = LocalLocation(Path(folder))
         put(place, ROOT_KEY, json.dumps(bare).encode())
         for name, member in document["consolidated_metadata"]["metadata"].items():
             own = {key: value for key, value in member.items() if key != "consolidated_metadata"}
@@ -150,12 +150,12 @@ def _meaning(member: Mapping[str, Any]) -> str:
     return metadata_digest({"attributes": {"bigearth": {}}, "consolidated_metadata": {"metadata": {"split": member}}})
 
 
-def parse(place: Place, key: str) -> dict[str, Any] | None:
+def parse(place: Location, key: str) -> dict[str, Any] | None:
     """Read a JSON object; None without one.
 
     Examples
     --------
-    >>> parse(LocalPlace(getfixture("tmp_path")), "zarr.json") is None
+    >>> parse(LocalLocation(getfixture("tmp_path")), "zarr.json") is None
     True
     """
     try:
@@ -165,7 +165,7 @@ def parse(place: Place, key: str) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _added(place: Place, below: str) -> Iterator[str]:
+def _added(place: Location, below: str) -> Iterator[str]:
     """Every group and array below, without going through the shards."""
     for name in (f"{below}{child}" for child in place.children(below)):
         children = place.children(name)

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from bigearth_xr.errors import StoreAccessError, StoreError
 from bigearth_xr.store.codec import CRC_BYTES, crc32c
-from bigearth_xr.store.read import Store
+from bigearth_xr.store.open import Store
 from bigearth_xr.store.schema import PixelArray
 from bigearth_xr.store.shard import HOLE, INDEX_BYTES, read_index, shard_key
 
@@ -51,14 +51,14 @@ def locate_patches(
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
     >>> locate_patches(store, store.array("s2_60m"), 0, np.ones(2, bool))[0].tolist()
     [[0, 1604], [1604, 1604]]
     """
     key = shard_key(array, shard)
     try:
-        index = read_index(store.place, key)
+        index = read_index(store.location, key)
     except StoreAccessError:
         raise
     except StoreError as error:
@@ -74,11 +74,11 @@ def _nowhere(due: NDArray[np.bool_]) -> NDArray[np.uint64]:
 def _at_fixed_offsets(store: Store, array: PixelArray, key: str, due: NDArray[np.bool_]) -> NDArray[np.uint64]:
     """Patch ``i`` lies at ``i`` × its length: what bears its checksum is one; what was due is kept too."""
     index = _nowhere(due)
-    found = store.place.find(key)
+    found = store.location.find(key)
     length = array.patch_bytes + CRC_BYTES
     whole = min(len(due), 0 if found is None else found.size // length)
     ranges = np.array([[place * length, length] for place in range(whole)], np.uint64).reshape(-1, 2)
-    for place, chunk in enumerate(store.place.read_ranges(key, ranges)):
+    for place, chunk in enumerate(store.location.read_ranges(key, ranges)):
         if due[place] or _bears_checksum(chunk):
             index[place] = ranges[place]
     return index
@@ -87,7 +87,7 @@ def _at_fixed_offsets(store: Store, array: PixelArray, key: str, due: NDArray[np
 def _one_after_the_other(store: Store, array: PixelArray, key: str, due: NDArray[np.bool_]) -> NDArray[np.uint64]:
     """Compressed patches say their lengths and follow in the order of rows: if all are there, they are those due."""
     index = _nowhere(due)
-    data = store.place.read(key)
+    data = store.location.read(key)
     entries: list[tuple[int, int]] = []
     start = 0
     while start + _BLOSC_HEADER <= len(data):

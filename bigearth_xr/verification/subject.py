@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from bigearth_xr.archive import Archive, PatchFiles
 from bigearth_xr.archive.split import SplitSource
 from bigearth_xr.errors import StoreAccessError, StoreError
-from bigearth_xr.store.presence import shard_count
-from bigearth_xr.store.read import Store, read_column
+from bigearth_xr.store.open import Store
+from bigearth_xr.store.read import read_column, shard_count
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
 from bigearth_xr.store.shard import HOLE
 from bigearth_xr.verification.embedded import check_embeddings
@@ -136,7 +136,7 @@ def recognize(scope: Scope) -> tuple[Subject, tuple[Finding, ...]]:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
     >>> subject, wrong = recognize(Scope(store=store, archive=None, listed=None, sample=1, seed=0, workers=1))
     >>> subject.rows.num_rows, subject.record.state, wrong
@@ -157,7 +157,7 @@ def recognize(scope: Scope) -> tuple[Subject, tuple[Finding, ...]]:
     if archive is not None and not patches:
         cut = (problem.message for problem in archive.problems if problem.kind in ("truncated", "damaged"))
         remedy = next(cut, "give the archive that the store was made of")
-        raise StoreError(f"{archive.name}: has none of the {store.rows:,} patches of {store.place}; {remedy}")
+        raise StoreError(f"{archive.name}: has none of the {store.rows:,} patches of {store.location}; {remedy}")
     subject = Subject(scope=scope, rows=rows, names=names, record=_settled(store, record), patches=patches)
     return subject, tuple(findings)
 
@@ -173,7 +173,7 @@ def _names(store: Store, rows: pa.Table | None, *, is_needed: bool) -> NDArray[n
     except Exception as error:  # damaged bytes raise whatever their codec raises
         if is_needed:
             raise StoreError(
-                f"{store.place}: neither its table nor its column 'patch' tells which row is which patch ({error}); "
+                f"{store.location}: neither its table nor its column 'patch' tells which row is which patch ({error}); "
                 "give the metadata that it was ingested with, so that the table can be made again"
             ) from None
         return np.array([f"row {row}" for row in range(store.rows)], object)

@@ -12,7 +12,8 @@ from bigearth_xr.errors import StoreAccessError
 from bigearth_xr.labels import Nomenclature, label_names
 from bigearth_xr.store.create import read_table, table_key
 from bigearth_xr.store.layout import store_uuid
-from bigearth_xr.store.read import Store, read_column, read_meanings
+from bigearth_xr.store.open import Store
+from bigearth_xr.store.read import read_column, read_meanings
 from bigearth_xr.store.schema import COLUMNS, UNKNOWN
 from bigearth_xr.table.schema import DERIVED
 from bigearth_xr.verification.report import Finding
@@ -49,13 +50,13 @@ def find_table(
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> rows, wrong = find_table(open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)))
     >>> rows.num_rows, wrong
     (2, None)
     """
     try:
-        rows = read_table(store.place)
+        rows = read_table(store.location)
     except StoreAccessError:
         raise
     except FileNotFoundError:
@@ -68,14 +69,14 @@ def find_table(
             if _agree(rows, derived):
                 return rows, None
             return derived, _finding(store, "its footprints are not those of its patches")
-        problem = f"is not the table that {store.place} was made of"
+        problem = f"is not the table that {store.location} was made of"
     return _made_again(store, archive, listed), _finding(store, problem)
 
 
 def _finding(store: Store, problem: str) -> Finding:
-    where = store.place.parent / table_key(store.place)
+    where = store.location.parent / table_key(store.location)
     remedy = "repair it with --against ARCHIVE --repair, or put the right table back"
-    return Finding(kind="table", file=table_key(store.place), message=f"{where}: {problem}; {remedy}")
+    return Finding(kind="table", file=table_key(store.location), message=f"{where}: {problem}; {remedy}")
 
 
 def _is_table_of(store: Store, rows: pa.Table) -> bool:

@@ -4,12 +4,11 @@ import numpy as np
 
 from bigearth_xr.errors import StoreError
 from bigearth_xr.ingestion.locking import alone
-from bigearth_xr.store.address import Address, StorageOptions, place_of
-from bigearth_xr.store.metadata import read_root
-from bigearth_xr.store.presence import read_due, read_held
-from bigearth_xr.store.read import Store, open_store
+from bigearth_xr.store.create import update_store
+from bigearth_xr.store.location import Address, StorageOptions, location_of
+from bigearth_xr.store.open import Store, open_store, read_root
+from bigearth_xr.store.read import read_expected, read_present
 from bigearth_xr.store.schema import FORMAT_VERSION
-from bigearth_xr.store.update import update_store
 from bigearth_xr.verification.tables import find_table
 
 __all__ = ["upgrade"]
@@ -45,7 +44,7 @@ def upgrade(store: Address, *, storage_options: StorageOptions | None = None) ->
     >>> upgrade(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
     False
     """
-    place = place_of(store, storage_options)
+    place = location_of(store, storage_options)
     with alone(place):
         opened = open_store(place)
         if opened.format_version == FORMAT_VERSION:
@@ -65,10 +64,10 @@ def upgrade(store: Address, *, storage_options: StorageOptions | None = None) ->
 def _check_record(store: Store) -> None:
     """Refuse a record that the shards contradict."""
     for array in store.arrays:
-        wrong = np.flatnonzero(read_due(store, array) != read_held(store, array))
+        wrong = np.flatnonzero(read_expected(store, array) != read_present(store, array))
         if wrong.size:
             raise StoreError(
-                f"{store.place / array.name}: {wrong.size:,} patches are recorded as stored and missing, or there and "
-                f"not recorded, first row {wrong[0]}; repair the store first with: bigearth verify {store.place} "
-                "--against ARCHIVE --repair"
+                f"{store.location / array.name}: {wrong.size:,} patches are recorded as stored and missing, or there "
+                f"and not recorded, first row {wrong[0]}; repair the store first with: bigearth verify "
+                f"{store.location} --against ARCHIVE --repair"
             )

@@ -1,6 +1,7 @@
-"""Names of patches taken apart: a scene, of which there are hundreds, and a place in it, of which there are thousands.
+"""Names of patches: found in lines of text, and taken apart.
 
-Each is read once, and not with each of half a million names.
+A name is a scene, of which there are hundreds, and a place in it, of which there are thousands. Each of these is read
+once, and not with each of half a million names.
 """
 
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ S1_NAMES = Form(
     head=r"^S1[AB]_IW_GRDH_1SDV_\d{8}T\d{6}_(?P<tile>\d{2}[A-Z]{3})$",
     tail=r"^_(?P<column>90|[0-8]?\d)_(?P<tile_row>90|[0-8]?\d)$",
 )
+
+
 V2_NAMES = Form(
     head_length=44,
     head=r"^S2[AB]_MSIL2A_\d{8}T\d{6}_N\d{4}_R\d{3}_T(?P<tile>\d{2}[A-Z]{3})$",

@@ -1,4 +1,4 @@
-"""What lies at a place instead of a store of ours: said, with how it is opened."""
+"""What lies at a location instead of a store: said, with how it is opened."""
 
 import json
 from collections.abc import Mapping
@@ -7,23 +7,23 @@ from typing import Any
 
 from bigearth_xr.bands import GROUPS
 from bigearth_xr.store import schema
-from bigearth_xr.store.place import Place
+from bigearth_xr.store.location import Location
 
-__all__ = ["describe_foreign", "describe_rewritten", "describe_root", "holds_arrays", "is_rewritten"]
+__all__ = ["describe_other", "describe_rewritten", "describe_root", "holds_arrays", "is_rewritten"]
 
 _HEADS = {b"CDF\x01": "netCDF", b"CDF\x02": "netCDF", b"CDF\x05": "netCDF", b"\x89HDF": "netCDF", b"PK\x03\x04": "ZIP"}
 
 
-def describe_foreign(place: Place) -> str | None:
+def describe_other(place: Location) -> str | None:
     r"""Say what is there where a store has its root; None if it is nothing that is known.
 
     Examples
     --------
-    >>> from bigearth_xr.store.address import place_of
-    >>> place = place_of(getfixture("tmp_path") / "some.nc")
-    >>> describe_foreign(place) is place.local.write_bytes(b"CDF\x01")
+    >>> from bigearth_xr.store.location import location_of
+    >>> place = location_of(getfixture("tmp_path") / "some.nc")
+    >>> describe_other(place) is place.local.write_bytes(b"CDF\x01")
     False
-    >>> describe_foreign(place)  # doctest: +ELLIPSIS
+    >>> describe_other(place)  # doctest: +ELLIPSIS
     "is a netCDF file, no store; open it with xr.open_dataset('...some.nc'), ..."
     """
     if place.local is not None and place.local.is_file():
@@ -38,13 +38,13 @@ def describe_foreign(place: Place) -> str | None:
     return f"is a Zarr store of version 2, {_subset(ours, place) or other}"
 
 
-def describe_root(document: Any, place: Place) -> str:
+def describe_root(document: Any, place: Location) -> str:
     """Say what a root describes that is not ours.
 
     Examples
     --------
-    >>> from bigearth_xr.store.address import place_of
-    >>> describe_root({"attributes": {"bigearth": '{"store": "/ben.zarr", "release": "v2"}'}}, place_of("part.zarr"))
+    >>> from bigearth_xr.store.location import location_of
+    >>> describe_root({"attributes": {"bigearth": '{"store": "/ben.zarr", "release": "v2"}'}}, location_of("part.zarr"))
     ... # doctest: +ELLIPSIS
     "a subset of a store (v2) that xarray saved, no store itself; open it with xr.open_zarr('...part.zarr'), ..."
     """
@@ -63,14 +63,14 @@ def describe_root(document: Any, place: Place) -> str:
     )
 
 
-def holds_arrays(place: Place) -> bool:
+def holds_arrays(place: Location) -> bool:
     """Tell whether the arrays of a store lie at a place, whatever its root says; damaged ones count.
 
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.address import place_of
-    >>> holds_arrays(place_of(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)))
+    >>> from bigearth_xr.store.location import location_of
+    >>> holds_arrays(location_of(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)))
     True
     """
     names = set(place.children())
@@ -102,26 +102,26 @@ def is_rewritten(members: Mapping[str, Any]) -> bool:
         return False
 
 
-def describe_rewritten(place: Place) -> str:
+def describe_rewritten(place: Location) -> str:
     """Say that a store was rewritten.
 
     Examples
     --------
-    >>> from bigearth_xr.store.address import place_of
-    >>> describe_rewritten(place_of("/copy.zarr"))  # doctest: +ELLIPSIS
+    >>> from bigearth_xr.store.location import location_of
+    >>> describe_rewritten(location_of("/copy.zarr"))  # doctest: +ELLIPSIS
     "is a copy of a store that other software wrote, in other chunks or codecs; its values can be read with ..."
     """
     return f"is a copy of a store that other software wrote, in other chunks or codecs; {_remedy(place)}"
 
 
-def _remedy(place: Place) -> str:
+def _remedy(place: Location) -> str:
     return (
         f"its values can be read with xr.open_zarr({place.address!r}); for all else copy the folder file by file, or "
         "ingest the archive again"
     )
 
 
-def _parsed(place: Place, key: str) -> dict[str, Any] | None:
+def _parsed(place: Location, key: str) -> dict[str, Any] | None:
     """A JSON object; None without one."""
     try:
         document = json.loads(place.read(key))
@@ -151,7 +151,7 @@ def _describe_file(file: Path) -> str:
     return "is a file, and a store is a folder; check the path"
 
 
-def _subset(ours: Any, place: Place) -> str | None:
+def _subset(ours: Any, place: Location) -> str | None:
     """Say of which store a subset is, if the root of what xarray saved tells."""
     identity = _identity(ours)
     if identity is None:
