@@ -17,7 +17,7 @@ from bigearth_xr.store.open import Store, check_current, reading
 from bigearth_xr.store.read import read_column, read_meanings
 from bigearth_xr.store.schema import UNKNOWN, Column
 
-__all__ = ["StoredColumn", "decode_column", "decoded_dtype", "embedding_variables"]
+__all__ = ["StoredColumn", "decoded_dtype", "embedding_variables"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ class StoredColumn(BackendArray):
         kept = stored if isinstance(self.rows, range) else stored[self.rows]
         for axis in reversed(range(len(key))):
             kept = kept[(slice(None),) * axis + (key[axis],)]
-        return decode_column(self.column, kept, self.store)
+        return _decode_column(self.column, kept, self.store)
 
 
 def decoded_dtype(column: Column) -> np.dtype[Any]:
@@ -75,16 +75,8 @@ def decoded_dtype(column: Column) -> np.dtype[Any]:
     return np.dtype(decoded.get(column.kind, column.dtype))
 
 
-def decode_column(column: Column, stored: NDArray[Any], store: Store) -> Any:
-    """Decode values: codes to texts (unknown = ""), flags to truth (unknown = False), seconds to times.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.schema import COLUMNS
-    >>> snow = next(column for column in COLUMNS if column.name == "seasonal_snow")
-    >>> decode_column(snow, np.uint8([0, 1, 255]), None)
-    array([False,  True, False])
-    """
+def _decode_column(column: Column, stored: NDArray[Any], store: Store) -> Any:
+    """Decode values: codes to texts (unknown = ""), flags to truth (unknown = False), seconds to times."""
     if column.kind == "code":
         texts = np.full(UNKNOWN + 1, "", dtype=object)
         meanings = read_meanings(store, column.name)

@@ -20,10 +20,8 @@ __all__ = ["CHUNK_PATCHES", "Rows", "StoredPixels", "c_ordered", "read_by_axis",
 
 SIZE_10M = PATCH_SIDE_M // 10
 
-
 CHUNK_PATCHES = 128
 """Patches in a Dask chunk: 35 MB of native pairs; one patch a chunk would make 590,326 tasks."""
-
 
 Rows = range | NDArray[np.intp]
 """Row numbers of the store: a range as long as they are all of them, which costs nothing to keep or send."""

@@ -31,14 +31,13 @@ from bigearth_xr.store.rows import (
 )
 from bigearth_xr.store.schema import REFERENCE_MAP, PixelArray
 
-__all__ = ["BatchReader", "Handles"]
-
+__all__ = ["BatchReader", "_Handles"]
 
 _REQUESTS = 16
 """Shards of an array that are asked for at once on object storage: threads that wait cost nothing."""
 
 
-class Handles:
+class _Handles:
     """Some arrays of a store, as this process reads them.
 
     Parameters
@@ -49,26 +48,17 @@ class Handles:
         When checksums are verified.
     threads
         Threads that decode, or copy.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> (patches,) = Handles(store, [store.array("s1")], "first", threads=1).look_up(ShardedRows.of(np.array([2, 0])))
-    >>> patches.there
-    array([ True,  True])
     """
 
     def __init__(self, store: Store, arrays: Sequence[PixelArray], checks: Checks, threads: int) -> None:
         self.process = os.getpid()
-        self.crew = ThreadPool(threads)
-        self.pool = BufferPool()
+        self.workers = ThreadPool(threads)
+        self.buffers = BufferPool()
         self.no_map = np.full(max(array.patch_bytes for array in arrays), 0xFF, np.uint8)
         """What reference maps that stored patches lack are read from: 65535 everywhere."""
         self._store, self._arrays, self._checks = store, arrays, checks
         self._mapless = np.zeros(store.rows, bool)
-        self._requests, self._abreast = (
+        self._requests, self._per_array = (
             ThreadPool(max(threads, _REQUESTS)),
             ThreadPool(1 if store.location.local else len(arrays)),
         )
@@ -79,7 +69,7 @@ class Handles:
 
     def find(self, wanted: ShardedRows) -> list[EncodedPatches]:
         """Find patches of every array, or fetch them, whether they are sound or not."""
-        return list(self._abreast.map(lambda shards: shards.look_up(wanted), self._shards))
+        return list(self._per_array.map(lambda shards: shards.look_up(wanted), self._shards))
 
     def look_up(self, wanted: ShardedRows) -> list[EncodedPatches]:
         """Find patches of every array, all of them there, and sound as far as that is to be verified now."""
@@ -91,14 +81,14 @@ class Handles:
         return found
 
     def give_all(self, buffers: Iterable[NDArray[np.uint8]]) -> None:
-        """Take buffers back that nobody reads any more."""
+        """Take buffers back that are not read any more."""
         for buffer in buffers:
-            self.pool.give(buffer)
+            self.buffers.give(buffer)
 
     def close(self) -> None:
         """Let threads end; maps end with what refers to them."""
-        for crew in (self.crew, self._requests, self._abreast):
-            crew.close()
+        for pool in (self.workers, self._requests, self._per_array):
+            pool.close()
 
 
 class BatchReader:
@@ -160,11 +150,11 @@ class BatchReader:
         self.sources = _sources(store, bands, reference_map)
         """The pixel arrays that are read, each whole: as the store has them, the reference map last."""
         self._checks, self._threads = checks, threads
-        self._again = partial(BatchReader, store, bands, reference_map=reference_map, checks=checks, threads=threads)
-        self._opened: Handles | None = None
+        self._rebuild = partial(BatchReader, store, bands, reference_map=reference_map, checks=checks, threads=threads)
+        self._handles: _Handles | None = None
 
     def __reduce__(self) -> tuple[Callable[[], "BatchReader"], tuple[()]]:
-        return self._again, ()
+        return self._rebuild, ()
 
     def __enter__(self) -> "BatchReader":
         return self
@@ -197,17 +187,17 @@ class BatchReader:
         ChecksumError, StoreError
             If bytes or files are damaged; like every error it names file, row and patch, and how many more there are.
         """
-        here = self._here()
+        handles = self._own_handles()
         numbers = checked_rows(rows, self.store.rows)
         if self._is_mapped:
-            mapped = cast("Sequence[MappedPatches]", here.look_up(ShardedRows.of(numbers)))
-            no_map = np.uint64(here.no_map.ctypes.data)
-            starts = [np.where(patches.there, patches.starts, no_map) for patches in mapped]
-            return Located(np.stack(starts), (mapped, here.no_map))
+            mapped = cast("Sequence[MappedPatches]", handles.look_up(ShardedRows.of(numbers)))
+            no_map = np.uint64(handles.no_map.ctypes.data)
+            starts = [np.where(patches.present, patches.starts, no_map) for patches in mapped]
+            return Located(np.stack(starts), (mapped, handles.no_map))
         unique, inverse = np.unique(numbers, return_inverse=True)
-        found = here.look_up(ShardedRows.of(unique))
-        decode_all = partial(self._locate_decoded, here, found, inverse)
-        if self.store.profile == "compact" and all(patches.there.all() for patches in found):
+        found = handles.look_up(ShardedRows.of(unique))
+        decode_all = partial(self._locate_decoded, handles, found, inverse)
+        if self.store.profile == "compact" and all(patches.present.all() for patches in found):
             return LocatedPacked(self._packed(found, inverse), found, decode_all)
         return decode_all()
 
@@ -249,7 +239,7 @@ class BatchReader:
         return pixels
 
     def buffers(self, patches: int) -> dict[str, NDArray[Any]]:
-        """Make memory for batches of so many patches, to be read into again and again.
+        """Make memory for batches of N patches, to be read into again and again.
 
         Returns
         -------
@@ -265,30 +255,30 @@ class BatchReader:
         """
         if self.store.location.local is not None:
             wanted = ShardedRows.of(checked_rows(rows, self.store.rows))
-            for patches in self._here().find(wanted):
-                patches.will_need(np.flatnonzero(patches.there))
+            for patches in self._own_handles().find(wanted):
+                patches.will_need(np.flatnonzero(patches.present))
 
     def close(self) -> None:
         """Give up maps, threads and buffers; what was located stays readable. The next read opens the store again."""
-        opened, self._opened = self._opened, None
-        if opened is not None and opened.process == os.getpid():
-            opened.close()
+        handles, self._handles = self._handles, None
+        if handles is not None and handles.process == os.getpid():
+            handles.close()
 
     @property
     def _is_mapped(self) -> bool:
         """Whether pixels lie in files as they lie in memory."""
         return self.store.profile == "fast" and self.store.location.local is not None
 
-    def _here(self) -> Handles:
+    def _own_handles(self) -> _Handles:
         """What this process has open: locks and threads of the one that it was forked from are of no use."""
-        opened = self._opened
-        if opened is None or opened.process != os.getpid():
-            opened = self._opened = Handles(self.store, self.sources, self._checks, self._threads)
-        return opened
+        handles = self._handles
+        if handles is None or handles.process != os.getpid():
+            handles = self._handles = _Handles(self.store, self.sources, self._checks, self._threads)
+        return handles
 
-    def _packed(self, found: Sequence[EncodedPatches], places: NDArray[np.intp]) -> Packed:
-        """Where patches lie packed, each as often as its place comes."""
-        where = [patches.where(places) for patches in found]
+    def _packed(self, found: Sequence[EncodedPatches], positions: NDArray[np.intp]) -> Packed:
+        """Where patches lie packed, each as often as its position comes."""
+        where = [patches.where(positions) for patches in found]
         return Packed(
             starts=np.stack([starts for starts, _ in where]),
             lengths=np.stack([lengths for _, lengths in where]) - CRC_BYTES,
@@ -296,40 +286,42 @@ class BatchReader:
             itemsizes=tuple(array.itemsize for array in self.sources),
         )
 
-    def _locate_decoded(self, here: Handles, found: Sequence[EncodedPatches], places: NDArray[np.intp]) -> Located:
-        """Decode patches into recycled memory, and say where they are, each as often as its place comes."""
+    def _locate_decoded(
+        self, handles: _Handles, found: Sequence[EncodedPatches], positions: NDArray[np.intp]
+    ) -> Located:
+        """Decode patches into recycled memory, and say where they are, each as often as its position comes."""
         count = found[0].wanted.rows.size
-        buffers = [here.pool.take(count * array.patch_bytes) for array in self.sources]
-        addresses = np.empty((len(found), places.size), np.uint64)
+        buffers = [handles.buffers.take(count * array.patch_bytes) for array in self.sources]
+        addresses = np.empty((len(found), positions.size), np.uint64)
         for line, array, patches, buffer in zip(addresses, self.sources, found, buffers, strict=True):
             targets = _places(buffer, count, array)
-            decode(self.store, array, patches, targets, here.crew)
-            line[:] = targets[places]
-        return Located(addresses, buffers, partial(here.give_all, buffers))
+            decode(self.store, array, patches, targets, handles.workers)
+            line[:] = targets[positions]
+        return Located(addresses, buffers, partial(handles.give_all, buffers))
 
     def _copy(self, rows: NDArray[np.intp], out: Mapping[str, NDArray[Any]]) -> None:
         """Copy mapped pixels."""
-        crew = self._here().crew
+        workers = self._own_handles().workers
         with self.locate(rows) as located:
             for array, sources in zip(self.sources, located.addresses, strict=True):
                 targets = _places(out[array.name], rows.size, array)
-                copies = [(targets[share], sources[share], array.patch_bytes) for share in crew.shares(rows.size)]
-                list(crew.map(lambda copy: copy_bytes(*copy), copies))
+                copies = [(targets[share], sources[share], array.patch_bytes) for share in workers.shares(rows.size)]
+                list(workers.map(lambda copy: copy_bytes(*copy), copies))
 
     def _decode(self, rows: NDArray[np.intp], out: Mapping[str, NDArray[Any]]) -> None:
-        """Decode each row once into its first place; where it is asked for again, copy it."""
-        here = self._here()
+        """Decode each row once into its first position; where it is asked for again, copy it."""
+        handles = self._own_handles()
         unique, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
         source = first[inverse]
         again = np.flatnonzero(source != np.arange(rows.size))
-        for array, patches in zip(self.sources, here.look_up(ShardedRows.of(unique)), strict=True):
+        for array, patches in zip(self.sources, handles.look_up(ShardedRows.of(unique)), strict=True):
             targets = _places(out[array.name], rows.size, array)
-            decode(self.store, array, patches, targets[first], here.crew)
+            decode(self.store, array, patches, targets[first], handles.workers)
             copy_bytes(targets[again], targets[source[again]], array.patch_bytes)
 
 
 def _places(memory: NDArray[Any], patches: int, array: PixelArray) -> NDArray[np.uint64]:
-    """Addresses of so many patches, one behind the other."""
+    """Addresses of N patches, one behind the other."""
     return memory.ctypes.data + np.arange(patches, dtype=np.uint64) * np.uint64(array.patch_bytes)
 
 

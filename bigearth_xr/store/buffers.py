@@ -100,7 +100,7 @@ class BufferPool:
         self._waiting: deque[NDArray[np.uint8]] = deque(maxlen=_KEPT)
 
     def take(self, size: int) -> NDArray[np.uint8]:
-        """Give out a buffer of at least so many bytes."""
+        """Give out a buffer of at least N bytes."""
         for _ in range(len(self._waiting)):
             try:
                 buffer = self._waiting.popleft()
@@ -112,7 +112,7 @@ class BufferPool:
         return np.empty(math.ceil(size / _SMALL) * _SMALL, np.uint8)
 
     def give(self, buffer: NDArray[np.uint8]) -> None:
-        """Take a buffer back that nobody reads any more."""
+        """Take a buffer back that is not read any more."""
         self._waiting.append(buffer)
 
 
@@ -159,7 +159,7 @@ class Located(AbstractContextManager["Located"]):
 
     @property
     def packed(self) -> Packed | None:
-        """Where the patches lie packed, for who unpacks them one at a time; None where they lie as they are."""
+        """Where the patches lie packed, for callers that unpack them one at a time; None where they lie as they are."""
         return None
 
     def release(self) -> None:

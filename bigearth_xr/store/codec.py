@@ -31,7 +31,6 @@ __all__ = [
 
 CRC_BYTES = 4
 
-
 _SOUND = 0x48674BC7
 """The checksum of any bytes that are followed by their own: a property of CRCs that spares taking the two apart."""
 
@@ -171,7 +170,7 @@ def decode_patch(chunk: bytes, array: PixelArray, profile: Profile, *, where: st
 
 
 def unpack(packed: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
-    """Decompress one patch of `compact` into memory that is there.
+    """Decompress one patch of `compact` into given memory.
 
     Parameters
     ----------
@@ -211,7 +210,6 @@ def unpack(packed: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
 
 REMEDY = "repair it with: bigearth verify STORE --against ARCHIVE --repair"
 """What to do about damage of anything but pixels."""
-
 
 _ZSTD_LEVEL = 0
 
@@ -389,7 +387,7 @@ def _shifted(crc: NDArray[np.uint32], tables: NDArray[np.uint32]) -> NDArray[np.
 
 @cache
 def _tables(length: int) -> NDArray[np.uint32]:
-    """What each value of each of the four bytes of a checksum becomes after so many zero bytes, shape ``(4, 256)``."""
+    """What each value of each of the four bytes of a checksum becomes after N zero bytes, shape ``(4, 256)``."""
     bits = np.array([_after_zeros(1 << bit, length) for bit in range(32)], np.uint32).reshape(4, 8)
     values = np.arange(256, dtype=np.uint32)
     is_set = (values[:, None] >> np.arange(8)) & 1

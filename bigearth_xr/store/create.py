@@ -35,21 +35,17 @@ __all__ = [
     "check_free",
     "clear_marker",
     "create_store",
-    "encode_marker",
     "find_table",
     "read_marker",
     "read_table",
     "remove_store",
     "restore_table",
-    "scratch_folder_of",
     "table_key",
     "table_path",
     "update_store",
     "write_marker",
     "write_states",
-    "write_table",
 ]
-
 
 MARKER_KEY = "ingest.json"
 
@@ -77,7 +73,7 @@ def table_path(store: Path) -> Path:
 
 
 def table_key(store: Location) -> str:
-    """Name the table of a store, in the place that the store is in.
+    """Name the table of a store, in the location that the store is in.
 
     Examples
     --------
@@ -163,17 +159,17 @@ def create_store(
     >>> sorted(entry.name for entry in path.iterdir())[:3]
     ['band_10m', 'cloud_or_shadow', 'column']
     """
-    place = location_of(address, storage_options)
-    with scratch_folder_of(place) as new:
+    location = location_of(address, storage_options)
+    with _scratch_folder_of(location) as new:
         lay_out(new, rows, profile, arrays, sensors)
         if marker is not None:
-            (new / MARKER_KEY).write_bytes(encode_marker(marker))
-        check_free(place, but=[path.name for path in new.iterdir()])
-        write_table(place, rows)
-        place.adopt_all(new)
+            (new / MARKER_KEY).write_bytes(_encode_marker(marker))
+        check_free(location, but=[path.name for path in new.iterdir()])
+        _write_table(location, rows)
+        location.adopt_all(new)
 
 
-def remove_store(place: Location) -> None:
+def remove_store(location: Location) -> None:
     """Remove a store and its table.
 
     Examples
@@ -184,8 +180,8 @@ def remove_store(place: Location) -> None:
     >>> path.exists(), table_path(path).exists()
     (False, False)
     """
-    place.delete("")
-    place.parent.delete(table_key(place))
+    location.delete("")
+    location.parent.delete(table_key(location))
 
 
 def restore_table(store: Location, rows: pa.Table) -> None:
@@ -203,32 +199,25 @@ def restore_table(store: Location, rows: pa.Table) -> None:
     """
     found = find_table(store)
     if found is None or table.digest(found) != table.digest(rows):
-        write_table(store, rows)
+        _write_table(store, rows)
 
 
 @contextmanager
-def scratch_folder_of(place: Location) -> Iterator[Path]:
-    """Give a local folder in which to lay out what then moves to a place, all at once or piece by piece.
-
-    Examples
-    --------
-    >>> with scratch_folder_of(location_of(getfixture("tmp_path") / "ben.zarr")) as new:
-    ...     new.name
-    'ben.new'
-    """
-    new = place.scratch_folder()
+def _scratch_folder_of(location: Location) -> Iterator[Path]:
+    """Give a local folder in which to lay out what then moves to a location, all at once or piece by piece."""
+    new = location.scratch_folder()
     try:
         yield new
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
 
-def check_free(place: Location, *, but: Iterable[str] = ()) -> None:
-    """Refuse a place that holds anything.
+def check_free(location: Location, *, but: Iterable[str] = ()) -> None:
+    """Refuse a location that holds anything.
 
     Parameters
     ----------
-    place
+    location
         Where a store is to be made.
     but
         Names of what may be there in a bucket, where a creation that was killed may have left it.
@@ -242,21 +231,14 @@ def check_free(place: Location, *, but: Iterable[str] = ()) -> None:
     --------
     >>> check_free(location_of(getfixture("tmp_path") / "ben.zarr"))
     """
-    found = set(place.children())
-    is_taken = found or place.local.is_file() if place.local else found.difference(but)
+    found = set(location.children())
+    is_taken = found or location.local.is_file() if location.local else found.difference(but)
     if is_taken:
-        raise StoreError(f"{place}: exists and is no store; choose another place")
+        raise StoreError(f"{location}: exists and is no store; choose another place")
 
 
-def write_table(store: Location, rows: pa.Table) -> None:
-    """Write the table beside a store, whole or not at all.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
-    >>> write_table(location_of(path), read_table(location_of(path)))
-    """
+def _write_table(store: Location, rows: pa.Table) -> None:
+    """Write the table beside a store, whole or not at all."""
     file = store.parent.scratch_file(table_key(store))
     table.write(rows, file)
     store.parent.adopt(table_key(store), file)
@@ -282,18 +264,12 @@ def write_states(store: Store, state: NDArray[np.uint8], mapped: NDArray[np.bool
             put(store.location, chunk_key(name, 1), encode_chunk(values, has_checksum=has_checksum))
 
 
-def encode_marker(marker: Marker) -> bytes:
-    """Write a note as JSON.
-
-    Examples
-    --------
-    >>> encode_marker(Marker(is_provisional=False, reason="ingest was begun"))
-    b'{"is_provisional": false, "reason": "ingest was begun"}'
-    """
+def _encode_marker(marker: Marker) -> bytes:
+    """Write a note as JSON."""
     return json.dumps(asdict(marker)).encode()
 
 
-def read_marker(place: Location) -> Marker | None:
+def read_marker(location: Location) -> Marker | None:
     """Read the note of an unfinished store; None of a finished one.
 
     Examples
@@ -303,40 +279,40 @@ def read_marker(place: Location) -> Marker | None:
     True
     """
     try:
-        return Marker(**json.loads(place.read(MARKER_KEY)))
+        return Marker(**json.loads(location.read(MARKER_KEY)))
     except FileNotFoundError:
         return None
 
 
-def write_marker(place: Location, marker: Marker) -> None:
+def write_marker(location: Location, marker: Marker) -> None:
     """Leave a note, in place of an older one.
 
     Examples
     --------
     >>> from bigearth_xr.store.location import location_of
-    >>> place = location_of(getfixture("tmp_path"))
-    >>> write_marker(place, Marker(is_provisional=False, reason="ingest was begun"))
-    >>> read_marker(place).reason
+    >>> location = location_of(getfixture("tmp_path"))
+    >>> write_marker(location, Marker(is_provisional=False, reason="ingest was begun"))
+    >>> read_marker(location).reason
     'ingest was begun'
     """
-    file = place.scratch_file(MARKER_KEY)
-    file.write_bytes(encode_marker(marker))
-    place.adopt(MARKER_KEY, file)
+    file = location.scratch_file(MARKER_KEY)
+    file.write_bytes(_encode_marker(marker))
+    location.adopt(MARKER_KEY, file)
 
 
-def clear_marker(place: Location) -> None:
+def clear_marker(location: Location) -> None:
     """Take the note away: the store is finished.
 
     Examples
     --------
     >>> from bigearth_xr.store.location import location_of
-    >>> place = location_of(getfixture("tmp_path"))
-    >>> write_marker(place, Marker(is_provisional=False, reason="ingest was begun"))
-    >>> clear_marker(place)
-    >>> read_marker(place) is None
+    >>> location = location_of(getfixture("tmp_path"))
+    >>> write_marker(location, Marker(is_provisional=False, reason="ingest was begun"))
+    >>> clear_marker(location)
+    >>> read_marker(location) is None
     True
     """
-    place.delete(MARKER_KEY)
+    location.delete(MARKER_KEY)
 
 
 def update_store(store: Store, rows: pa.Table, *, sensors: Sequence[str]) -> None:
@@ -354,7 +330,7 @@ def update_store(store: Store, rows: pa.Table, *, sensors: Sequence[str]) -> Non
     >>> bex.open(path).country.values.tolist()
     ['Kosovo', 'Kosovo']
     """
-    with scratch_folder_of(store.location) as new:
+    with _scratch_folder_of(store.location) as new:
         lay_out(new, rows, store.profile, store.arrays, sensors)
         columns = {path.name for path in new.iterdir() if path.is_dir()}
         _adopt_metadata(store.location, new, but=columns)
@@ -367,7 +343,7 @@ def update_store(store: Store, rows: pa.Table, *, sensors: Sequence[str]) -> Non
                 _adopt_files(store.location, f"{schema.EMBEDDINGS}/{name}", new)
         for name in columns - kept:
             _replace(store.location, name, new)
-        write_table(store.location, rows)
+        _write_table(store.location, rows)
         # Last, as it bears the identity: an update that is killed before is done again.
         store.location.adopt(ROOT_KEY, new / ROOT_KEY)
         clear_root_cache()
@@ -390,13 +366,13 @@ def _adopt_files(store: Location, name: str, new: Path) -> set[str]:
 
 def _adopt_metadata(store: Location, new: Path, *, but: Container[str]) -> None:
     """Take over what was added to a store since it was laid out, such as embeddings, into consolidated metadata."""
-    told = read_root(store).members
+    known = read_root(store).members
     for added in store.children():
         for key in () if added in but else store.keys(added):
             if key.endswith("/zarr.json"):
                 name = key.removesuffix("/zarr.json")
                 # Of what is the format's the root is right: it has a digest.
-                data = json.dumps(told[name]).encode() if schema.is_own(name) and name in told else store.read(key)
+                data = json.dumps(known[name]).encode() if schema.is_own(name) and name in known else store.read(key)
                 (new / key).parent.mkdir(parents=True, exist_ok=True)
                 (new / key).write_bytes(data)
     consolidate(LocalLocation(new))

@@ -28,24 +28,19 @@ __all__ = [
     "CHUNK_ROWS",
     "Embedding",
     "Provenance",
-    "blank_rows",
     "check_name",
     "create_embedding",
     "embedding_names",
     "open_embedding",
     "read_chunk",
     "read_computed",
-    "read_rows",
     "read_vectors",
     "remove_embedding",
     "write_computed",
-    "write_rows",
     "write_vectors",
 ]
 
 GROUP, _PARTS = schema.EMBEDDINGS, ("embedding", "computed")
-
-
 Provenance = Mapping[str, Any]
 
 
@@ -67,7 +62,7 @@ class Embedding:
 
     @property
     def key(self) -> str:
-        """The group's place in the store."""
+        """The group's key in the store."""
         return f"{GROUP}/{self.name}"
 
 
@@ -223,7 +218,7 @@ def write_vectors(embedding: Embedding, rows: NDArray[np.intp], vectors: NDArray
     array([False,  True, False])
     """
     flags = read_computed(embedding)  # which refuses another store, under whose rows nothing is to be written
-    write_rows(embedding.store.location, embedding.key, rows, vectors, due=flags)
+    _write_rows(embedding.store.location, embedding.key, rows, vectors, due=flags)
     # Last: a run that is killed in between computes these rows again.
     flags[rows] = True
     write_computed(embedding, flags)
@@ -252,15 +247,15 @@ def read_vectors(embedding: Embedding, rows: NDArray[np.intp]) -> NDArray[np.flo
 
 
 def _read_vectors(embedding: Embedding, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-    place, shape = embedding.store.location, (rows.size, embedding.features)
-    vectors = read_rows(place, embedding.key, rows, shape)
-    if blank_rows(vectors).any():
+    location, shape = embedding.store.location, (rows.size, embedding.features)
+    vectors = _read_rows(location, embedding.key, rows, shape)
+    if _blank_rows(vectors).any():
         flags = read_computed(embedding)
         # Again: another process may have written them in between, before the flags.
-        vectors = read_rows(place, embedding.key, rows, shape)
-        lost = rows[blank_rows(vectors) & flags[rows]]
+        vectors = _read_rows(location, embedding.key, rows, shape)
+        lost = rows[_blank_rows(vectors) & flags[rows]]
         if lost.size:
-            where = place / f"{embedding.key}/embedding/c/{lost[0] // CHUNK_ROWS}/0"
+            where = location / f"{embedding.key}/embedding/c/{lost[0] // CHUNK_ROWS}/0"
             error = ChecksumError(f"{where}: vectors are missing that were computed; {remedy_of(f'{embedding.key}/')}")
             raise with_rows(error, embedding.store, lost)
     return vectors
@@ -313,16 +308,15 @@ def check_name(name: str) -> None:
 CHUNK_ROWS = 1024
 """Rows in a chunk: what is written at once, and lost at most when a run is killed."""
 
-
 Vectors = NDArray[np.float32]
 
 
-def read_chunk(place: Location, key: str, number: int, features: int) -> Vectors | None:
+def read_chunk(location: Location, key: str, number: int, features: int) -> Vectors | None:
     """Read a chunk of vectors; None without one.
 
     Parameters
     ----------
-    place
+    location
         Where the store lies.
     key
         The embedding's group.
@@ -339,101 +333,66 @@ def read_chunk(place: Location, key: str, number: int, features: int) -> Vectors
     Examples
     --------
     >>> from bigearth_xr.store.location import location_of
-    >>> place = location_of(getfixture("tmp_path"))
-    >>> read_chunk(place, "embeddings/mine", 0, 2) is None
+    >>> location = location_of(getfixture("tmp_path"))
+    >>> read_chunk(location, "embeddings/mine", 0, 2) is None
     True
-    >>> write_rows(place, "embeddings/mine", np.array([1]), np.float32([[5, 6]]), due=np.zeros(3, bool))
-    >>> read_chunk(place, "embeddings/mine", 0, 2)[1]
+    >>> _write_rows(location, "embeddings/mine", np.array([1]), np.float32([[5, 6]]), due=np.zeros(3, bool))
+    >>> read_chunk(location, "embeddings/mine", 0, 2)[1]
     array([5., 6.], dtype=float32)
     """
     name = _chunk_key(key, number)
     try:
-        data = place.read(name)
+        data = location.read(name)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    where, remedy = str(place / name), remedy_of(f"{key}/")
+    where, remedy = str(location / name), remedy_of(f"{key}/")
     body = checked(data, where=where, remedy=remedy)
     if len(body) != CHUNK_ROWS * features * 4:
         raise ChecksumError(f"{where}: {len(body)} bytes, expected {CHUNK_ROWS * features * 4}; {remedy}")
     return np.frombuffer(body, "<f4").astype(np.float32).reshape(CHUNK_ROWS, features)
 
 
-def read_rows(place: Location, key: str, rows: NDArray[np.intp], shape: tuple[int, int]) -> Vectors:
-    """Read vectors of rows in any order, `shape` is ``(patch, feature)``; NaN where there are none.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.location import location_of
-    >>> read_rows(location_of(getfixture("tmp_path")), "embeddings/mine", np.array([3]), (1, 2))
-    array([[nan, nan]], dtype=float32)
-    """
+def _read_rows(location: Location, key: str, rows: NDArray[np.intp], shape: tuple[int, int]) -> Vectors:
+    """Read vectors of rows in any order, `shape` is ``(patch, feature)``; NaN where there are none."""
     vectors = np.full(shape, np.nan, np.float32)
-    for number, places in _by_chunk(rows):
-        chunk = read_chunk(place, key, number, shape[1])
+    for number, positions in _by_chunk(rows):
+        chunk = read_chunk(location, key, number, shape[1])
         if chunk is not None:
-            vectors[places] = chunk[rows[places] % CHUNK_ROWS]
+            vectors[positions] = chunk[rows[positions] % CHUNK_ROWS]
     return vectors
 
 
-def write_rows(place: Location, key: str, rows: NDArray[np.intp], vectors: Vectors, *, due: NDArray[np.bool_]) -> None:
-    """Write vectors of rows, a whole chunk at a time; the chunk's other rows stay as they are.
-
-    Parameters
-    ----------
-    place, key
-        As for `read_chunk`.
-    rows
-        Row of each vector, no row twice.
-    vectors
-        Shape ``(patch, feature)``.
-    due
-        Which rows of the store have a vector already, shape ``(row,)``.
-
-    Raises
-    ------
-    ChecksumError
-        If a chunk is damaged, or vectors are lost that it should hold beside these.
-
-    Examples
-    --------
-    See `read_chunk`.
-
-    >>> write_rows.__name__
-    'write_rows'
-    """
-    for number, places in _by_chunk(rows):
-        chunk = read_chunk(place, key, number, vectors.shape[1])
+def _write_rows(
+    location: Location, key: str, rows: NDArray[np.intp], vectors: Vectors, *, due: NDArray[np.bool_]
+) -> None:
+    """Write vectors of rows, a whole chunk at a time; the chunk's other rows stay as they are."""
+    for number, positions in _by_chunk(rows):
+        chunk = read_chunk(location, key, number, vectors.shape[1])
         if chunk is None:
             chunk = np.full((CHUNK_ROWS, vectors.shape[1]), np.nan, np.float32)
-        chunk[rows[places] % CHUNK_ROWS] = vectors[places]
+        chunk[rows[positions] % CHUNK_ROWS] = vectors[positions]
         here = due[number * CHUNK_ROWS : (number + 1) * CHUNK_ROWS]
-        lost = np.flatnonzero(blank_rows(chunk[: here.size]) & here)
+        lost = np.flatnonzero(_blank_rows(chunk[: here.size]) & here)
         name = _chunk_key(key, number)
         if lost.size:
             row = number * CHUNK_ROWS + int(lost[0])
             raise ChecksumError(
-                f"{place / name}: is missing, or lacks vectors that were computed, first of row {row}; "
+                f"{location / name}: is missing, or lacks vectors that were computed, first of row {row}; "
                 f"{remedy_of(f'{key}/')}"
             )
         body = chunk.astype("<f4").tobytes()
-        put(place, name, body + crc32c(body))
+        put(location, name, body + crc32c(body))
 
 
-def blank_rows(vectors: Vectors) -> NDArray[np.bool_]:
-    """Tell which vectors are NaN throughout, as where none was computed; shape ``(patch,)``.
-
-    Examples
-    --------
-    >>> blank_rows(np.float32([[np.nan, np.nan], [np.nan, 1]]))
-    array([ True, False])
-    """
+def _blank_rows(vectors: Vectors) -> NDArray[np.bool_]:
+    """Tell which vectors are NaN throughout, as where none was computed; shape ``(patch,)``."""
     blank: NDArray[np.bool_] = np.isnan(vectors[:, 0])
     blank[blank] = np.isnan(vectors[blank]).all(axis=1)
     return blank
 
 
 def _by_chunk(rows: NDArray[np.intp]) -> Iterator[tuple[int, NDArray[np.intp]]]:
-    """Each chunk that has rows, and their places."""
+    """Each chunk that has rows, and their positions."""
     numbers = rows // CHUNK_ROWS
     for number in np.unique(numbers):
         yield int(number), np.flatnonzero(numbers == number)

@@ -13,7 +13,7 @@ from bigearth_xr.store.rows import ShardedRows, ThreadPool
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
 from bigearth_xr.store.shard import HOLE, read_index, shard_key
 
-__all__ = ["FetchedPatches", "FetchedShards"]
+__all__ = ["FetchedShards", "_FetchedPatches"]
 
 
 class FetchedShards:
@@ -43,7 +43,7 @@ class FetchedShards:
         self._seen = np.zeros((shard_count(store), SHARD_PATCHES), bool)
         self._indexes: dict[int, NDArray[np.uint64] | None] = {}
 
-    def look_up(self, wanted: ShardedRows) -> "FetchedPatches":
+    def look_up(self, wanted: ShardedRows) -> "_FetchedPatches":
         """Fetch patches.
 
         Raises
@@ -55,13 +55,13 @@ class FetchedShards:
         nth = wanted.nth_shard()
         groups = [np.flatnonzero(nth == n) for n in range(wanted.shards.size)]
         for which, chunks in zip(groups, self._requests.map(lambda g: self._fetch(g, wanted), groups), strict=True):
-            for place, chunk in zip(which.tolist(), chunks, strict=True):
-                encoded[place] = chunk
-        return FetchedPatches(self, wanted, encoded, self._seen[wanted.shard, wanted.place])
+            for position, chunk in zip(which.tolist(), chunks, strict=True):
+                encoded[position] = chunk
+        return _FetchedPatches(self, wanted, encoded, self._seen[wanted.shard, wanted.position])
 
     def note_seen(self, wanted: ShardedRows, which: NDArray[np.intp]) -> None:
         """Remember that these were read, and are what was written."""
-        self._seen[wanted.shard[which], wanted.place[which]] = True
+        self._seen[wanted.shard[which], wanted.position[which]] = True
 
     def _fetch(self, which: NDArray[np.intp], wanted: ShardedRows) -> Iterable[NDArray[np.uint8]]:
         """Fetch those of one shard."""
@@ -78,14 +78,14 @@ class FetchedShards:
             self._indexes[shard], self._seen[shard] = index, False
         if index is None:
             return [_NOTHING] * rows.size
-        entries = index[wanted.place[which]]
-        there = entries[:, 0] != HOLE
-        parts = self.store.location.read_ranges(key, entries[there])
-        return [np.frombuffer(next(parts), np.uint8) if found else _NOTHING for found in there.tolist()]
+        entries = index[wanted.position[which]]
+        present = entries[:, 0] != HOLE
+        parts = self.store.location.read_ranges(key, entries[present])
+        return [np.frombuffer(next(parts), np.uint8) if found else _NOTHING for found in present.tolist()]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FetchedPatches:
+class _FetchedPatches:
     """Encoded patches of one array, received."""
 
     shards: FetchedShards
@@ -101,13 +101,13 @@ class FetchedPatches:
     """Which were read before, by this process and in this version, shape ``(patch,)``."""
 
     @property
-    def there(self) -> NDArray[np.bool_]:
+    def present(self) -> NDArray[np.bool_]:
         """Which are not absent, shape ``(patch,)``."""
         return np.fromiter((chunk.size > 0 for chunk in self.encoded), bool, len(self.encoded))
 
     def chunks(self, which: NDArray[np.intp]) -> list[NDArray[np.uint8]]:
         """The bytes of some of them, checksum included; no copies."""
-        return [self.encoded[place] for place in which.tolist()]
+        return [self.encoded[position] for position in which.tolist()]
 
     def where(self, which: NDArray[np.intp]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
         """Addresses of these bytes, and how many each has, shape ``(patch,)`` both."""

@@ -54,9 +54,9 @@ def _counts(store: Store, column: str) -> str:
     return ", ".join(f"{texts[code]} {count:,}" for code, count in found.most_common())
 
 
-def _size(place: Location) -> str:
-    size, unit = place.used_bytes() / 1e3, "kB"
+def _size(location: Location) -> str:
+    size, unit = location.used_bytes() / 1e3, "kB"
     for larger in ("MB", "GB"):
         if size >= 1e3:
             size, unit = size / 1e3, larger
-    return f"{size:,.1f} {unit} {'in objects' if place.local is None else 'on disk'}"
+    return f"{size:,.1f} {unit} {'in objects' if location.local is None else 'on disk'}"

@@ -27,7 +27,7 @@ from bigearth_xr.store.schema import Column, PixelArray, Profile
 if TYPE_CHECKING:
     import zarr
 
-__all__ = ["consolidate", "encode_column", "lay_out", "store_uuid", "uuid_of"]
+__all__ = ["consolidate", "lay_out", "store_uuid", "uuid_of"]
 
 NAMESPACE = uuid.UUID("6f0b6a0e-3b8e-5d0a-9c39-5d1f2b1f6c11")
 """Namespace of the UUIDv5 that identifies a store's content."""
@@ -104,14 +104,14 @@ def lay_out(
     consolidate(LocalLocation(folder))
 
 
-def consolidate(place: Location, changed: str | None = None) -> None:
+def consolidate(location: Location, changed: str | None = None) -> None:
     """Gather all metadata into the root, which no reader of ours goes past, with a digest of them.
 
     What the root says of the format's own arrays stays: their own files may have been damaged since it was written.
 
     Parameters
     ----------
-    place
+    location
         Where the store lies.
     changed
         Key below which metadata were just written or removed: of these, what lies there counts.
@@ -129,14 +129,14 @@ def consolidate(place: Location, changed: str | None = None) -> None:
     >>> "consolidated_metadata" in json.loads((path / "zarr.json").read_bytes())
     True
     """
-    document = json.loads(place.read(ROOT_KEY))
+    document = json.loads(location.read(ROOT_KEY))
     known: dict[str, Any] = {}
     if "consolidated_metadata" in document:
-        root = read_root(place)
+        root = read_root(location)
         if schema.has_checksums(root.format_version):
-            own = {name: told for name, told in root.members.items() if schema.is_own(name)}
-            known = {name: told for name, told in own.items() if not _is_at(name, changed)}
-    put(place, ROOT_KEY, encode_root(_consolidated(document, _gather(place, "", known))))
+            own = {name: member for name, member in root.members.items() if schema.is_own(name)}
+            known = {name: member for name, member in own.items() if not _is_at(name, changed)}
+    put(location, ROOT_KEY, encode_root(_consolidated(document, _gather(location, "", known))))
     clear_root_cache()
 
 
@@ -144,18 +144,18 @@ def _is_at(name: str, key: str | None) -> bool:
     return key is not None and f"{name}/".startswith(f"{key}/")
 
 
-def _gather(place: Location, below: str, known: Mapping[str, Any]) -> dict[str, Any]:
+def _gather(location: Location, below: str, known: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata of everything below a group, by name; of what file managers leave behind there are none."""
     found: dict[str, Any] = {}
-    for name in (f"{below}{child}" for child in place.children(below)):
-        if "zarr.json" not in place.children(name):
+    for name in (f"{below}{child}" for child in location.children(below)):
+        if "zarr.json" not in location.children(name):
             continue
         try:
-            found[name] = known.get(name) or json.loads(place.read(f"{name}/zarr.json"))
+            found[name] = known.get(name) or json.loads(location.read(f"{name}/zarr.json"))
         except NO_JSON as error:
-            raise ChecksumError(f"{place / name}/zarr.json: is damaged ({error}): {REMEDY}") from None
+            raise ChecksumError(f"{location / name}/zarr.json: is damaged ({error}): {REMEDY}") from None
         if found[name].get("node_type") == "group":
-            found |= _gather(place, f"{name}/", known)
+            found |= _gather(location, f"{name}/", known)
     return found
 
 
@@ -165,7 +165,7 @@ def _consolidated(root: dict[str, Any], members: Mapping[str, Any]) -> dict[str,
 
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         for name, member in {"": root, **members}.items():
-            bare = {key: told for key, told in member.items() if key != "consolidated_metadata"}
+            bare = {key: value for key, value in member.items() if key != "consolidated_metadata"}
             path = Path(folder, name)
             path.mkdir(parents=True, exist_ok=True)
             (path / "zarr.json").write_text(json.dumps(bare))
@@ -238,7 +238,7 @@ def _write_axes(root: "zarr.Group", arrays: Sequence[PixelArray]) -> None:
 
 
 def _write_column(root: "zarr.Group", column: Column, values: pa.Array) -> None:
-    stored, attributes = encode_column(column, values)
+    stored, attributes = _encode_column(column, values)
     _write_whole(root, column.name, stored, ["patch"], {"long_name": column.long_name, **attributes})
 
 
@@ -283,20 +283,8 @@ _NO_TIME = -(2**63)
 """What a time that is unknown is stored as: the least of all, which NumPy reads as NaT."""
 
 
-def encode_column(column: Column, values: pa.Array) -> tuple[NDArray[Any], dict[str, Any]]:
-    """Turn a table's column into the store's numbers, and the attributes that explain them.
-
-    Returns
-    -------
-    tuple
-        Values, shape ``(patch,)``, and CF attributes (flag values and meanings, units).
-
-    Examples
-    --------
-    >>> split = next(column for column in schema.COLUMNS if column.name == "split")
-    >>> encode_column(split, pa.array(["test", None]))[0]
-    array([  2, 255], dtype=uint8)
-    """
+def _encode_column(column: Column, values: pa.Array) -> tuple[NDArray[Any], dict[str, Any]]:
+    """Turn a table's column into the store's numbers, and the attributes that explain them."""
     if column.kind == "text":
         return values.fill_null("").to_numpy(zero_copy_only=False), {}
     if column.kind == "time":

@@ -62,10 +62,10 @@ class Location(Protocol):
 
     @property
     def parent(self) -> "Location":
-        """The place that it is in."""
+        """The location that it is in."""
 
     def __truediv__(self, key: str) -> "Location":
-        """The place below it, e.g. one array's."""
+        """The location below it, e.g. one array's."""
 
     def find(self, key: str) -> Found | None:
         """Look whether a key is there, and in which version."""
@@ -86,7 +86,7 @@ class Location(Protocol):
         """Move a local file to a key, in place of what is there: readers see the old bytes or the new ones."""
 
     def adopt_all(self, folder: Path) -> None:
-        """Move a folder of a whole store to this place, which is free; its root ``zarr.json`` arrives last."""
+        """Move a folder of a whole store to this location, which is free; its root ``zarr.json`` arrives last."""
 
     def delete(self, key: str) -> None:
         """Delete everything under a key and below; nothing happens without any."""
@@ -104,7 +104,7 @@ class Location(Protocol):
         """What zarr-python opens."""
 
     def explaining(self, key: str = "") -> AbstractContextManager[None]:
-        """Say in words what goes wrong with the place while zarr-python works on it."""
+        """Say in words what goes wrong with the location while zarr-python works on it."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,12 @@ class LocalLocation:
 
     Examples
     --------
-    >>> place = LocalLocation(getfixture("tmp_path")) / "ben.zarr"
-    >>> file = place.scratch_file("s1/c/0")
+    >>> location = LocalLocation(getfixture("tmp_path")) / "ben.zarr"
+    >>> file = location.scratch_file("s1/c/0")
     >>> file.write_bytes(b"pixels")
     6
-    >>> place.adopt("s1/c/0", file)
-    >>> list(place.keys()), place.read("s1/c/0"), place.name
+    >>> location.adopt("s1/c/0", file)
+    >>> list(location.keys()), location.read("s1/c/0"), location.name
     (['s1/c/0'], b'pixels', 'ben.zarr')
     """
 
@@ -228,19 +228,19 @@ class LocalLocation:
         return nullcontext()
 
 
-def put(place: Location, key: str, data: bytes) -> None:
+def put(location: Location, key: str, data: bytes) -> None:
     """Write bytes to a key, all of them or none.
 
     Examples
     --------
-    >>> place = LocalLocation(getfixture("tmp_path"))
-    >>> put(place, "split/c/0", b"chunk")
-    >>> place.read("split/c/0")
+    >>> location = LocalLocation(getfixture("tmp_path"))
+    >>> put(location, "split/c/0", b"chunk")
+    >>> location.read("split/c/0")
     b'chunk'
     """
-    file = place.scratch_file(key)
+    file = location.scratch_file(key)
     file.write_bytes(data)
-    place.adopt(key, file)
+    location.adopt(key, file)
 
 
 _BATCH = 128
@@ -253,8 +253,8 @@ class ObjectLocation:
 
     Examples
     --------
-    >>> place = ObjectLocation("mine", "data/ben.zarr")
-    >>> str(place / "s1"), place.name, str(place.parent)
+    >>> location = ObjectLocation("mine", "data/ben.zarr")
+    >>> str(location / "s1"), location.name, str(location.parent)
     ('s3://mine/data/ben.zarr/s1', 'ben.zarr', 's3://mine/data')
     """
 
@@ -265,7 +265,7 @@ class ObjectLocation:
     """Path in the bucket, without slashes around it."""
 
     options: Options = field(default=(), repr=False)
-    """What was told of the place, by the names of `OPTIONS`; credentials may be among it, so it is never shown."""
+    """What was given with the location, by the names of `OPTIONS`; never shown, as credentials may be among it."""
 
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
@@ -396,12 +396,10 @@ class ObjectLocation:
 
 
 Address: TypeAlias = str | PathLike[str] | Location
-"""What names a store: its folder, ``s3://bucket/prefix``, or the place itself."""
-
+"""What names a store: its folder, ``s3://bucket/prefix``, or the location itself."""
 
 StorageOptions: TypeAlias = Mapping[str, str | bool]
 """What an object storage needs to know, by the names of `bigearth_xr.store.objects.OPTIONS`."""
-
 
 _OTHER_SPELLINGS = {
     "anon": "skip_signature",
@@ -413,11 +411,11 @@ _OTHER_SPELLINGS = {
     "secret": "secret_access_key",
     "token": "session_token",
 }
-"""How s3fs and boto3 call them; there is one spelling here, and it is told."""
+"""How s3fs and boto3 call them; there is one spelling here, and it is offered."""
 
 
 def location_of(address: Address, storage_options: StorageOptions | None = None) -> Location:
-    """Tell the place that is meant; nothing is read.
+    """Tell the location that is meant; nothing is read.
 
     Parameters
     ----------

@@ -37,57 +37,27 @@ __all__ = [
     "MAPPED_SHARDS",
     "MappedPatches",
     "MappedShards",
-    "Version",
-    "map_file",
-    "version_of",
-    "will_need",
+    "_Version",
 ]
 
-Version = tuple[int, int, int]
+_Version = tuple[int, int, int]
 """Inode, time of change and size of a file: another one after every change."""
 
 
-def version_of(path: str) -> Version | None:
-    """Tell a file's version; None without a file.
-
-    Examples
-    --------
-    >>> version_of("nowhere") is None
-    True
-    """
+def _version_of(path: str) -> _Version | None:
+    """Tell a file's version; None without a file."""
     try:
         return _version(os.stat(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
 
 
-def _version(status: os.stat_result) -> Version:
+def _version(status: os.stat_result) -> _Version:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def map_file(path: str) -> tuple[NDArray[np.uint8], Version] | None:
-    """Map a file whole; it stays mapped as long as the array or a view of it lives, also when it is deleted.
-
-    Returns
-    -------
-    tuple or None
-        Its bytes, shape ``(byte,)``, read-only, and the version that they are; None without a file. No descriptor stays
-        open. A write past NumPy, by address, changes this process's own copy of the page and never the file.
-
-    Raises
-    ------
-    StoreError
-        If the system refuses one more map.
-
-    Examples
-    --------
-    >>> file = getfixture("tmp_path") / "shard"
-    >>> file.write_bytes(b"pixels")
-    6
-    >>> data, version = map_file(str(file))
-    >>> bytes(data), version == version_of(str(file))
-    (b'pixels', True)
-    """
+def _map_file(path: str) -> tuple[NDArray[np.uint8], _Version] | None:
+    """Map a file whole; it stays mapped as long as the array or a view of it lives, also when it is deleted."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
@@ -123,14 +93,8 @@ class _Mapped:
         weakref.finalize(self, _libc().munmap, address, size).atexit = False
 
 
-def will_need(starts: NDArray[np.uint64], lengths: NDArray[np.integer]) -> None:
-    """Tell the system which mapped bytes are wanted next, so that it reads them side by side; returns at once.
-
-    Examples
-    --------
-    >>> data, _ = map_file(__file__)
-    >>> will_need(np.uint64([data.ctypes.data + 10]), np.array([100]))
-    """
+def _will_need(starts: NDArray[np.uint64], lengths: NDArray[np.integer]) -> None:
+    """Tell the system which mapped bytes are wanted next, so that it reads them side by side; returns at once."""
     order = np.argsort(starts)
     pages = (starts // mmap.PAGESIZE * mmap.PAGESIZE)[order]
     ends = np.maximum.accumulate((starts + lengths.astype(np.uint64))[order])
@@ -161,7 +125,6 @@ MAPPED_SHARDS = 1024
 """Shards of one array that stay mapped, those used last: more than v1 has, and all arrays together far fewer than the
 65,530 maps that Linux allows a process. A map takes address space, and 2 KiB of tables for every MiB that was read."""
 
-
 LOOK_AGAIN_S = 0.05
 """How long a shard is not looked at again: 3 µs each, which a shuffled batch would pay for every other patch."""
 
@@ -176,7 +139,7 @@ class _Shard:
     base: int
     """Address of its first byte."""
 
-    version: Version | None
+    version: _Version | None
     """Which file it is; None without one."""
 
 
@@ -198,7 +161,7 @@ class MappedShards:
     >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
     >>> patches = MappedShards(store, store.array("s2_60m")).look_up(ShardedRows.of(np.array([2, 0])))
-    >>> int(patches.starts[0] - patches.starts[1]), patches.there.tolist()
+    >>> int(patches.starts[0] - patches.starts[1]), patches.present.tolist()
     (3208, [True, True])
     """
 
@@ -210,7 +173,7 @@ class MappedShards:
         self._lengths = np.empty((shards, SHARD_PATCHES), np.uint32)
         self._seen = np.zeros((shards, SHARD_PATCHES), bool)
         self._looked_s = np.full(shards, -np.inf)
-        self._versions: dict[int, Version | None] = {}
+        self._versions: dict[int, _Version | None] = {}
         self._mapped: OrderedDict[int, _Shard] = OrderedDict()
         self._lock = Lock()
 
@@ -228,7 +191,7 @@ class MappedShards:
                 self._look(shard, wanted)
                 self._looked_s[shard] = now
             mapped = [self._mapped[shard] for shard in wanted.shards.tolist()]
-            at = wanted.shard, wanted.place
+            at = wanted.shard, wanted.position
             found = MappedPatches(self, wanted, mapped, self._starts[at], self._lengths[at], self._seen[at])
             while len(self._mapped) > MAPPED_SHARDS:
                 oldest, _ = self._mapped.popitem(last=False)
@@ -241,13 +204,13 @@ class MappedShards:
         with self._lock:
             current = [self._mapped.get(s) is m for s, m in zip(wanted.shards.tolist(), patches.mapped, strict=True)]
             kept = which[np.array(current, bool)[wanted.nth_shard()[which]]]
-            self._seen[wanted.shard[kept], wanted.place[kept]] = True
+            self._seen[wanted.shard[kept], wanted.position[kept]] = True
 
     def _look(self, shard: int, wanted: ShardedRows) -> None:
         """See to it that a shard is mapped, in its latest version."""
         path = str(shard_path(self._folder, self.array, shard))
         mapped = self._mapped.get(shard)
-        if mapped is None or mapped.version != version_of(path):
+        if mapped is None or mapped.version != _version_of(path):
             try:
                 self._mapped[shard] = self._map(shard, path)
             except StoreError as error:
@@ -255,15 +218,15 @@ class MappedShards:
         self._mapped.move_to_end(shard)
 
     def _map(self, shard: int, path: str) -> _Shard:
-        data, version = map_file(path) or (np.empty(0, np.uint8), None)
+        data, version = _map_file(path) or (np.empty(0, np.uint8), None)
         base = data.ctypes.data
         self._starts[shard], self._lengths[shard] = 0, 0
         if version is not None:
             index = decode_index(data[-INDEX_BYTES:].tobytes(), data.size, where=path)
-            there = index[:, 0] != HOLE
-            self._check(index[there], path)
-            self._starts[shard, there] = index[there, 0] + np.uint64(base)
-            self._lengths[shard, there] = index[there, 1]
+            present = index[:, 0] != HOLE
+            self._check(index[present], path)
+            self._starts[shard, present] = index[present, 0] + np.uint64(base)
+            self._lengths[shard, present] = index[present, 1]
         if self._versions.get(shard) != version:
             self._seen[shard] = False
         self._versions[shard] = version
@@ -296,7 +259,7 @@ class MappedPatches:
     """Which."""
 
     mapped: list[_Shard]
-    """The shards that they lie in, by place in ``wanted.shards``."""
+    """The shards that they lie in, by position in ``wanted.shards``."""
 
     starts: NDArray[np.uint64]
     """Address of each, shape ``(patch,)``; 0 where it is absent."""
@@ -308,10 +271,10 @@ class MappedPatches:
     """Which were read before, by this process and in this version, shape ``(patch,)``."""
 
     @property
-    def there(self) -> NDArray[np.bool_]:
+    def present(self) -> NDArray[np.bool_]:
         """Which are not absent, shape ``(patch,)``."""
-        there: NDArray[np.bool_] = self.starts != 0
-        return there
+        present: NDArray[np.bool_] = self.starts != 0
+        return present
 
     def chunks(self, which: NDArray[np.intp]) -> list[NDArray[np.uint8]]:
         """The bytes of some of them, checksum included; no copies."""
@@ -329,7 +292,7 @@ class MappedPatches:
 
     def will_need(self, which: NDArray[np.intp]) -> None:
         """Have the system read some of them from disk, all at once; returns before it has."""
-        will_need(self.starts[which], self.lengths[which])
+        _will_need(self.starts[which], self.lengths[which])
 
     def note_seen(self, which: NDArray[np.intp]) -> None:
         """Remember that these were read, and are what was written."""

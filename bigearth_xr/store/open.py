@@ -1,6 +1,6 @@
 """Open a store: its root document, which repeats the metadata of all arrays under a digest, and what it says.
 
-Opening reads this one JSON file. Whether a location still holds the store that was opened there is told from it too.
+Opening reads this one JSON file. Whether a location still holds the store that was opened there is read off it too.
 """
 
 import hashlib
@@ -29,7 +29,6 @@ __all__ = [
     "cached_root",
     "check_current",
     "clear_root_cache",
-    "damaged_root",
     "encode_root",
     "metadata_digest",
     "open_store",
@@ -38,23 +37,19 @@ __all__ = [
     "store_of",
 ]
 
-
 ROOT_KEY = "zarr.json"
-
 
 Document = Mapping[str, Any]
 """A JSON object."""
 
-
 NO_JSON = (json.JSONDecodeError, UnicodeDecodeError)
 """What reading JSON raises of damaged bytes; object storage that does not answer raises another ValueError."""
-
 
 _MEANING = (
     *("zarr_format", "node_type", "shape", "data_type", "chunk_grid", "chunk_key_encoding", "fill_value", "codecs"),
     *("attributes", "dimension_names"),
 )
-"""What is told of a member; what else there is depends on the version of zarr-python that wrote it."""
+"""What the digest covers of a member; what else there is depends on the version of zarr-python that wrote it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -139,11 +134,11 @@ def open_store(address: Address, storage_options: StorageOptions | None = None) 
     ...
     bigearth_xr.errors.StoreNotFoundError: ...nowhere.zarr: no store here; check the path, ...
     """
-    place = location_of(address, storage_options)
-    return store_of(place, read_root(place))
+    location = location_of(address, storage_options)
+    return store_of(location, read_root(location))
 
 
-def store_of(place: Location, root: Root) -> Store:
+def store_of(location: Location, root: Root) -> Store:
     """Tell what store it is whose root has been read.
 
     Raises
@@ -154,15 +149,15 @@ def store_of(place: Location, root: Root) -> Store:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> place = location_of(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> store_of(place, read_root(place)).rows
+    >>> location = location_of(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> store_of(location, read_root(location)).rows
     3
     """
     try:
         ours, members = root.ours, root.members
         arrays = schema.pixel_arrays(ours["bands"], reference_map=schema.REFERENCE_MAP in members)
         return Store(
-            location=place,
+            location=location,
             format_version=root.format_version,
             uuid=ours["uuid"],
             release=ours["release"],
@@ -172,18 +167,18 @@ def store_of(place: Location, root: Root) -> Store:
             columns=frozenset(members) - {array.name for array in arrays},
         )
     except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise damaged_root(str(place / ROOT_KEY), error) from None
+        raise _damaged_root(str(location / ROOT_KEY), error) from None
 
 
-def read_root(place: Location, *, check: bool = True) -> Root:
+def read_root(location: Location, *, check: bool = True) -> Root:
     """Read the root of a store.
 
     Parameters
     ----------
-    place
+    location
         Where the store lies.
     check
-        Whether its digest is verified. Without, it may say anything: for who repairs it.
+        Whether its digest is verified. Without, it may say anything: for callers that repair it.
 
     Raises
     ------
@@ -204,16 +199,16 @@ def read_root(place: Location, *, check: bool = True) -> Root:
     >>> read_root(location_of(path)).format_version
     2
     """
-    where = str(place / ROOT_KEY)
-    document = _parsed(place, where)
+    where = str(location / ROOT_KEY)
+    document = _parsed(location, where)
     try:
         ours = document["attributes"]["bigearth"]
-        told, version, written = (ours.get(name) for name in ("format", "format_version", schema.DIGEST))
+        found, version, written = (ours.get(name) for name in ("format", "format_version", schema.DIGEST))
     except (AttributeError, KeyError, TypeError):
-        told = None
-    if told != schema.FORMAT:
+        found = None
+    if found != schema.FORMAT:
         raise FormatError(
-            f"{where}: describes a Zarr store, but not one of bigearth_xr: {describe_root(document, place)}"
+            f"{where}: describes a Zarr store, but not one of bigearth_xr: {describe_root(document, location)}"
         )
     if version not in schema.FORMAT_VERSIONS:
         raise FormatError(
@@ -222,13 +217,13 @@ def read_root(place: Location, *, check: bool = True) -> Root:
         )
     try:
         if document.get("consolidated_metadata") is None:
-            document = {**document, "consolidated_metadata": {"metadata": dict(_gathered(place))}}
+            document = {**document, "consolidated_metadata": {"metadata": dict(_gathered(location))}}
         members = document["consolidated_metadata"]["metadata"]
         digest = metadata_digest(document) if check else None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise damaged_root(where, error) from None
+        raise _damaged_root(where, error) from None
     if is_rewritten(members):
-        raise FormatError(f"{where}: {describe_rewritten(place)}")
+        raise FormatError(f"{where}: {describe_rewritten(location)}")
     # Version 1 has no digest: a document with one is of version 2, whatever else it says.
     if check and (written is not None or schema.has_checksums(version)) and digest != written:
         raise ChecksumError(
@@ -238,7 +233,7 @@ def read_root(place: Location, *, check: bool = True) -> Root:
     return Root(attributes=document["attributes"], members=members)
 
 
-def cached_root(place: Location) -> Root:
+def cached_root(location: Location) -> Root:
     """Read the root of a store unless it is known and has not changed since; as `read_root` does.
 
     Examples
@@ -249,17 +244,17 @@ def cached_root(place: Location) -> Root:
     >>> cached_root(location_of(path)) is cached_root(location_of(path))
     True
     """
-    found = place.find(ROOT_KEY)
-    return read_root(place) if found is None else _known(place, found)
+    found = location.find(ROOT_KEY)
+    return read_root(location) if found is None else _known(location, found)
 
 
 @lru_cache(maxsize=32)
-def _known(place: Location, found: Found) -> Root:
-    return read_root(place)
+def _known(location: Location, found: Found) -> Root:
+    return read_root(location)
 
 
 def clear_root_cache() -> None:
-    """Have every root read again: for who has just written one, whose time and size may be those of the last.
+    """Have every root read again: for callers that have just written one, whose time and size may be those of the last.
 
     Examples
     --------
@@ -268,32 +263,32 @@ def clear_root_cache() -> None:
     _known.cache_clear()
 
 
-def _gathered(place: Location, below: str = "") -> Iterator[tuple[str, Document]]:
+def _gathered(location: Location, below: str = "") -> Iterator[tuple[str, Document]]:
     """Metadata of every array and group, each from its own file: what is not consolidated is read so."""
-    for name in (f"{below}{child}" for child in place.children(below)):
+    for name in (f"{below}{child}" for child in location.children(below)):
         try:
-            member: Document = json.loads(place.read(f"{name}/zarr.json"))
+            member: Document = json.loads(location.read(f"{name}/zarr.json"))
         except (FileNotFoundError, NotADirectoryError):
             continue
         yield name, member
         if member["node_type"] == "group":
-            yield from _gathered(place, f"{name}/")
+            yield from _gathered(location, f"{name}/")
 
 
-def _parsed(place: Location, where: str) -> dict[str, Any]:
+def _parsed(location: Location, where: str) -> dict[str, Any]:
     try:
-        document: dict[str, Any] = json.loads(place.read(ROOT_KEY))
+        document: dict[str, Any] = json.loads(location.read(ROOT_KEY))
     except (FileNotFoundError, NotADirectoryError):
         # In a bucket the root is what comes last: an ingest that was killed before goes on.
-        if place.local and place.find("patch/zarr.json"):
+        if location.local and location.find("patch/zarr.json"):
             raise FormatError(
                 f"{where}: is missing, though the arrays of a store are there; put it back, or {REMEDY}"
             ) from None
-        other = describe_other(place)
+        other = describe_other(location)
         if other is not None:
-            raise FormatError(f"{place}: {other}") from None
+            raise FormatError(f"{location}: {other}") from None
         raise StoreNotFoundError(
-            f"{place}: no store here; check the path, or make one with: bigearth ingest ARCHIVE {place}"
+            f"{location}: no store here; check the path, or make one with: bigearth ingest ARCHIVE {location}"
         ) from None
     except NO_JSON as error:
         raise FormatError(
@@ -302,14 +297,8 @@ def _parsed(place: Location, where: str) -> dict[str, Any]:
     return document
 
 
-def damaged_root(where: str, error: Exception) -> FormatError:
-    """Say that a root lacks what every store has.
-
-    Examples
-    --------
-    >>> str(damaged_root("ben.zarr/zarr.json", KeyError("bands")))  # doctest: +ELLIPSIS
-    "ben.zarr/zarr.json: is damaged (KeyError: 'bands'), so the store cannot be opened; put it back, or ..."
-    """
+def _damaged_root(where: str, error: Exception) -> FormatError:
+    """Say that a root lacks what every store has."""
     return FormatError(
         f"{where}: is damaged ({type(error).__name__}: {error}), so the store cannot be opened; put it back, or ingest "
         "the archive into another place"
@@ -333,7 +322,7 @@ def metadata_digest(document: Document) -> str:
     members = (document.get("consolidated_metadata") or {}).get("metadata", {})
     attributes = {name: value for name, value in document["attributes"].items() if name in schema.OWN_ATTRIBUTES}
     ours = {name: value for name, value in attributes["bigearth"].items() if name != schema.DIGEST}
-    told = {
+    meaning = {
         "root": [document.get("zarr_format"), document.get("node_type"), attributes | {"bigearth": ours}],
         "members": {
             name: {key: member[key] for key in _MEANING if key in member}
@@ -341,7 +330,7 @@ def metadata_digest(document: Document) -> str:
             if schema.is_own(name)
         },
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(meaning, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def encode_root(document: dict[str, Any]) -> bytes:
@@ -363,7 +352,7 @@ def encode_root(document: dict[str, Any]) -> bytes:
 
 @contextmanager
 def reading(store: Store) -> Iterator[None]:
-    """Refuse what was read meanwhile if the place holds another store by now, or none.
+    """Refuse what was read meanwhile if the location holds another store by now, or none.
 
     Checked after the reading, so that nothing can be exchanged between the two; and first of all when that failed, as
     a store that is gone looks like one that is damaged.
@@ -388,7 +377,7 @@ def reading(store: Store) -> Iterator[None]:
 
 
 def check_current(store: Store) -> None:
-    """Refuse a place that holds another store than the one that was opened there, or none.
+    """Refuse a location that holds another store than the one that was opened there, or none.
 
     One look at the root document, 2 µs in a folder and a request on object storage; it is read only in a version that
     this process has not read yet.

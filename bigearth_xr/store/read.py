@@ -41,6 +41,7 @@ def read_state(store: Store) -> NDArray[np.uint8]:
     Examples
     --------
     >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.open import open_store
     >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)
     >>> read_state(open_store(path))
     array([1, 1, 1], dtype=uint8)
@@ -54,6 +55,7 @@ def read_column(store: Store, name: str) -> NDArray[Any]:
     Examples
     --------
     >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.open import open_store
     >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)
     >>> read_column(open_store(path), "tile_row").shape
     (3,)
@@ -74,9 +76,10 @@ def read_small(store: Store, root: Root, name: str) -> NDArray[Any]:
     Examples
     --------
     >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.open import open_store
     >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)
     >>> store = open_store(path)
-    >>> read_small(store, read_root(store.location), "band_60m").tolist()
+    >>> read_small(store, cached_root(store.location), "band_60m").tolist()
     ['B01', 'B09']
     """
     member = _member(store, root, name)
@@ -98,6 +101,7 @@ def read_meanings(store: Store, name: str) -> tuple[str, ...]:
     Examples
     --------
     >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.open import open_store
     >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)
     >>> read_meanings(open_store(path), "split")
     ('train', 'validation', 'test')
@@ -155,8 +159,8 @@ def read_expected(store: Store, array: PixelArray) -> NDArray[np.bool_]:
     >>> read_expected(store, store.array("s1"))
     array([ True,  True])
     """
-    due: NDArray[np.bool_] = read_state(store) == STORED
-    return due & read_column(store, "has_reference_map") if array.name == REFERENCE_MAP else due
+    expected: NDArray[np.bool_] = read_state(store) == STORED
+    return expected & read_column(store, "has_reference_map") if array.name == REFERENCE_MAP else expected
 
 
 def read_present(store: Store, array: PixelArray) -> NDArray[np.bool_]:
@@ -180,12 +184,12 @@ def read_present(store: Store, array: PixelArray) -> NDArray[np.bool_]:
     >>> read_present(store, store.array("s1"))
     array([ True,  True])
     """
-    held = np.zeros((shard_count(store), SHARD_PATCHES), bool)
-    for shard, places in enumerate(held):
+    present = np.zeros((shard_count(store), SHARD_PATCHES), bool)
+    for shard, positions in enumerate(present):
         index = read_index(store.location, shard_key(array, shard))
         if index is not None:
-            places[:] = index[:, 0] != HOLE
-    return held.ravel()[: store.rows]
+            positions[:] = index[:, 0] != HOLE
+    return present.ravel()[: store.rows]
 
 
 def read_complete(store: Store) -> NDArray[np.bool_]:
@@ -224,7 +228,6 @@ def shard_count(store: Store) -> int:
 
 on_read: list[Callable[[str, int], None]] = []
 """Called with the array's name and the row of every patch read; `bigearth_xr.testing.count_reads` listens here."""
-
 
 _SHOWN = 8
 """Rows that a message writes out."""
@@ -272,8 +275,8 @@ def read_patches(
     shape = np.empty(array.patch_shape, np.bool_)[take].shape
     pixels = np.empty((len(rows), *shape), dtype=array.dtype)
 
-    def put(place: int, patch: NDArray[Any]) -> None:
-        pixels[place] = patch[take]
+    def put(position: int, patch: NDArray[Any]) -> None:
+        pixels[position] = patch[take]
 
     each_patch(store, array, rows, put)
     return pixels
@@ -289,8 +292,8 @@ def each_patch(
     store, array, rows
         As `read_patches` takes them.
     put
-        Called with the place of a row in ``rows`` and its pixels, of the array's patch shape and dtype, read-only,
-        for each place once and in no particular order.
+        Called with the position of a row in ``rows`` and its pixels, of the array's patch shape and dtype, read-only,
+        for each position once and in no particular order.
 
     Raises
     ------
@@ -302,35 +305,35 @@ def each_patch(
     >>> import bigearth_xr as bex
     >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> each_patch(store, store.array("s1"), np.array([2, 0]), lambda place, patch: print(place, patch.shape))
+    >>> each_patch(store, store.array("s1"), np.array([2, 0]), lambda position, patch: print(position, patch.shape))
     1 (2, 120, 120)
     0 (2, 120, 120)
     """
     unique, inverse = np.unique(rows, return_inverse=True)
-    places = np.argsort(inverse, kind="stable").tolist()
+    positions = np.argsort(inverse, kind="stable").tolist()
     ends = [0, *np.cumsum(np.bincount(inverse)).tolist()]
     shards = unique // SHARD_PATCHES
     for shard in np.unique(shards).tolist():
         wanted = np.flatnonzero(shards == shard)
         for nth, patch in _of_shard(store, array, shard, unique, wanted):
-            for place in places[ends[nth] : ends[nth + 1]]:
-                put(place, patch)
+            for position in positions[ends[nth] : ends[nth + 1]]:
+                put(position, patch)
 
 
 def _of_shard(
     store: Store, array: PixelArray, shard: int, rows: NDArray[np.intp], wanted: NDArray[np.intp]
 ) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Those rows wanted of one shard: the place of each among all rows, and its pixels; missing maps come first."""
+    """Those rows wanted of one shard: the position of each among all rows, and its pixels; missing maps come first."""
     key = shard_key(array, shard)
     entries = _entries(store, key, rows[wanted])
-    there = entries[:, 0] != HOLE
-    if not there.all():
-        fill = np.array(fill_or_refuse(store, array, rows[wanted[~there]]), array.dtype)
-        yield from ((nth, np.broadcast_to(fill, array.patch_shape)) for nth in wanted[~there].tolist())
-    if not there.any():
+    present = entries[:, 0] != HOLE
+    if not present.all():
+        fill = np.array(fill_or_refuse(store, array, rows[wanted[~present]]), array.dtype)
+        yield from ((nth, np.broadcast_to(fill, array.patch_shape)) for nth in wanted[~present].tolist())
+    if not present.any():
         return
-    chunks, where = store.location.read_ranges(key, entries[there]), f"{store.location}/{key}"
-    for nth, row, chunk in zip(wanted[there].tolist(), rows[wanted[there]].tolist(), chunks, strict=True):
+    chunks, where = store.location.read_ranges(key, entries[present]), f"{store.location}/{key}"
+    for nth, row, chunk in zip(wanted[present].tolist(), rows[wanted[present]].tolist(), chunks, strict=True):
         for listener in on_read:
             listener(array.name, row)
         yield nth, _decoded(chunk, array, store, row, where)

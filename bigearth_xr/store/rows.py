@@ -42,8 +42,8 @@ class ShardedRows:
     shard: NDArray[np.intp]
     """Shard of each, shape ``(patch,)``."""
 
-    place: NDArray[np.intp]
-    """Place of each in its shard, shape ``(patch,)``."""
+    position: NDArray[np.intp]
+    """Position of each in its shard, shape ``(patch,)``."""
 
     shards: NDArray[np.intp]
     """The shards, each once, ascending."""
@@ -51,8 +51,8 @@ class ShardedRows:
     @classmethod
     def of(cls, rows: NDArray[np.intp]) -> "ShardedRows":
         """Find out where rows lie."""
-        shard, place = np.divmod(rows, SHARD_PATCHES)
-        return cls(rows, shard, place, np.unique(shard))
+        shard, position = np.divmod(rows, SHARD_PATCHES)
+        return cls(rows, shard, position, np.unique(shard))
 
     def nth_shard(self) -> NDArray[np.intp]:
         """Where each row's shard is among `shards`, shape ``(patch,)``."""
@@ -99,13 +99,11 @@ def checked_rows(rows: Sequence[int] | NDArray[np.integer], count: int) -> NDArr
 
 
 Task = TypeVar("Task")
-
-
 Result = TypeVar("Result")
 
 
 class ThreadPool:
-    """So many threads, started when there is more than one thing to do.
+    """Threads that work on one batch together, started when there is more than one thing to do.
 
     Parameters
     ----------
@@ -114,8 +112,8 @@ class ThreadPool:
 
     Examples
     --------
-    >>> with ThreadPool(2) as crew:
-    ...     list(crew.map(abs, [-1, -2])), crew.shares(5)
+    >>> with ThreadPool(2) as workers:
+    ...     list(workers.map(abs, [-1, -2])), workers.shares(5)
     ([1, 2], [slice(0, 3, None), slice(3, 5, None)])
     """
 
@@ -137,7 +135,7 @@ class ThreadPool:
         return self._pool.map(work, tasks)
 
     def shares(self, count: int) -> list[slice]:
-        """Divide so many things among the threads, none of them empty."""
+        """Divide a number of things among the threads, no share empty."""
         each = -(-count // self._threads)
         return [slice(start, min(start + each, count)) for start in range(0, count, each)] if count else []
 
@@ -148,7 +146,6 @@ class ThreadPool:
 
 Checks = Literal["always", "first", "never"]
 """When a patch's checksum is verified: every time, the first time that a process reads it, or not at all."""
-
 
 CHECKS: tuple[Checks, ...] = ("always", "first", "never")
 
@@ -161,7 +158,7 @@ class EncodedPatches(Protocol):
         """Which."""
 
     @property
-    def there(self) -> NDArray[np.bool_]:
+    def present(self) -> NDArray[np.bool_]:
         """Which are not absent, shape ``(patch,)``."""
 
     @property
@@ -216,16 +213,16 @@ def refuse_absent(store: Store, array: PixelArray, patches: EncodedPatches, mapl
     >>> patches = MappedShards(store, store.array("s1")).look_up(ShardedRows.of(np.array([2, 0])))
     >>> refuse_absent(store, store.array("s1"), patches, np.zeros(3, bool))
     """
-    there = patches.there
-    if not there.all():
-        absent = patches.wanted.rows[~there]
+    present = patches.present
+    if not present.all():
+        absent = patches.wanted.rows[~present]
         unknown = absent[~mapless[absent]]
         if unknown.size:
             # Nothing but maps gets past this.
             fill_or_refuse(store, array, unknown)
             mapless[unknown] = True
     for listener in on_read:
-        for row in patches.wanted.rows[there].tolist():
+        for row in patches.wanted.rows[present].tolist():
             listener(array.name, row)
 
 
@@ -250,8 +247,8 @@ def verify(store: Store, arrays: Sequence[PixelArray], found: Sequence[EncodedPa
     """
     failures: list[tuple[int, ChecksumError]] = []
     for array, patches in zip(arrays, found, strict=True):
-        unseen = patches.there & ~patches.seen
-        due = np.flatnonzero(patches.there if checks == "always" else unseen)
+        unseen = patches.present & ~patches.seen
+        due = np.flatnonzero(patches.present if checks == "always" else unseen)
         if due.size:
             patches.will_need(np.flatnonzero(unseen))
             bad = [] if checks == "never" else _damaged(store, array, patches, due)
@@ -266,18 +263,18 @@ def _damaged(
     """Rows whose bytes are not those that were written, with what is wrong."""
     chunks = patches.chunks(due)
     failures = []
-    for place in np.flatnonzero(~are_sound(chunks)).tolist():
+    for position in np.flatnonzero(~are_sound(chunks)).tolist():
         try:
-            checked(chunks[place].tobytes(), where=_file(store, array, patches, due[place]))
+            checked(chunks[position].tobytes(), where=_file(store, array, patches, due[position]))
         except ChecksumError as error:
-            failures.append((int(patches.wanted.rows[due[place]]), error))
+            failures.append((int(patches.wanted.rows[due[position]]), error))
     return failures
 
 
 def decode(
-    store: Store, array: PixelArray, patches: EncodedPatches, targets: NDArray[np.uint64], crew: ThreadPool
+    store: Store, array: PixelArray, patches: EncodedPatches, targets: NDArray[np.uint64], workers: ThreadPool
 ) -> None:
-    """Decode patches into memory that is there, a share of them in every thread.
+    """Decode patches into given memory, a share of them in every thread.
 
     Parameters
     ----------
@@ -285,7 +282,7 @@ def decode(
         What was looked up.
     targets
         Address of each patch's first pixel, shape ``(patch,)``. Missing reference maps are filled in.
-    crew
+    workers
         Who decodes.
 
     Raises
@@ -306,21 +303,21 @@ def decode(
     >>> bool((pixels > 0).all())
     True
     """
-    there = patches.there
-    for target in targets[~there].tolist():
+    present = patches.present
+    for target in targets[~present].tolist():
         # All ones: 65535, of a map that a stored patch lacks.
         ctypes.memset(target, 0xFF, array.patch_bytes)
-    which = np.flatnonzero(there)
+    which = np.flatnonzero(present)
     decode_share = _unpack if store.profile == "compact" else _copy
 
     def failures_of(share: slice) -> list[tuple[int, ChecksumError]]:
         mine = which[share]
         return [
-            (int(patches.wanted.rows[place]), ChecksumError(f"{_file(store, array, patches, place)}: {reason}"))
-            for place, reason in decode_share(array, patches, mine, targets[mine])
+            (int(patches.wanted.rows[position]), ChecksumError(f"{_file(store, array, patches, position)}: {reason}"))
+            for position, reason in decode_share(array, patches, mine, targets[mine])
         ]
 
-    _refuse(store, [failure for share in crew.map(failures_of, crew.shares(which.size)) for failure in share])
+    _refuse(store, [failure for share in workers.map(failures_of, workers.shares(which.size)) for failure in share])
 
 
 def _unpack(
@@ -361,5 +358,5 @@ def _refuse(store: Store, failures: Sequence[tuple[int, ChecksumError]]) -> None
         raise with_rows(failures[0][1], store, [row for row, _ in failures])
 
 
-def _file(store: Store, array: PixelArray, patches: EncodedPatches, place: int) -> str:
-    return f"{store.location}/{shard_key(array, int(patches.wanted.shard[place]))}"
+def _file(store: Store, array: PixelArray, patches: EncodedPatches, position: int) -> str:
+    return f"{store.location}/{shard_key(array, int(patches.wanted.shard[position]))}"

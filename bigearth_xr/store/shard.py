@@ -31,7 +31,6 @@ __all__ = [
 HOLE = np.iinfo(np.uint64).max
 """Offset and length in the index of a patch that is absent, as Zarr defines it."""
 
-
 INDEX_BYTES = SHARD_PATCHES * 16 + CRC_BYTES
 
 
@@ -71,12 +70,12 @@ def encode_index(index: NDArray[np.uint64]) -> bytes:
     return entries + crc32c(entries)
 
 
-def read_index(place: Location, key: str) -> NDArray[np.uint64] | None:
+def read_index(location: Location, key: str) -> NDArray[np.uint64] | None:
     """Read and check a shard's index.
 
     Parameters
     ----------
-    place
+    location
         Where the store lies.
     key
         The shard, by `shard_key`.
@@ -99,16 +98,16 @@ def read_index(place: Location, key: str) -> NDArray[np.uint64] | None:
     >>> read_index(location_of(getfixture("tmp_path")), "s1/c/7/0/0/0") is None
     True
     """
-    found = place.find(key)
-    return None if found is None else _read_index(place, key, found)
+    found = location.find(key)
+    return None if found is None else _read_index(location, key, found)
 
 
 # A shard's index is 16 KiB: a whole v1 store has 2,308 of them, 37 MiB, and stays cached.
 @lru_cache(maxsize=4096)
-def _read_index(place: Location, key: str, found: Found) -> NDArray[np.uint64]:
-    there = np.array([[found.size - INDEX_BYTES, INDEX_BYTES]])
-    tail = b"".join(place.read_ranges(key, there)) if found.size >= INDEX_BYTES else b""
-    return decode_index(tail, found.size, where=str(place / key))
+def _read_index(location: Location, key: str, found: Found) -> NDArray[np.uint64]:
+    tail_range = np.array([[found.size - INDEX_BYTES, INDEX_BYTES]])
+    tail = b"".join(location.read_ranges(key, tail_range)) if found.size >= INDEX_BYTES else b""
+    return decode_index(tail, found.size, where=str(location / key))
 
 
 def decode_index(tail: bytes, size: int, *, where: str) -> NDArray[np.uint64]:
@@ -202,13 +201,13 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
         self._file: BinaryIO = self._partial.open("wb", buffering=_BUFFER_BYTES)
         return self
 
-    def put(self, place: int, bands: Sequence[NDArray[Any]]) -> None:
-        """Encode and store one patch at its place in the shard: its bands, shape ``(y, x)`` each, in stored order."""
+    def put(self, position: int, bands: Sequence[NDArray[Any]]) -> None:
+        """Encode and store a patch at its position in the shard: its bands, shape ``(y, x)`` each, in stored order."""
         if self._profile == "compact":
             pixels = np.stack(bands) if self._array.bands else bands[0]
-            self.put_encoded(place, encode_patch(pixels, self._array, self._profile))
+            self.put_encoded(position, encode_patch(pixels, self._array, self._profile))
             return
-        self._begin(place, self._array.patch_bytes + CRC_BYTES)
+        self._begin(position, self._array.patch_bytes + CRC_BYTES)
         crc = 0
         for band in bands:
             data = np.ascontiguousarray(band, self._stored_type)
@@ -216,18 +215,18 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
             self._file.write(data.data)
         self._file.write(crc.to_bytes(CRC_BYTES, "little"))
 
-    def put_encoded(self, place: int, chunk: bytes) -> None:
+    def put_encoded(self, position: int, chunk: bytes) -> None:
         """Store a patch that is encoded already, e.g. one copied from an older file of this shard."""
-        self._begin(place, len(chunk))
+        self._begin(position, len(chunk))
         self._file.write(chunk)
 
-    def _begin(self, place: int, length: int) -> None:
+    def _begin(self, position: int, length: int) -> None:
         """Note where a patch is going to lie, and go there."""
-        start = place * (self._array.patch_bytes + CRC_BYTES) if self._profile == "fast" else self._end
+        start = position * (self._array.patch_bytes + CRC_BYTES) if self._profile == "fast" else self._end
         # A seek empties the buffer: only holes are worth one.
         if start != self._end:
             self._file.seek(start)
-        self._index[place] = start, length
+        self._index[position] = start, length
         self._end = start + length
 
     def __exit__(

@@ -63,11 +63,7 @@ def from_lists(folder: str | PathLike[str], version: Release | None = None) -> p
 
 
 Rows = Literal["found", "listed"]
-
-
 Columns = Mapping[str, pa.Array]
-
-
 Track = Callable[[Sequence[PatchFiles]], Iterable[PatchFiles]]
 
 

@@ -112,21 +112,14 @@ def _what_else(folder: Path) -> str:
 
 Read = tuple[Release, Columns]
 
-
 SHORTEST = 1 << 20
 """Bytes of lists from which on reading them takes longer than a moment."""
-
 
 MOST_CACHED = 4
 """Sets of lists that are kept, 20 to 30 MB each: those of both releases, and again as somebody saved them."""
 
-
 _FOLDER = Path("bigearth-xr", "lists")
-
-
 _DIGEST_BYTES = 16
-
-
 _RELEASE = b"release"
 
 

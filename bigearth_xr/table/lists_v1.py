@@ -18,45 +18,23 @@ from numpy.typing import NDArray
 
 from bigearth_xr import releases
 from bigearth_xr.errors import MetadataError
-from bigearth_xr.table.names import S1_NAMES, are_unique, read_places
+from bigearth_xr.table.names import S1_NAMES, are_unique, canonical, find_names, read_places
 
 __all__ = [
     "V1_PAIRS",
-    "Lines",
-    "Pairs",
-    "canonical",
+    "_Lines",
+    "_Pairs",
     "csv_at",
-    "find_names",
-    "find_rows",
-    "read_lines",
-    "read_text",
     "read_v1",
-    "refuse_line",
-    "rows_of",
     "v1_files",
 ]
-
-
-_PLACE = r"_(?:90|[0-8]?\d)_(?:90|[0-8]?\d)"
-
-
-_FORMS = {
-    "s2": rf"S2[AB]_MSIL2A_\d{{8}}T\d{{5,6}}{_PLACE}",
-    "s1": rf"S1[AB]_IW_GRDH_1SDV_\d{{8}}T\d{{6}}_\d{{2}}[A-Z]{{3}}{_PLACE}",
-    "v2": rf"S2[AB]_MSIL2A_\d{{8}}T\d{{6}}_N\d{{4}}_R\d{{3}}_T\d{{2}}[A-Z]{{3}}{_PLACE}",
-}
-"""Forms of the names: Sentinel-2 in v1, Sentinel-1, Sentinel-2 in v2."""
-
-
-_BEFORE, _AFTER = r"(?:^|[^0-9A-Za-z_])", r"(?:[^0-9A-Za-z_]|_[A-Za-z]|$)"
-
 
 # A header names columns; what begins like a patch's name and goes on otherwise is a damaged name.
 _LIKE_A_NAME = r"S[12][A-D]_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lines:
+class _Lines:
     """The lines of one list."""
 
     source: Path
@@ -67,7 +45,7 @@ class Lines:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pairs:
+class _Pairs:
     """The pairs that lists speak of."""
 
     source: Path
@@ -81,35 +59,20 @@ class Pairs:
 
 
 V1_PAIRS = "s1_s2_name_country_season"
-
-
 V1_SPLITS = {"train": "train", "val": "validation", "test": "test"}
-
-
 V1_FLAGS = {"seasonal_snow": "patches_with_seasonal_snow", "cloud_or_shadow": "patches_with_cloud_and_shadow"}
-
-
 V1_UNLABELLED = "patches_with_no_19_class_targets"
-
-
 _NAMES = (V1_PAIRS, *V1_SPLITS, *V1_FLAGS.values(), V1_UNLABELLED)
-
-
 _ALSO_CALLED = {"val": "validation"}
-
-
 S2_NAME = r"^S2[AB]_MSIL2A_\d{8}T\d{5,6}_\d{1,2}_\d{1,2}$"
-
 
 S2_SCENE_LENGTH = 26
 """Characters before the place, or one more where the hour lacks its zero."""
-
 
 _EXPECTED_PAIR = (
     "expected a line such as S1A_IW_GRDH_1SDV_20170613T165043_33UUP_61_39,S2A_MSIL2A_20170613T101031_61_39,Austria; "
     "correct the line or take it out"
 )
-
 
 Columns = dict[str, pa.Array]
 
@@ -152,11 +115,11 @@ def read_v1(folder: Path) -> Columns:
     ['validation', 'validation']
     """
     source, *rest = v1_files(folder)
-    columns = _as_published(read_text(source)) or _by_line(read_lines(source))
-    pairs = Pairs(source=source, patch=columns["patch"], s1_name=columns["s1_name"])
+    columns = _as_published(_read_text(source)) or _by_line(_read_lines(source))
+    pairs = _Pairs(source=source, patch=columns["patch"], s1_name=columns["s1_name"])
     names = _NAMES[1:]
-    lists = dict(zip(names, map(read_lines, rest), strict=True))
-    rows = dict(zip(names, find_rows(list(lists.values()), pairs), strict=True))
+    lists = dict(zip(names, map(_read_lines, rest), strict=True))
+    rows = dict(zip(names, _find_rows(list(lists.values()), pairs), strict=True))
     _refuse_unmatched(lists, rows, pairs)
     snow, cloud, unlabelled = (_mask(rows[name], len(pairs.patch)) for name in (*V1_FLAGS.values(), V1_UNLABELLED))
     return {
@@ -233,9 +196,9 @@ def _places_agree(s1_name: pa.Array, patch: pa.Array) -> bool:
     return bool(s1_place.equals(s2_place))
 
 
-def _by_line(lines: Lines) -> Columns:
+def _by_line(lines: _Lines) -> Columns:
     """Read the pairs whatever stands around their names."""
-    rows = rows_of(lines)
+    rows = _rows_of(lines)
     texts = lines.texts.take(pa.array(rows))
     countries = "|".join(releases.COUNTRIES)
     (country,) = pc.extract_regex(texts, rf"(?:^|[,;|\s\"'])(?P<name>{countries})(?:$|[,;|\s\"'])").flatten()
@@ -247,7 +210,7 @@ def _by_line(lines: Lines) -> Columns:
     for what, names in found.items():
         if names.null_count:
             at = pc.index(pc.is_null(names), True).as_py()
-            refuse_line(lines, int(rows[at]), f"names no {what}; {_EXPECTED_PAIR}")
+            _refuse_line(lines, int(rows[at]), f"names no {what}; {_EXPECTED_PAIR}")
     patch, s1_name, country = found.values()
     columns = {"patch": patch, "s1_name": s1_name, **read_places(s1_name, S1_NAMES), "country": country}
     _refuse_apart(lines, rows, columns)
@@ -255,21 +218,21 @@ def _by_line(lines: Lines) -> Columns:
     return {name: column.take(kept) for name, column in columns.items()}
 
 
-def _refuse_apart(lines: Lines, rows: NDArray[np.int64], columns: Columns) -> None:
+def _refuse_apart(lines: _Lines, rows: NDArray[np.int64], columns: Columns) -> None:
     """Refuse two halves that lie at different places."""
     parts = pc.extract_regex(columns["patch"], r"_(?P<column>\d+)_(?P<tile_row>\d+)$")
     apart = np.zeros(len(rows), bool)
     for name, part in zip(("column", "tile_row"), parts.flatten(), strict=True):
         apart |= np.asarray(part.cast(pa.int16())) != np.asarray(columns[name])
     if apart.any():
-        refuse_line(
+        _refuse_line(
             lines,
             int(rows[apart.argmax()]),
             "names no pair, expected two patches of one column and row; check that no column was sorted by itself",
         )
 
 
-def _first_of_each(lines: Lines, rows: NDArray[np.int64], columns: Columns) -> NDArray[np.int64]:
+def _first_of_each(lines: _Lines, rows: NDArray[np.int64], columns: Columns) -> NDArray[np.int64]:
     """Give the first row of each pair; a second that says otherwise is refused."""
     firsts = np.arange(len(rows))
     for key in ("patch", "s1_name"):
@@ -280,12 +243,12 @@ def _first_of_each(lines: Lines, rows: NDArray[np.int64], columns: Columns) -> N
                 at = int((~same).argmax())
                 line = rows[first[at].as_py()] + 1
                 what = f"says otherwise than line {line} of the same patch; expected each once; take one of them out"
-                refuse_line(lines, int(rows[at]), what)
+                _refuse_line(lines, int(rows[at]), what)
         firsts = np.minimum(firsts, np.asarray(first))
     return np.unique(firsts)
 
 
-def _split(lists: Mapping[str, Lines], rows: Mapping[str, NDArray[np.int64]], pairs: Pairs) -> pa.Array:
+def _split(lists: Mapping[str, _Lines], rows: Mapping[str, NDArray[np.int64]], pairs: _Pairs) -> pa.Array:
     """Tell the split of each pair; one that two lists name is refused."""
     names = list(V1_SPLITS)
     codes = np.full(len(pairs.patch), -1, np.int8)
@@ -304,14 +267,14 @@ def _split(lists: Mapping[str, Lines], rows: Mapping[str, NDArray[np.int64]], pa
     return splits.take(pa.array(codes, mask=codes < 0))
 
 
-def _line_of(lines: Lines, rows: NDArray[np.int64], pair: int) -> str:
+def _line_of(lines: _Lines, rows: NDArray[np.int64], pair: int) -> str:
     """Say where a list names a pair first."""
     return f"{lines.source}, line {int((rows == pair).argmax()) + 1}"
 
 
-def _refuse_unmatched(lists: Mapping[str, Lines], rows: Mapping[str, NDArray[np.int64]], pairs: Pairs) -> None:
+def _refuse_unmatched(lists: Mapping[str, _Lines], rows: Mapping[str, NDArray[np.int64]], pairs: _Pairs) -> None:
     """Refuse lists that name nobody among the pairs; one of several does so with good reason, and is told."""
-    named = {name: len(rows_of(lines)) for name, lines in lists.items()}
+    named = {name: len(_rows_of(lines)) for name, lines in lists.items()}
     strange = [name for name, count in named.items() if count and not (rows[name] >= 0).any()]
     if not strange:
         return
@@ -340,21 +303,8 @@ _EXPECTED_NAME = (
 )
 
 
-def read_text(path: Path) -> bytes:
-    """Read a text file, compressed or not, as UTF-8 without a byte order mark.
-
-    Raises
-    ------
-    MetadataError
-        If it does not decompress, or is no text.
-
-    Examples
-    --------
-    >>> path = getfixture("tmp_path") / "train.csv"
-    >>> _ = path.write_bytes("Österreich".encode("utf-16"))
-    >>> read_text(path).decode()
-    'Österreich'
-    """
+def _read_text(path: Path) -> bytes:
+    """Read a text file, compressed or not, as UTF-8 without a byte order mark."""
     try:
         with pa.input_stream(path) as stream:
             data: bytes = stream.read()
@@ -374,92 +324,25 @@ def read_text(path: Path) -> bytes:
     return data
 
 
-def read_lines(path: Path) -> Lines:
-    r"""Read the lines of a text file, with whatever line ends it has.
-
-    Raises
-    ------
-    MetadataError
-        If it is no text.
-
-    Examples
-    --------
-    >>> path = getfixture("tmp_path") / "train.csv"
-    >>> _ = path.write_bytes(b"\xef\xbb\xbfpatch;\r\n\r\n a ;b; \n")
-    >>> read_lines(path).texts.to_pylist()
-    ['patch', '', 'a ;b']
-    """
-    data = read_text(path)
+def _read_lines(path: Path) -> _Lines:
+    """Read the lines of a text file, with whatever line ends it has."""
+    data = _read_text(path)
     if b"\n" not in data:
         data = data.replace(b"\r", b"\n")
     ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")) + 1
     bounds = np.concatenate([[0], ends, [len(data)] * (not data.endswith(b"\n") and bool(data))]).astype(np.int32)
     lines = pa.StringArray.from_buffers(len(bounds) - 1, pa.py_buffer(bounds), pa.py_buffer(data))
-    return Lines(source=path, texts=pc.ascii_trim(lines, characters=" \t\r\n\"',;|"))
+    return _Lines(source=path, texts=pc.ascii_trim(lines, characters=" \t\r\n\"',;|"))
 
 
-def find_names(lines: pa.Array, form: str) -> pa.Array:
-    """Find the name on each line that has one of this form; null where there is none.
-
-    Parameters
-    ----------
-    lines
-        Texts.
-    form
-        ``"s2"`` (v1), ``"s1"`` or ``"v2"``.
-
-    Examples
-    --------
-    >>> lines = pa.array(["7,BigEarthNet-v1.0/S2B_MSIL2A_20170924T93020_69_24/", "name"])
-    >>> find_names(lines, "s2").to_pylist()
-    ['S2B_MSIL2A_20170924T93020_69_24', None]
-    """
-    # Flattened, the field is null where the whole is; taken by its name it is not.
-    (names,) = pc.extract_regex(lines, f"{_BEFORE}(?P<name>{_FORMS[form]}){_AFTER}").flatten()
-    return names
-
-
-def canonical(names: pa.Array) -> pa.Array:
-    """Write names as v1 does where it leaves out zeros: one patch has one such name, though v1 is not consistent.
-
-    Examples
-    --------
-    >>> canonical(pa.array(["S2A_MSIL2A_20170905T095032_04_5"])).to_pylist()
-    ['S2A_MSIL2A_20170905T95032_4_5']
-    """
-    for padded, bare in ((r"L2A_(\d{8})T0(\d{5}_)", r"L2A_\1T\2"), (r"_0(\d_\d+)$", r"_\1"), (r"_0(\d)$", r"_\1")):
-        names = pc.replace_substring_regex(names, padded, bare)
-    return names
-
-
-def refuse_line(lines: Lines, row: int, what: str) -> NoReturn:
-    """Refuse one line, counted from 0, of a list.
-
-    Raises
-    ------
-    MetadataError
-        Always.
-
-    Examples
-    --------
-    >>> lines = Lines(source=Path("train.csv"), texts=pa.array(["S2A"]))
-    >>> refuse_line(lines, 0, "names no patch; expected one")
-    Traceback (most recent call last):
-    ...
-    bigearth_xr.errors.MetadataError: train.csv, line 1: 'S2A' names no patch; expected one
-    """
+def _refuse_line(lines: _Lines, row: int, what: str) -> NoReturn:
+    """Refuse one line, counted from 0, of a list."""
     text = lines.texts[row].as_py()
     raise MetadataError(f"{lines.source}, line {row + 1}: {text if len(text) < 200 else text[:200] + '…'!r} {what}")
 
 
-def rows_of(lines: Lines) -> NDArray[np.int64]:
-    """Give the lines that are to be read: neither blank, nor a header.
-
-    Examples
-    --------
-    >>> rows_of(Lines(source=Path("train.csv"), texts=pa.array(["", "name", "", "S2A_MSIL2A_20170905T95032_4_5"])))
-    array([3])
-    """
+def _rows_of(lines: _Lines) -> NDArray[np.int64]:
+    """Give the lines that are to be read: neither blank, nor a header."""
     filled = np.flatnonzero(np.asarray(pc.not_equal(lines.texts, "")))
     if filled.size:
         first = lines.texts[int(filled[0])].as_py()
@@ -468,58 +351,33 @@ def rows_of(lines: Lines) -> NDArray[np.int64]:
     return filled
 
 
-def find_rows(lists: Sequence[Lines], pairs: Pairs) -> list[NDArray[np.int64]]:
-    """Tell which pair each line names.
-
-    Parameters
-    ----------
-    lists
-        The lists of v1 names.
-    pairs
-        The pairs.
-
-    Returns
-    -------
-    list of numpy.ndarray
-        Of each list, for each of its lines, the position of its pair; -1 where it names none of these pairs.
-
-    Raises
-    ------
-    MetadataError
-        If a line names no patch, or two, or one of the other release.
-
-    Examples
-    --------
-    >>> s2, s1 = "S2A_MSIL2A_20170617T113321_4_55", "S1A_IW_GRDH_1SDV_20170617T064724_29UPU_4_55"
-    >>> pairs = Pairs(source=Path("pairs.csv"), patch=pa.array([s2]), s1_name=pa.array([s1]))
-    >>> find_rows([Lines(source=Path("train.csv"), texts=pa.array([s2, "", f"3;{s1}"]))], pairs)
-    [array([ 0, -1,  0])]
-    """
+def _find_rows(lists: Sequence[_Lines], pairs: _Pairs) -> list[NDArray[np.int64]]:
+    """Tell which pair each line names."""
     # One table of hashes for all of them: it costs more than what is looked up.
     found = pc.index_in(pa.concat_arrays([lines.texts for lines in lists]), pairs.patch).fill_null(-1)
     ends = np.cumsum([len(lines.texts) for lines in lists])
     rows = [part.astype(np.int64) for part in np.split(np.asarray(found), ends[:-1])]
     for lines, known in zip(lists, rows, strict=True):
-        filled = rows_of(lines)
+        filled = _rows_of(lines)
         odd = filled[known[filled] < 0]
         if odd.size:
             known[odd] = _find_odd(lines, odd, pairs)
     return rows
 
 
-def _find_odd(lines: Lines, odd: NDArray[np.int64], pairs: Pairs) -> NDArray[np.int64]:
+def _find_odd(lines: _Lines, odd: NDArray[np.int64], pairs: _Pairs) -> NDArray[np.int64]:
     """Tell the pairs of lines that are no name of one as it is."""
     texts = lines.texts.take(pa.array(odd))
     s2, s1 = find_names(texts, "s2"), find_names(texts, "s1")
     _refuse_other_release(lines, odd, texts, s2)
     nameless = np.asarray(pc.and_(pc.is_null(s2), pc.is_null(s1)))
     if nameless.any():
-        refuse_line(lines, int(odd[nameless.argmax()]), f"names no patch; {_EXPECTED_NAME}")
+        _refuse_line(lines, int(odd[nameless.argmax()]), f"names no patch; {_EXPECTED_NAME}")
     _refuse_several(lines, odd, texts, {"s2": s2, "s1": s1})
     by_s2, by_s1 = _look_up(s2, pairs.patch), _look_up(s1, pairs.s1_name)
     apart = np.asarray(pc.and_(pc.is_valid(s2), pc.is_valid(s1))) & (by_s2 != by_s1)
     if apart.any():
-        refuse_line(
+        _refuse_line(
             lines,
             int(odd[apart.argmax()]),
             f"names two patches that are no pair in {pairs.source}; correct either list",
@@ -537,24 +395,24 @@ def _look_up(names: pa.Array, known: pa.Array) -> NDArray[np.int64]:
     return rows
 
 
-def _refuse_other_release(lines: Lines, odd: NDArray[np.int64], texts: pa.Array, s2: pa.Array) -> None:
+def _refuse_other_release(lines: _Lines, odd: NDArray[np.int64], texts: pa.Array, s2: pa.Array) -> None:
     """Refuse a name of v2 without that in v1: the other release's lists say other things of the same pairs."""
     suspects = np.flatnonzero(np.asarray(pc.and_(pc.is_null(s2), pc.match_substring(texts, "_MSIL2A_"))))
     if suspects.size:
         of_v2 = np.asarray(pc.is_valid(find_names(texts.take(pa.array(suspects)), "v2")))
         if of_v2.any():
-            refuse_line(lines, int(odd[suspects[of_v2.argmax()]]), "names a patch of v2; give the lists of v1")
+            _refuse_line(lines, int(odd[suspects[of_v2.argmax()]]), "names a patch of v2; give the lists of v1")
 
 
-def _refuse_several(lines: Lines, odd: NDArray[np.int64], texts: pa.Array, firsts: dict[str, pa.Array]) -> None:
+def _refuse_several(lines: _Lines, odd: NDArray[np.int64], texts: pa.Array, firsts: dict[str, pa.Array]) -> None:
     """Refuse a line with two names of one form, as where a whole list was saved as one line."""
     for form, first in firsts.items():
         mark = "_MSIL2A_" if form == "s2" else "_GRDH_"
         suspects = pa.array(np.flatnonzero(np.asarray(pc.greater(pc.count_substring(texts, mark), 1))))
         if not len(suspects):
             continue
-        (last,) = pc.extract_regex(texts.take(suspects), f"^.*{_BEFORE}(?P<name>{_FORMS[form]}){_AFTER}").flatten()
+        last = find_names(texts.take(suspects), form, last=True)
         differs = np.asarray(pc.not_equal(last, first.take(suspects)).fill_null(False))
         if differs.any():
             row = suspects[int(differs.argmax())].as_py()
-            refuse_line(lines, int(odd[row]), f"names several patches; {_EXPECTED_NAME}")
+            _refuse_line(lines, int(odd[row]), f"names several patches; {_EXPECTED_NAME}")

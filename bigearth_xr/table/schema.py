@@ -16,7 +16,6 @@ __all__ = ["DERIVED", "SCHEMA", "digest", "extends", "metadata_of", "multi_hot",
 
 BBOX = pa.struct([(side, pa.float64()) for side in ("xmin", "ymin", "xmax", "ymax")])
 
-
 SCHEMA = pa.schema(
     [
         pa.field("patch", pa.string(), nullable=False),
@@ -48,10 +47,8 @@ SCHEMA = pa.schema(
 )
 """Names, types and nullability of the columns; docs/table.md explains each."""
 
-
 DERIVED = ("lon", "lat", "bbox", "geometry")
 """Columns that follow from others through PROJ, and so stay out of the digest."""
-
 
 _GEO = {
     "version": "1.1.0",
