@@ -16,11 +16,11 @@ import bigearth_xr as bex
 from bigearth_xr.batches.cutting import MapReader
 from bigearth_xr.errors import BigEarthError, ChecksumError, NotStoredError, StoreError
 from bigearth_xr.store.batch import BatchReader
+from bigearth_xr.store.codec import PROFILES
 from bigearth_xr.store.layout import consolidate
 from bigearth_xr.store.location import LocalLocation
 from bigearth_xr.store.open import Store, open_store
 from bigearth_xr.store.read import read_column, read_meanings
-from bigearth_xr.store.schema import PROFILES
 from bigearth_xr.testing import write_store
 
 PAIRS = 6

@@ -12,16 +12,16 @@ import bigearth_xr as bex
 from bigearth_xr.cli import app
 from bigearth_xr.errors import ChecksumError, StoreError
 from bigearth_xr.releases import Release
+from bigearth_xr.store.codec import ProfileName
 from bigearth_xr.store.create import table_path
 from bigearth_xr.store.location import LocalLocation
 from bigearth_xr.store.open import open_store
 from bigearth_xr.store.read import read_column
-from bigearth_xr.store.schema import Profile
 from bigearth_xr.testing import write_archive, write_store
 from bigearth_xr.verification.upgrade import upgrade
 
 PAIRS = 5
-KINDS: list[tuple[Release, Profile]] = [("v1", "compact"), ("v2", "fast")]
+KINDS: list[tuple[Release, ProfileName]] = [("v1", "compact"), ("v2", "fast")]
 
 
 @pytest.fixture(scope="module", params=KINDS, ids=["v1", "v2"])

@@ -17,10 +17,10 @@ from holdings import changes, files, holdings
 import bigearth_xr as bex
 from bigearth_xr.errors import StoreError
 from bigearth_xr.ingestion.locking import alone
+from bigearth_xr.store.codec import PROFILES, ProfileName
 from bigearth_xr.store.info import describe
 from bigearth_xr.store.location import location_of
 from bigearth_xr.store.open import open_store
-from bigearth_xr.store.schema import PROFILES, Profile
 from bigearth_xr.testing import write_archive
 from bigearth_xr.verification import verify
 
@@ -72,7 +72,7 @@ def tars(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wholes(tars: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Profile, Path]:
+def wholes(tars: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[ProfileName, Path]:
     """The store of an ingest that nothing disturbed, by profile."""
     folder = tmp_path_factory.mktemp("whole")
     for profile in PROFILES:
@@ -81,7 +81,7 @@ def wholes(tars: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Profile
 
 
 @pytest.fixture(params=PROFILES)
-def whole(request: pytest.FixtureRequest, wholes: dict[Profile, Path]) -> Path:
+def whole(request: pytest.FixtureRequest, wholes: dict[ProfileName, Path]) -> Path:
     """That store, in each profile."""
     return wholes[request.param]
 
@@ -123,7 +123,7 @@ def check_unfinished(store: Path) -> None:
     ids=str,
 )
 def test_whenever_a_run_is_killed_the_next_one_ends_with_the_same_bytes(
-    tmp_path: Path, tars: Path, wholes: dict[Profile, Path], moment: tuple[str, str, str, int], profile: Profile
+    tmp_path: Path, tars: Path, wholes: dict[ProfileName, Path], moment: tuple[str, str, str, int], profile: ProfileName
 ) -> None:
     store, whole = tmp_path / "ben.zarr", wholes[profile]
     ingest_until_killed(moment, tars, store, "", profile)
@@ -161,7 +161,7 @@ def test_a_run_that_is_killed_at_random_again_and_again_is_finished(tmp_path: Pa
     assert holdings(tmp_path / "ben.zarr") == holdings(tmp_path / "once.zarr")
 
 
-def test_files_finish_what_a_stream_began(tmp_path: Path, tars: Path, wholes: dict[Profile, Path]) -> None:
+def test_files_finish_what_a_stream_began(tmp_path: Path, tars: Path, wholes: dict[ProfileName, Path]) -> None:
     store, whole = tmp_path / "ben.zarr", wholes["fast"]
     ingest_until_killed(("ingestion.staging", "Staging", "put", 40), tars, store, "", "fast")
     assert (tmp_path / "ben.ingest").exists()
@@ -208,7 +208,7 @@ def test_a_full_disk_is_told_and_what_is_stored_is_kept(
 
 
 @pytest.mark.parametrize("source", ["stream", "file"])
-def test_a_disk_that_is_really_full(tmp_path: Path, tars: Path, wholes: dict[Profile, Path], source: str) -> None:
+def test_a_disk_that_is_really_full(tmp_path: Path, tars: Path, wholes: dict[ProfileName, Path], source: str) -> None:
     archive = tars if source == "stream" else write_archive(tmp_path / "folder", pairs=PAIRS)
     place = tmp_path / "disk"
     place.mkdir()

@@ -18,9 +18,9 @@ from bigearth_xr.errors import (
     StoreNotFoundError,
 )
 from bigearth_xr.releases import Release
+from bigearth_xr.store.codec import PROFILES
 from bigearth_xr.store.open import open_store
 from bigearth_xr.store.read import read_encoded, shard_count
-from bigearth_xr.store.schema import PROFILES
 from bigearth_xr.store.shard import ShardWriter
 from bigearth_xr.testing import encode_tiff, formula_pixels, synthetic_pair, write_archive
 from bigearth_xr.verification import processes, verify

@@ -21,9 +21,9 @@ from bigearth_xr.ingestion.streams import plan_streams
 from bigearth_xr.ingestion.target import check_target
 from bigearth_xr.ingestion.workers import Client, check_client
 from bigearth_xr.progress import Progress
+from bigearth_xr.store.codec import ProfileName
 from bigearth_xr.store.location import Address, StorageOptions, location_of
 from bigearth_xr.store.location import Location as StorePlace
-from bigearth_xr.store.schema import Profile
 from bigearth_xr.table.assembly import Rows
 
 __all__ = ["IngestReport", "ingest"]
@@ -47,7 +47,7 @@ def ingest(
     bands: Iterable[str] | None = None,
     *,
     rows: Rows = "found",
-    profile: Profile | None = None,
+    profile: ProfileName | None = None,
     workers: int = 8,
     client: Client | None = None,
     strict: bool = False,

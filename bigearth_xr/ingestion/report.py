@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bigearth_xr.archive import Problem
 from bigearth_xr.labels import Release
+from bigearth_xr.store.codec import ProfileName
 from bigearth_xr.store.location import Location
-from bigearth_xr.store.schema import Profile
 
 __all__ = ["IngestReport"]
 
@@ -30,7 +30,7 @@ class IngestReport:
     release: Release
     """Release of the archive."""
 
-    profile: Profile
+    profile: ProfileName
     """How pixels are encoded."""
 
     rows: int

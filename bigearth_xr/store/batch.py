@@ -197,7 +197,7 @@ class BatchReader:
         unique, inverse = np.unique(numbers, return_inverse=True)
         found = handles.look_up(ShardedRows.of(unique))
         decode_all = partial(self._locate_decoded, handles, found, inverse)
-        if self.store.profile == "compact" and all(patches.present.all() for patches in found):
+        if self.store.codec.is_packed and all(patches.present.all() for patches in found):
             return LocatedPacked(self._packed(found, inverse), found, decode_all)
         return decode_all()
 
@@ -267,7 +267,7 @@ class BatchReader:
     @property
     def _is_mapped(self) -> bool:
         """Whether pixels lie in files as they lie in memory."""
-        return self.store.profile == "fast" and self.store.location.local is not None
+        return not self.store.codec.is_packed and self.store.location.local is not None
 
     def _own_handles(self) -> _Handles:
         """What this process has open: locks and threads of the one that it was forked from are of no use."""

@@ -1,33 +1,38 @@
 """How bytes of a store are encoded: patches by profile, small arrays, and the CRC-32C that tells a flipped bit."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.errors import ChecksumError
-from bigearth_xr.store.schema import EMBEDDINGS, PixelArray, Profile
+from bigearth_xr.store.schema import EMBEDDINGS, PixelArray
 
 __all__ = [
     "CRC_BYTES",
+    "PROFILES",
     "REMEDY",
+    "Compression",
+    "Profile",
+    "ProfileName",
     "are_sound",
     "checked",
     "chunk_key",
     "combine_crc32c",
     "crc32c",
     "decode_chunk",
-    "decode_patch",
     "encode_chunk",
-    "encode_patch",
     "is_fill",
     "remedy_of",
     "small_codecs",
-    "unpack",
 ]
+
+ProfileName = Literal["fast", "compact"]
+"""Names of the values of `PROFILES`."""
 
 CRC_BYTES = 4
 
@@ -99,101 +104,112 @@ def are_sound(chunks: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
     return sound
 
 
-def encode_patch(pixels: NDArray[Any], array: PixelArray, profile: Profile) -> bytes:
-    """Encode one patch, shape and dtype of `array`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compression:
+    """What makes the bytes of a patch fewer."""
 
-    Examples
-    --------
-    >>> from bigearth_xr.store.schema import pixel_arrays
-    >>> array, = pixel_arrays(["B01"], reference_map=False)
-    >>> len(encode_patch(np.zeros((1, 20, 20), np.uint16), array, "fast"))
-    804
+    zarr_codec: Callable[[PixelArray], Any]
+    """The codec of an array's patches, as zarr-python calls it."""
+
+    compress: Callable[[NDArray[Any], PixelArray], bytes]
+    """Compress one patch."""
+
+    decompress: Callable[[NDArray[np.uint8], NDArray[np.uint8]], None]
+    """Decompress one patch into memory of its length; ChecksumError if that is not what it decompresses to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """How patches are encoded: little-endian bytes, compressed or not, and a CRC-32C.
+
+    A codec is a value of this in `PROFILES`, and nothing else; `bigearth_xr.device` has a faster decoder of Blosc.
     """
-    values = np.ascontiguousarray(pixels, dtype=np.dtype(array.dtype).newbyteorder("<"))
-    if profile == "fast":
-        data = values.tobytes()
-    else:
-        import imagecodecs
 
-        # Numbers, not bytes, whose bits imagecodecs would shuffle one by one whatever typesize says. One thread: blosc
-        # lays out blocks in the order in which threads finish, and bytes must not depend on that.
-        data = bytes(
-            imagecodecs.blosc_encode(
-                values,  # type: ignore[arg-type]  # its types know of bytes alone
-                level=5,
-                compressor="lz4",
-                shuffle="bitshuffle",
-                typesize=array.itemsize,
-                numthreads=1,
+    name: ProfileName
+    """Name in the API and in the metadata of stores."""
+
+    compression: Compression | None = None
+    """What compresses patches; None leaves them as they are, each at a fixed offset, to be mapped into memory."""
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether patches are compressed, so that each has a length of its own."""
+        return self.compression is not None
+
+    def zarr_codecs(self, array: PixelArray) -> list[Any]:
+        """What stands between the bytes of an array's patches and its shards, as zarr-python calls it."""
+        from zarr.codecs import Crc32cCodec
+
+        return [*([self.compression.zarr_codec(array)] if self.compression else []), Crc32cCodec()]
+
+    def encode(self, pixels: NDArray[Any], array: PixelArray) -> bytes:
+        """Encode one patch, shape and dtype of `array`."""
+        values = np.ascontiguousarray(pixels, dtype=np.dtype(array.dtype).newbyteorder("<"))
+        data = self.compression.compress(values, array) if self.compression else values.tobytes()
+        return data + crc32c(data)
+
+    def decode(self, chunk: bytes, array: PixelArray, *, where: str) -> NDArray[Any]:
+        """Decode one patch.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape and dtype of `array`; read-only in `fast`.
+
+        Raises
+        ------
+        ChecksumError
+            If the bytes are damaged.
+
+        Examples
+        --------
+        >>> from bigearth_xr.store.schema import pixel_arrays
+        >>> array, = pixel_arrays(["B01"], reference_map=False)
+        >>> chunk = PROFILES["compact"].encode(np.full((1, 20, 20), 7), array)
+        >>> PROFILES["compact"].decode(chunk, array, where="here")[0, 0, :3]
+        array([7, 7, 7], dtype=uint16)
+        """
+        import google_crc32c
+
+        if google_crc32c.value(chunk) != _SOUND:
+            checked(chunk, where=where)
+        data = np.frombuffer(chunk, np.uint8)[:-CRC_BYTES]
+        if self.compression:
+            packed, data = data, np.empty(array.patch_bytes, np.uint8)
+            try:
+                self.compression.decompress(packed, data)
+            except ChecksumError as error:
+                raise ChecksumError(f"{where}: {error}") from None
+        if len(data) != array.patch_bytes:
+            raise ChecksumError(
+                f"{where}: {len(data)} bytes, expected {array.patch_bytes} for {array.patch_shape} {array.dtype}"
             )
-        )
-    return data + crc32c(data)
+        return data.view(np.dtype(array.dtype).newbyteorder("<")).reshape(array.patch_shape)
 
 
-def decode_patch(chunk: bytes, array: PixelArray, profile: Profile, *, where: str) -> NDArray[Any]:
-    """Decode one patch.
+def _blosc_codec(array: PixelArray) -> Any:
+    from zarr.codecs import BloscCodec
 
-    Returns
-    -------
-    numpy.ndarray
-        Shape and dtype of `array`; read-only in `fast`.
-
-    Raises
-    ------
-    ChecksumError
-        If the bytes are damaged.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.schema import pixel_arrays
-    >>> array, = pixel_arrays(["B01"], reference_map=False)
-    >>> chunk = encode_patch(np.full((1, 20, 20), 7), array, "compact")
-    >>> decode_patch(chunk, array, "compact", where="here")[0, 0, :3]
-    array([7, 7, 7], dtype=uint16)
-    """
-    import google_crc32c
-
-    if google_crc32c.value(chunk) != _SOUND:
-        checked(chunk, where=where)
-    data = np.frombuffer(chunk, np.uint8)[:-CRC_BYTES]
-    if profile == "compact":
-        packed, data = data, np.empty(array.patch_bytes, np.uint8)
-        try:
-            unpack(packed, data)
-        except ChecksumError as error:
-            raise ChecksumError(f"{where}: {error}") from None
-    if len(data) != array.patch_bytes:
-        raise ChecksumError(
-            f"{where}: {len(data)} bytes, expected {array.patch_bytes} for {array.patch_shape} {array.dtype}"
-        )
-    return data.view(np.dtype(array.dtype).newbyteorder("<")).reshape(array.patch_shape)
+    return BloscCodec(typesize=array.itemsize, cname="lz4", clevel=5, shuffle="bitshuffle")
 
 
-def unpack(packed: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
-    """Decompress one patch of `compact` into given memory.
+def _by_blosc(values: NDArray[Any], array: PixelArray) -> bytes:
+    import imagecodecs
 
-    Parameters
-    ----------
-    packed
-        What `encode_patch` made, less the checksum.
-    out
-        One-dimensional, as long as the patch has bytes.
+    # Numbers, not bytes, whose bits imagecodecs would shuffle one by one whatever typesize says. One thread: blosc
+    # lays out blocks in the order in which threads finish, and bytes must not depend on that.
+    packed = imagecodecs.blosc_encode(
+        values,  # type: ignore[arg-type]  # its types know of bytes alone
+        level=5,
+        compressor="lz4",
+        shuffle="bitshuffle",
+        typesize=array.itemsize,
+        numthreads=1,
+    )
+    return bytes(packed)
 
-    Raises
-    ------
-    ChecksumError
-        If that is not what it decompresses to.
 
-    Examples
-    --------
-    >>> from bigearth_xr.store.schema import pixel_arrays
-    >>> array, = pixel_arrays(["B01"], reference_map=False)
-    >>> chunk = encode_patch(np.full((1, 20, 20), 7), array, "compact")
-    >>> out = np.empty(800, np.uint8)
-    >>> unpack(np.frombuffer(chunk[:-CRC_BYTES], np.uint8), out)
-    >>> out[:4].tolist()
-    [7, 0, 7, 0]
-    """
+def _from_blosc(packed: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
     import imagecodecs
 
     try:
@@ -206,6 +222,15 @@ def unpack(packed: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
         raise ChecksumError(f"does not decompress ({error}); the file was damaged after ingest") from None
     if len(decoded) != len(out):
         raise ChecksumError(f"decompresses to {len(decoded)} bytes, expected {len(out)}")
+
+
+_BLOSC = Compression(zarr_codec=_blosc_codec, compress=_by_blosc, decompress=_from_blosc)
+
+PROFILES: Mapping[ProfileName, Profile] = {
+    "fast": Profile(name="fast"),
+    "compact": Profile(name="compact", compression=_BLOSC),
+}
+"""`fast`: raw bytes, to be mapped into memory; `compact`: Blosc, lz4 with bit shuffle. Both with crc32c."""
 
 
 REMEDY = "repair it with: bigearth verify STORE --against ARCHIVE --repair"

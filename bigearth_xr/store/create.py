@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bigearth_xr import table
 from bigearth_xr.errors import StoreAccessError, StoreError
 from bigearth_xr.store import schema
-from bigearth_xr.store.codec import chunk_key, encode_chunk
+from bigearth_xr.store.codec import ProfileName, chunk_key, encode_chunk
 from bigearth_xr.store.embeddings import (
     create_embedding,
     embedding_names,
@@ -27,7 +27,7 @@ from bigearth_xr.store.layout import consolidate, lay_out
 from bigearth_xr.store.location import Address, LocalLocation, Location, StorageOptions, location_of, put
 from bigearth_xr.store.open import ROOT_KEY, Store, clear_root_cache, open_store, read_root
 from bigearth_xr.store.read import read_column, read_state
-from bigearth_xr.store.schema import PixelArray, Profile
+from bigearth_xr.store.schema import PixelArray
 
 __all__ = [
     "MARKER_KEY",
@@ -118,7 +118,7 @@ def create_store(
     address: Address,
     rows: pa.Table,
     *,
-    profile: Profile,
+    profile: ProfileName,
     arrays: Sequence[PixelArray],
     sensors: Sequence[str],
     marker: Marker | None = None,

@@ -19,10 +19,10 @@ from bigearth_xr import releases, table
 from bigearth_xr.errors import ChecksumError, MetadataError
 from bigearth_xr.labels import Nomenclature, label_names
 from bigearth_xr.store import schema
-from bigearth_xr.store.codec import REMEDY, chunk_key, encode_chunk, is_fill, small_codecs
+from bigearth_xr.store.codec import PROFILES, REMEDY, ProfileName, chunk_key, encode_chunk, is_fill, small_codecs
 from bigearth_xr.store.location import LocalLocation, Location, put
 from bigearth_xr.store.open import NO_JSON, ROOT_KEY, clear_root_cache, encode_root, read_root
-from bigearth_xr.store.schema import Column, PixelArray, Profile
+from bigearth_xr.store.schema import Column, PixelArray
 
 if TYPE_CHECKING:
     import zarr
@@ -34,7 +34,7 @@ NAMESPACE = uuid.UUID("6f0b6a0e-3b8e-5d0a-9c39-5d1f2b1f6c11")
 
 
 def store_uuid(
-    rows: pa.Table, *, profile: Profile, arrays: Sequence[PixelArray], version: int = schema.FORMAT_VERSION
+    rows: pa.Table, *, profile: ProfileName, arrays: Sequence[PixelArray], version: int = schema.FORMAT_VERSION
 ) -> str:
     """Identify a store by what it will hold: format version, profile, arrays and table.
 
@@ -53,7 +53,7 @@ def store_uuid(
 
 
 def uuid_of(
-    digest: str, *, profile: Profile, arrays: Sequence[PixelArray], version: int = schema.FORMAT_VERSION
+    digest: str, *, profile: ProfileName, arrays: Sequence[PixelArray], version: int = schema.FORMAT_VERSION
 ) -> str:
     """Identify a store by the digest of its table, as `store_uuid` does by the table.
 
@@ -70,7 +70,7 @@ def uuid_of(
 def lay_out(
     folder: Path,
     rows: pa.Table,
-    profile: Profile,
+    profile: ProfileName,
     arrays: Sequence[PixelArray],
     sensors: Sequence[str],
     *,
@@ -184,7 +184,7 @@ _STATE_ATTRIBUTES = {
 
 
 def _root_attributes(
-    rows: pa.Table, profile: Profile, arrays: Sequence[PixelArray], sensors: Sequence[str], version: int
+    rows: pa.Table, profile: ProfileName, arrays: Sequence[PixelArray], sensors: Sequence[str], version: int
 ) -> dict[str, Any]:
     release = table.release_of(rows)
     return {
@@ -204,10 +204,9 @@ def _root_attributes(
     }
 
 
-def _create_pixels(root: "zarr.Group", array: PixelArray, rows: int, profile: Profile) -> None:
-    from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec
+def _create_pixels(root: "zarr.Group", array: PixelArray, rows: int, profile: ProfileName) -> None:
+    from zarr.codecs import BytesCodec
 
-    blosc = BloscCodec(typesize=array.itemsize, cname="lz4", clevel=5, shuffle="bitshuffle")
     root.create_array(
         array.name,
         shape=(rows, *array.patch_shape),
@@ -215,7 +214,7 @@ def _create_pixels(root: "zarr.Group", array: PixelArray, rows: int, profile: Pr
         shards=(schema.SHARD_PATCHES, *array.patch_shape),
         dtype=array.dtype,
         serializer=BytesCodec(),
-        compressors=[Crc32cCodec()] if profile == "fast" else [blosc, Crc32cCodec()],
+        compressors=PROFILES[profile].zarr_codecs(array),
         fill_value=array.fill_value,
         dimension_names=array.dims,
         attributes={"units": array.units},

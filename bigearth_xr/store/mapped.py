@@ -235,7 +235,7 @@ class MappedShards:
     def _check(self, entries: NDArray[np.uint64], path: str) -> None:
         """Refuse a layout of `fast` that is valid Zarr and not ours: patches would be read from wrong addresses."""
         length = self.array.patch_bytes + CRC_BYTES
-        if self.store.profile == "fast" and not ((entries[:, 1] == length) & (entries[:, 0] % 4 == 0)).all():
+        if not self.store.codec.is_packed and not ((entries[:, 1] == length) & (entries[:, 0] % 4 == 0)).all():
             raise StoreError(
                 f"{path}: its index has patches of {', '.join(map(str, np.unique(entries[:, 1])))} bytes, expected "
                 f"{length} at multiples of 4; another program wrote it: ingest the archive again"

@@ -15,10 +15,10 @@ from typing import Any
 from bigearth_xr.errors import ChecksumError, FormatError, StoreChangedError, StoreNotFoundError
 from bigearth_xr.labels import Release
 from bigearth_xr.store import schema
-from bigearth_xr.store.codec import REMEDY
+from bigearth_xr.store.codec import PROFILES, REMEDY, Profile, ProfileName
 from bigearth_xr.store.diagnosis import describe_other, describe_rewritten, describe_root, is_rewritten
 from bigearth_xr.store.location import Address, Found, Location, StorageOptions, location_of
-from bigearth_xr.store.schema import PixelArray, Profile
+from bigearth_xr.store.schema import PixelArray
 
 __all__ = [
     "NO_JSON",
@@ -91,8 +91,8 @@ class Store:
     release: Release
     """Release of the archive that it was ingested from."""
 
-    profile: Profile
-    """How pixels are encoded."""
+    profile: ProfileName
+    """Name of how pixels are encoded; `codec` is how."""
 
     rows: int
     """Patches along the first dimension, stored or not."""
@@ -107,6 +107,14 @@ class Store:
     def bands(self) -> tuple[str, ...]:
         """Names of all bands and polarizations in the store, in stored order."""
         return tuple(band for array in self.arrays for band in array.bands)
+
+    @property
+    def codec(self) -> Profile:
+        """What encodes and decodes patches."""
+        try:
+            return PROFILES[self.profile]
+        except KeyError as error:
+            raise _damaged_root(str(self.location / ROOT_KEY), error) from None
 
     def array(self, name: str) -> PixelArray:
         """The pixel array of this name, which must exist."""

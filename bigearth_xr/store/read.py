@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bigearth_xr.errors import ChecksumError, NotStoredError, StoreError
 from bigearth_xr.store import schema
-from bigearth_xr.store.codec import chunk_key, decode_chunk, decode_patch, remedy_of
+from bigearth_xr.store.codec import chunk_key, decode_chunk, remedy_of
 from bigearth_xr.store.open import NO_JSON, ROOT_KEY, Document, Root, Store, cached_root
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
 from bigearth_xr.store.shard import HOLE, read_index, shard_key
@@ -364,7 +364,7 @@ def read_encoded(store: Store, array: PixelArray, row: int) -> bytes | None:
 def _decoded(chunk: bytes, array: PixelArray, store: Store, row: int, where: str) -> NDArray[Any]:
     """Decode one patch; the name of a damaged one is looked up only then, as it costs a column."""
     try:
-        return decode_patch(chunk, array, store.profile, where=where)
+        return store.codec.decode(chunk, array, where=where)
     except ChecksumError as error:
         raise with_rows(error, store, [row]) from None
 

@@ -4,15 +4,15 @@ import ctypes
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.errors import BatchError, ChecksumError
-from bigearth_xr.store import codec
 from bigearth_xr.store.buffers import copy_bytes
-from bigearth_xr.store.codec import CRC_BYTES, are_sound, checked
+from bigearth_xr.store.codec import CRC_BYTES, Compression, are_sound, checked
 from bigearth_xr.store.open import Store
 from bigearth_xr.store.read import fill_or_refuse, on_read, with_rows
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
@@ -308,7 +308,8 @@ def decode(
         # All ones: 65535, of a map that a stored patch lacks.
         ctypes.memset(target, 0xFF, array.patch_bytes)
     which = np.flatnonzero(present)
-    decode_share = _unpack if store.profile == "compact" else _copy
+    compression = store.codec.compression
+    decode_share = partial(_unpack, compression) if compression else _copy
 
     def failures_of(share: slice) -> list[tuple[int, ChecksumError]]:
         mine = which[share]
@@ -321,7 +322,11 @@ def decode(
 
 
 def _unpack(
-    array: PixelArray, patches: EncodedPatches, which: NDArray[np.intp], targets: NDArray[np.uint64]
+    compression: Compression,
+    array: PixelArray,
+    patches: EncodedPatches,
+    which: NDArray[np.intp],
+    targets: NDArray[np.uint64],
 ) -> list[tuple[int, str]]:
     """Decompress some patches; return those that do not decompress, and why."""
     from bigearth_xr.device.unpacking import unpack
@@ -330,11 +335,11 @@ def _unpack(
     sizes = {"patch_bytes": array.patch_bytes, "itemsize": array.itemsize}
     failures = []
     for nth in np.flatnonzero(~unpack(starts, lengths - CRC_BYTES, targets, **sizes)).tolist():
-        # Blosc itself knows what another writer may have made of them, or says what is wrong.
+        # The codec itself knows what another writer may have made of them, or says what is wrong.
         (chunk,) = patches.chunks(which[nth : nth + 1])
         memory = (ctypes.c_uint8 * array.patch_bytes).from_address(int(targets[nth]))
         try:
-            codec.unpack(chunk[:-CRC_BYTES], np.ctypeslib.as_array(memory))
+            compression.decompress(chunk[:-CRC_BYTES], np.ctypeslib.as_array(memory))
         except ChecksumError as error:
             failures.append((int(which[nth]), str(error)))
     return failures

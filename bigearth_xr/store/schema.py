@@ -23,7 +23,6 @@ __all__ = [
     "LISTED",
     "NEVER_FILL",
     "OWN_ATTRIBUTES",
-    "PROFILES",
     "QUARANTINED",
     "REFERENCE_MAP",
     "SHARD_PATCHES",
@@ -32,7 +31,6 @@ __all__ = [
     "UNKNOWN",
     "Column",
     "PixelArray",
-    "Profile",
     "has_checksums",
     "is_own",
     "pixel_arrays",
@@ -65,11 +63,6 @@ UNKNOWN = 255
 """Code of a text or flag that is not known."""
 
 REFERENCE_MAP = "reference_map"
-
-Profile = Literal["fast", "compact"]
-"""`fast`: raw bytes, to be mapped into memory; `compact`: blosc, lz4 with bit shuffle. Both with crc32c."""
-
-PROFILES: tuple[Profile, ...] = ("fast", "compact")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

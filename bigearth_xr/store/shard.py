@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.errors import StoreError
-from bigearth_xr.store.codec import CRC_BYTES, checked, crc32c, encode_patch
+from bigearth_xr.store.codec import CRC_BYTES, PROFILES, ProfileName, checked, crc32c
 from bigearth_xr.store.location import Found, Location
-from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray, Profile
+from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
 
 __all__ = [
     "HOLE",
@@ -189,9 +189,9 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
     True
     """
 
-    def __init__(self, store: Location, array: PixelArray, shard: int, profile: Profile, *, patches: int) -> None:
+    def __init__(self, store: Location, array: PixelArray, shard: int, profile: ProfileName, *, patches: int) -> None:
         self._store, self._key = store, shard_key(array, shard)
-        self._array, self._profile, self._patches = array, profile, patches
+        self._array, self._profile, self._patches = array, PROFILES[profile], patches
         self._stored_type = np.dtype(array.dtype).newbyteorder("<")
         self._index = np.full((SHARD_PATCHES, 2), HOLE, dtype="<u8")
         self._end = 0
@@ -203,9 +203,9 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
 
     def put(self, position: int, bands: Sequence[NDArray[Any]]) -> None:
         """Encode and store a patch at its position in the shard: its bands, shape ``(y, x)`` each, in stored order."""
-        if self._profile == "compact":
+        if self._profile.is_packed:
             pixels = np.stack(bands) if self._array.bands else bands[0]
-            self.put_encoded(position, encode_patch(pixels, self._array, self._profile))
+            self.put_encoded(position, self._profile.encode(pixels, self._array))
             return
         self._begin(position, self._array.patch_bytes + CRC_BYTES)
         crc = 0
@@ -222,7 +222,7 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
 
     def _begin(self, position: int, length: int) -> None:
         """Note where a patch is going to lie, and go there."""
-        start = position * (self._array.patch_bytes + CRC_BYTES) if self._profile == "fast" else self._end
+        start = position * (self._array.patch_bytes + CRC_BYTES) if not self._profile.is_packed else self._end
         # A seek empties the buffer: only holes are worth one.
         if start != self._end:
             self._file.seek(start)
@@ -245,7 +245,7 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
             self._store.delete(self._key)
 
     def _finish(self) -> None:
-        if self._profile == "fast":
+        if not self._profile.is_packed:
             self._file.seek(self._patches * (self._array.patch_bytes + CRC_BYTES))
         self._file.write(encode_index(self._index))
         self._file.flush()

@@ -11,14 +11,14 @@ from tempfile import TemporaryDirectory
 from bigearth_xr.ingestion import ingest
 from bigearth_xr.releases import Release
 from bigearth_xr.store import read
-from bigearth_xr.store.schema import Profile
+from bigearth_xr.store.codec import ProfileName
 from bigearth_xr.testing.writer import write_archive
 
 __all__ = ["count_reads", "write_store"]
 
 
 def write_store(
-    path: str | PathLike[str], *, pairs: int, version: Release = "v2", profile: Profile = "fast", seed: int = 0
+    path: str | PathLike[str], *, pairs: int, version: Release = "v2", profile: ProfileName = "fast", seed: int = 0
 ) -> Path:
     """Write a store of which every pixel is known, by way of an archive that is removed again.
 

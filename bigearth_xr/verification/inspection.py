@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bigearth_xr.archive import Archive, PatchFiles
 from bigearth_xr.errors import StoreAccessError, StoreError
-from bigearth_xr.store.codec import CRC_BYTES, decode_patch
+from bigearth_xr.store.codec import CRC_BYTES
 from bigearth_xr.store.open import Store
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, PixelArray
 from bigearth_xr.store.shard import HOLE, read_index, shard_key
@@ -126,7 +126,7 @@ def _compare(
         if job.due(array)[place] and array.name not in lost:
             key = shard_key(array, job.shard)
             (chunk,) = job.store.location.read_ranges(key, indexes[array.name][place : place + 1])
-            stored[array.name] = decode_patch(chunk, array, job.store.profile, where=key)
+            stored[array.name] = job.store.codec.decode(chunk, array, where=key)
     yield from compare_patch(job.store, job.shard * SHARD_PATCHES + place, job.archive, patch, stored, lost)
 
 
@@ -142,7 +142,7 @@ def _inspect_array(job: Inspection, array: PixelArray) -> tuple[NDArray[np.uint6
         name = job.names[place]
         where = f"{job.store.location / key}: row {job.shard * SHARD_PATCHES + place} ({name})"
         try:
-            decode_patch(chunk, array, job.store.profile, where=where)
+            job.store.codec.decode(chunk, array, where=where)
         except StoreAccessError:
             raise
         except (StoreError, RuntimeError) as error:

@@ -9,13 +9,13 @@ import pyarrow as pa
 from bigearth_xr.bands import GROUPS
 from bigearth_xr.errors import BigEarthError, FormatError, StoreAccessError, StoreNotFoundError
 from bigearth_xr.store import schema
-from bigearth_xr.store.codec import chunk_key, decode_chunk
+from bigearth_xr.store.codec import ProfileName, chunk_key, decode_chunk
 from bigearth_xr.store.create import read_table, table_key
 from bigearth_xr.store.diagnosis import holds_arrays
 from bigearth_xr.store.layout import lay_out, uuid_of
 from bigearth_xr.store.location import Found, LocalLocation, Location
 from bigearth_xr.store.open import ROOT_KEY, Store, metadata_digest, read_root, store_of
-from bigearth_xr.store.schema import REFERENCE_MAP, PixelArray, Profile
+from bigearth_xr.store.schema import REFERENCE_MAP, PixelArray
 from bigearth_xr.verification.root import expected_root, parse, write_root
 from bigearth_xr.verification.scratch import Scratch
 
@@ -190,7 +190,7 @@ def _arrays(place: Location, documents: Documents) -> Iterator[PixelArray]:
     yield from schema.pixel_arrays(bands, reference_map=REFERENCE_MAP in documents)
 
 
-def _profile(documents: Documents) -> Profile:
+def _profile(documents: Documents) -> ProfileName:
     codecs = next(documents[group.array] for group in GROUPS if group.array in documents)["codecs"]
     inner = codecs[0]["configuration"]["codecs"]
     return "compact" if any(codec["name"] == "blosc" for codec in inner) else "fast"

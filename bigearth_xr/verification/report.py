@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bigearth_xr.labels import Release
-from bigearth_xr.store.schema import Profile, has_checksums
+from bigearth_xr.store.codec import ProfileName
+from bigearth_xr.store.schema import has_checksums
 from bigearth_xr.verification.completeness import Completeness
 
 __all__ = ["Comparison", "Finding", "FindingKind", "VerifyReport"]
@@ -74,7 +75,7 @@ class VerifyReport:
     release: Release
     """Release that it is of."""
 
-    profile: Profile
+    profile: ProfileName
     """How pixels are encoded."""
 
     format_version: int
