@@ -56,28 +56,19 @@ class _Handles:
         self.buffers = BufferPool()
         self.no_map = np.full(max(array.patch_bytes for array in arrays), 0xFF, np.uint8)
         """What reference maps that stored patches lack are read from: 65535 everywhere."""
-        self._store, self._arrays, self._checks = store, arrays, checks
+        self._store, self._checks = store, checks
         self._mapless = np.zeros(store.rows, bool)
-        self._requests, self._per_array = (
-            ThreadPool(max(threads, _REQUESTS)),
-            ThreadPool(1 if store.location.local else len(arrays)),
+        self._requests = ThreadPool(max(threads, _REQUESTS))
+        self.shards: Shards = (
+            MappedShards(store, arrays) if store.location.local else FetchedShards(store, arrays, self._requests)
         )
-        self._shards: Sequence[Shards] = [
-            MappedShards(store, array) if store.location.local else FetchedShards(store, array, self._requests)
-            for array in arrays
-        ]
 
-    def find(self, wanted: ShardedRows) -> list[EncodedPatches]:
-        """Find patches of every array, or fetch them, whether they are sound or not."""
-        return list(self._per_array.map(lambda shards: shards.look_up(wanted), self._shards))
-
-    def look_up(self, wanted: ShardedRows) -> list[EncodedPatches]:
+    def look_up(self, rows: NDArray[np.intp]) -> EncodedPatches:
         """Find patches of every array, all of them there, and sound as far as that is to be verified now."""
         with reading(self._store):
-            found = self.find(wanted)
-            for array, patches in zip(self._arrays, found, strict=True):
-                refuse_absent(self._store, array, patches, self._mapless)
-            verify(self._store, self._arrays, found, self._checks)
+            found = self.shards.look_up(ShardedRows.of(rows))
+            refuse_absent(self.shards, found, self._mapless)
+            verify(self.shards, found, self._checks)
         return found
 
     def give_all(self, buffers: Iterable[NDArray[np.uint8]]) -> None:
@@ -87,7 +78,7 @@ class _Handles:
 
     def close(self) -> None:
         """Let threads end; maps end with what refers to them."""
-        for pool in (self.workers, self._requests, self._per_array):
+        for pool in (self.workers, self._requests):
             pool.close()
 
 
@@ -190,14 +181,16 @@ class BatchReader:
         handles = self._own_handles()
         numbers = checked_rows(rows, self.store.rows)
         if self._is_mapped:
-            mapped = cast("Sequence[MappedPatches]", handles.look_up(ShardedRows.of(numbers)))
-            no_map = np.uint64(handles.no_map.ctypes.data)
-            starts = [np.where(patches.present, patches.starts, no_map) for patches in mapped]
-            return Located(np.stack(starts), (mapped, handles.no_map))
+            mapped = cast(MappedPatches, handles.look_up(numbers))
+            no_map = handles.no_map
+            starts = mapped.starts
+            if not mapped.present.all():
+                starts = np.where(mapped.present, starts, np.uint64(no_map.ctypes.data))
+            return Located(starts, (mapped.mapped, no_map))
         unique, inverse = np.unique(numbers, return_inverse=True)
-        found = handles.look_up(ShardedRows.of(unique))
+        found = handles.look_up(unique)
         decode_all = partial(self._locate_decoded, handles, found, inverse)
-        if self.store.codec.is_packed and all(patches.present.all() for patches in found):
+        if self.store.codec.is_packed and found.present.all():
             return LocatedPacked(self._packed(found, inverse), found, decode_all)
         return decode_all()
 
@@ -254,9 +247,9 @@ class BatchReader:
         Nothing is verified. On object storage nothing happens.
         """
         if self.store.location.local is not None:
-            wanted = ShardedRows.of(checked_rows(rows, self.store.rows))
-            for patches in self._own_handles().find(wanted):
-                patches.will_need(np.flatnonzero(patches.present))
+            patches = self._own_handles().shards.look_up(ShardedRows.of(checked_rows(rows, self.store.rows)))
+            for array, present in enumerate(patches.present):
+                patches.will_need(array, np.flatnonzero(present))
 
     def close(self) -> None:
         """Give up maps, threads and buffers; what was located stays readable. The next read opens the store again."""
@@ -276,9 +269,9 @@ class BatchReader:
             handles = self._handles = _Handles(self.store, self.sources, self._checks, self._threads)
         return handles
 
-    def _packed(self, found: Sequence[EncodedPatches], positions: NDArray[np.intp]) -> Packed:
+    def _packed(self, found: EncodedPatches, positions: NDArray[np.intp]) -> Packed:
         """Where patches lie packed, each as often as its position comes."""
-        where = [patches.where(positions) for patches in found]
+        where = [found.spans(array, positions) for array in range(len(self.sources))]
         return Packed(
             starts=np.stack([starts for starts, _ in where]),
             lengths=np.stack([lengths for _, lengths in where]) - CRC_BYTES,
@@ -286,17 +279,15 @@ class BatchReader:
             itemsizes=tuple(array.itemsize for array in self.sources),
         )
 
-    def _locate_decoded(
-        self, handles: _Handles, found: Sequence[EncodedPatches], positions: NDArray[np.intp]
-    ) -> Located:
+    def _locate_decoded(self, handles: _Handles, found: EncodedPatches, positions: NDArray[np.intp]) -> Located:
         """Decode patches into recycled memory, and say where they are, each as often as its position comes."""
-        count = found[0].wanted.rows.size
+        count = found.rows.rows.size
         buffers = [handles.buffers.take(count * array.patch_bytes) for array in self.sources]
-        addresses = np.empty((len(found), positions.size), np.uint64)
-        for line, array, patches, buffer in zip(addresses, self.sources, found, buffers, strict=True):
-            targets = _places(buffer, count, array)
-            decode(self.store, array, patches, targets, handles.workers)
-            line[:] = targets[positions]
+        addresses = np.empty((len(buffers), positions.size), np.uint64)
+        for nth, (array, buffer) in enumerate(zip(self.sources, buffers, strict=True)):
+            targets = _addresses(buffer, count, array)
+            decode(handles.shards, nth, found, targets, handles.workers)
+            addresses[nth] = targets[positions]
         return Located(addresses, buffers, partial(handles.give_all, buffers))
 
     def _copy(self, rows: NDArray[np.intp], out: Mapping[str, NDArray[Any]]) -> None:
@@ -304,7 +295,7 @@ class BatchReader:
         workers = self._own_handles().workers
         with self.locate(rows) as located:
             for array, sources in zip(self.sources, located.addresses, strict=True):
-                targets = _places(out[array.name], rows.size, array)
+                targets = _addresses(out[array.name], rows.size, array)
                 copies = [(targets[share], sources[share], array.patch_bytes) for share in workers.shares(rows.size)]
                 list(workers.map(lambda copy: copy_bytes(*copy), copies))
 
@@ -314,13 +305,14 @@ class BatchReader:
         unique, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
         source = first[inverse]
         again = np.flatnonzero(source != np.arange(rows.size))
-        for array, patches in zip(self.sources, handles.look_up(ShardedRows.of(unique)), strict=True):
-            targets = _places(out[array.name], rows.size, array)
-            decode(self.store, array, patches, targets[first], handles.workers)
+        found = handles.look_up(unique)
+        for nth, array in enumerate(self.sources):
+            targets = _addresses(out[array.name], rows.size, array)
+            decode(handles.shards, nth, found, targets[first], handles.workers)
             copy_bytes(targets[again], targets[source[again]], array.patch_bytes)
 
 
-def _places(memory: NDArray[Any], patches: int, array: PixelArray) -> NDArray[np.uint64]:
+def _addresses(memory: NDArray[Any], patches: int, array: PixelArray) -> NDArray[np.uint64]:
     """Addresses of N patches, one behind the other."""
     return memory.ctypes.data + np.arange(patches, dtype=np.uint64) * np.uint64(array.patch_bytes)
 

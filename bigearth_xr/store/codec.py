@@ -174,10 +174,10 @@ class Profile:
         if google_crc32c.value(chunk) != _SOUND:
             checked(chunk, where=where)
         data = np.frombuffer(chunk, np.uint8)[:-CRC_BYTES]
-        if self.compression:
+        if self.is_packed:
             packed, data = data, np.empty(array.patch_bytes, np.uint8)
             try:
-                self.compression.decompress(packed, data)
+                self.unpack(packed, data)
             except ChecksumError as error:
                 raise ChecksumError(f"{where}: {error}") from None
         if len(data) != array.patch_bytes:
@@ -185,6 +185,11 @@ class Profile:
                 f"{where}: {len(data)} bytes, expected {array.patch_bytes} for {array.patch_shape} {array.dtype}"
             )
         return data.view(np.dtype(array.dtype).newbyteorder("<")).reshape(array.patch_shape)
+
+    def unpack(self, packed: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+        """Decompress one patch, less its checksum, into memory of its length; ChecksumError where that fails."""
+        assert self.compression is not None
+        self.compression.decompress(packed, out)
 
 
 def _blosc_codec(array: PixelArray) -> Any:

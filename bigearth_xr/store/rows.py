@@ -4,7 +4,6 @@ import ctypes
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal, Protocol, TypeVar
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from bigearth_xr.errors import BatchError, ChecksumError
 from bigearth_xr.store.buffers import copy_bytes
-from bigearth_xr.store.codec import CRC_BYTES, Compression, are_sound, checked
+from bigearth_xr.store.codec import CRC_BYTES, are_sound, checked
 from bigearth_xr.store.open import Store
 from bigearth_xr.store.read import fill_or_refuse, on_read, with_rows
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
@@ -52,7 +51,7 @@ class ShardedRows:
     def of(cls, rows: NDArray[np.intp]) -> "ShardedRows":
         """Find out where rows lie."""
         shard, position = np.divmod(rows, SHARD_PATCHES)
-        return cls(rows, shard, position, np.unique(shard))
+        return cls(rows, shard, position, shard if shard.size == 1 else np.unique(shard))
 
     def nth_shard(self) -> NDArray[np.intp]:
         """Where each row's shard is among `shards`, shape ``(patch,)``."""
@@ -151,50 +150,60 @@ CHECKS: tuple[Checks, ...] = ("always", "first", "never")
 
 
 class EncodedPatches(Protocol):
-    """Encoded patches of one array, looked up."""
+    """Encoded patches of some arrays, looked up."""
 
     @property
-    def wanted(self) -> ShardedRows:
+    def rows(self) -> ShardedRows:
         """Which."""
 
     @property
     def present(self) -> NDArray[np.bool_]:
-        """Which are not absent, shape ``(patch,)``."""
+        """Which are not absent, shape ``(array, patch)``."""
 
     @property
     def seen(self) -> NDArray[np.bool_]:
-        """Which were read before, by this process and in this version, shape ``(patch,)``."""
+        """Which were read before, by this process and in this version, shape ``(array, patch)``."""
 
-    def chunks(self, which: NDArray[np.intp]) -> list[NDArray[np.uint8]]:
-        """The bytes of some of them, checksum included."""
+    def chunks(self, array: int, which: NDArray[np.intp]) -> list[NDArray[np.uint8]]:
+        """The bytes of some patches of an array, checksum included; no copies."""
 
-    def where(self, which: NDArray[np.intp]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    def spans(self, array: int, which: NDArray[np.intp]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
         """Addresses of these bytes, and how many each has, shape ``(patch,)`` both."""
 
-    def will_need(self, which: NDArray[np.intp]) -> None:
-        """Have the system read some of them from disk."""
+    def will_need(self, array: int, which: NDArray[np.intp]) -> None:
+        """Have the system read some patches of an array from disk, all at once; returns before it has."""
 
-    def note_seen(self, which: NDArray[np.intp]) -> None:
+    def note_seen(self, array: int, which: NDArray[np.intp]) -> None:
         """Remember that these were read, and are what was written."""
 
 
 class Shards(Protocol):
-    """The shards of one pixel array."""
+    """The shards of some pixel arrays of a store."""
 
     @property
-    def array(self) -> PixelArray:
-        """The array."""
+    def store(self) -> Store:
+        """The store."""
 
-    def look_up(self, wanted: ShardedRows) -> EncodedPatches:
-        """Find patches."""
+    @property
+    def arrays(self) -> Sequence[PixelArray]:
+        """The arrays."""
+
+    def look_up(self, rows: ShardedRows) -> EncodedPatches:
+        """Find patches of every array.
+
+        Raises
+        ------
+        ChecksumError, StoreError
+            If a shard's index is damaged; names file, row and patch.
+        """
 
 
-def refuse_absent(store: Store, array: PixelArray, patches: EncodedPatches, mapless: NDArray[np.bool_]) -> None:
+def refuse_absent(shards: Shards, patches: EncodedPatches, mapless: NDArray[np.bool_]) -> None:
     """Refuse patches that an array does not hold, but for reference maps that stored patches lack.
 
     Parameters
     ----------
-    store, array, patches
+    shards, patches
         What was looked up.
     mapless
         Rows that are known to be stored without a map, shape ``(row,)``; grows.
@@ -210,23 +219,24 @@ def refuse_absent(store: Store, array: PixelArray, patches: EncodedPatches, mapl
     >>> from bigearth_xr.store.mapped import MappedShards
     >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> patches = MappedShards(store, store.array("s1")).look_up(ShardedRows.of(np.array([2, 0])))
-    >>> refuse_absent(store, store.array("s1"), patches, np.zeros(3, bool))
+    >>> shards = MappedShards(store, store.arrays)
+    >>> refuse_absent(shards, shards.look_up(ShardedRows.of(np.array([2, 0]))), np.zeros(3, bool))
     """
-    present = patches.present
-    if not present.all():
-        absent = patches.wanted.rows[~present]
+    if patches.present.all() and not on_read:
+        return
+    for array, present in zip(shards.arrays, patches.present, strict=True):
+        absent = patches.rows.rows[~present]
         unknown = absent[~mapless[absent]]
         if unknown.size:
             # Nothing but maps gets past this.
-            fill_or_refuse(store, array, unknown)
+            fill_or_refuse(shards.store, array, unknown)
             mapless[unknown] = True
-    for listener in on_read:
-        for row in patches.wanted.rows[present].tolist():
-            listener(array.name, row)
+        for listener in on_read:
+            for row in patches.rows.rows[present].tolist():
+                listener(array.name, row)
 
 
-def verify(store: Store, arrays: Sequence[PixelArray], found: Sequence[EncodedPatches], checks: Checks) -> None:
+def verify(shards: Shards, patches: EncodedPatches, checks: Checks) -> None:
     """Verify the checksums that are due, those of all arrays before any is complained of.
 
     Raises
@@ -240,50 +250,53 @@ def verify(store: Store, arrays: Sequence[PixelArray], found: Sequence[EncodedPa
     >>> from bigearth_xr.store.mapped import MappedShards
     >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> shards, wanted = MappedShards(store, store.array("s1")), ShardedRows.of(np.array([2, 0]))
-    >>> verify(store, [shards.array], [shards.look_up(wanted)], "first")
-    >>> shards.look_up(wanted).seen
-    array([ True,  True])
+    >>> shards, rows = MappedShards(store, [store.array("s1")]), ShardedRows.of(np.array([2, 0]))
+    >>> verify(shards, shards.look_up(rows), "first")
+    >>> shards.look_up(rows).seen
+    array([[ True,  True]])
     """
+    if checks != "always" and patches.seen.all():
+        return
     failures: list[tuple[int, ChecksumError]] = []
-    for array, patches in zip(arrays, found, strict=True):
-        unseen = patches.present & ~patches.seen
-        due = np.flatnonzero(patches.present if checks == "always" else unseen)
+    unseen = patches.present & ~patches.seen
+    for array, present in enumerate(patches.present if checks == "always" else unseen):
+        due = np.flatnonzero(present)
         if due.size:
-            patches.will_need(np.flatnonzero(unseen))
-            bad = [] if checks == "never" else _damaged(store, array, patches, due)
+            patches.will_need(array, np.flatnonzero(unseen[array]))
+            bad = [] if checks == "never" else _damaged(shards, array, patches, due)
             failures += bad
-            patches.note_seen(due[~np.isin(patches.wanted.rows[due], [row for row, _ in bad])] if bad else due)
-    _refuse(store, failures)
+            fine = due[~np.isin(patches.rows.rows[due], [row for row, _ in bad])] if bad else due
+            patches.note_seen(array, fine)
+    _refuse(shards.store, failures)
 
 
 def _damaged(
-    store: Store, array: PixelArray, patches: EncodedPatches, due: NDArray[np.intp]
+    shards: Shards, array: int, patches: EncodedPatches, due: NDArray[np.intp]
 ) -> list[tuple[int, ChecksumError]]:
     """Rows whose bytes are not those that were written, with what is wrong."""
-    chunks = patches.chunks(due)
+    chunks = patches.chunks(array, due)
     failures = []
-    for position in np.flatnonzero(~are_sound(chunks)).tolist():
+    for nth in np.flatnonzero(~are_sound(chunks)).tolist():
         try:
-            checked(chunks[position].tobytes(), where=_file(store, array, patches, due[position]))
+            checked(chunks[nth].tobytes(), where=_file(shards, array, patches, due[nth]))
         except ChecksumError as error:
-            failures.append((int(patches.wanted.rows[due[position]]), error))
+            failures.append((int(patches.rows.rows[due[nth]]), error))
     return failures
 
 
 def decode(
-    store: Store, array: PixelArray, patches: EncodedPatches, targets: NDArray[np.uint64], workers: ThreadPool
+    shards: Shards, array: int, patches: EncodedPatches, targets: NDArray[np.uint64], workers: ThreadPool
 ) -> None:
-    """Decode patches into given memory, a share of them in every thread.
+    """Decode patches of one array into given memory, a share of them in every thread.
 
     Parameters
     ----------
-    store, array, patches
-        What was looked up.
+    shards, array, patches
+        What was looked up, and the number of the array.
     targets
         Address of each patch's first pixel, shape ``(patch,)``. Missing reference maps are filled in.
     workers
-        Who decodes.
+        Threads that decode.
 
     Raises
     ------
@@ -297,65 +310,61 @@ def decode(
     >>> from bigearth_xr.store.open import open_store
     >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3, profile="compact")
     >>> store = open_store(path)
-    >>> patches = MappedShards(store, store.array("s2_60m")).look_up(ShardedRows.of(np.array([2, 0])))
+    >>> shards = MappedShards(store, [store.array("s2_60m")])
     >>> pixels = np.zeros((2, 800), np.uint16)
-    >>> decode(store, store.array("s2_60m"), patches, np.uint64([row.ctypes.data for row in pixels]), ThreadPool(1))
+    >>> patches, targets = shards.look_up(ShardedRows.of(np.array([2, 0]))), [row.ctypes.data for row in pixels]
+    >>> decode(shards, 0, patches, np.uint64(targets), ThreadPool(1))
     >>> bool((pixels > 0).all())
     True
     """
-    present = patches.present
+    patch_bytes, present = shards.arrays[array].patch_bytes, patches.present[array]
     for target in targets[~present].tolist():
         # All ones: 65535, of a map that a stored patch lacks.
-        ctypes.memset(target, 0xFF, array.patch_bytes)
+        ctypes.memset(target, 0xFF, patch_bytes)
     which = np.flatnonzero(present)
-    compression = store.codec.compression
-    decode_share = partial(_unpack, compression) if compression else _copy
+    decode_share = _unpack if shards.store.codec.is_packed else _copy
 
     def failures_of(share: slice) -> list[tuple[int, ChecksumError]]:
         mine = which[share]
         return [
-            (int(patches.wanted.rows[position]), ChecksumError(f"{_file(store, array, patches, position)}: {reason}"))
-            for position, reason in decode_share(array, patches, mine, targets[mine])
+            (int(patches.rows.rows[nth]), ChecksumError(f"{_file(shards, array, patches, nth)}: {reason}"))
+            for nth, reason in decode_share(shards, array, patches, mine, targets[mine])
         ]
 
-    _refuse(store, [failure for share in workers.map(failures_of, workers.shares(which.size)) for failure in share])
+    _refuse(shards.store, [one for share in workers.map(failures_of, workers.shares(which.size)) for one in share])
 
 
 def _unpack(
-    compression: Compression,
-    array: PixelArray,
-    patches: EncodedPatches,
-    which: NDArray[np.intp],
-    targets: NDArray[np.uint64],
+    shards: Shards, array: int, patches: EncodedPatches, which: NDArray[np.intp], targets: NDArray[np.uint64]
 ) -> list[tuple[int, str]]:
     """Decompress some patches; return those that do not decompress, and why."""
     from bigearth_xr.device.unpacking import unpack
 
-    starts, lengths = patches.where(which)
-    sizes = {"patch_bytes": array.patch_bytes, "itemsize": array.itemsize}
+    starts, lengths = patches.spans(array, which)
+    patch_bytes, itemsize = shards.arrays[array].patch_bytes, shards.arrays[array].itemsize
+    unpacked = unpack(starts, lengths - CRC_BYTES, targets, patch_bytes=patch_bytes, itemsize=itemsize)
     failures = []
-    for nth in np.flatnonzero(~unpack(starts, lengths - CRC_BYTES, targets, **sizes)).tolist():
+    for nth in np.flatnonzero(~unpacked).tolist():
         # The codec itself knows what another writer may have made of them, or says what is wrong.
-        (chunk,) = patches.chunks(which[nth : nth + 1])
-        memory = (ctypes.c_uint8 * array.patch_bytes).from_address(int(targets[nth]))
+        (chunk,) = patches.chunks(array, which[nth : nth + 1])
+        memory = (ctypes.c_uint8 * patch_bytes).from_address(int(targets[nth]))
         try:
-            compression.decompress(chunk[:-CRC_BYTES], np.ctypeslib.as_array(memory))
+            shards.store.codec.unpack(chunk[:-CRC_BYTES], np.ctypeslib.as_array(memory))
         except ChecksumError as error:
             failures.append((int(which[nth]), str(error)))
     return failures
 
 
 def _copy(
-    array: PixelArray, patches: EncodedPatches, which: NDArray[np.intp], targets: NDArray[np.uint64]
+    shards: Shards, array: int, patches: EncodedPatches, which: NDArray[np.intp], targets: NDArray[np.uint64]
 ) -> list[tuple[int, str]]:
     """Copy some patches that are not packed; return those of another length, and which."""
-    starts, lengths = patches.where(which)
+    expected = shards.arrays[array].patch_bytes
+    starts, lengths = patches.spans(array, which)
     found = lengths - CRC_BYTES
-    fits = found == array.patch_bytes
-    copy_bytes(targets[fits], starts[fits], array.patch_bytes)
-    return [
-        (int(which[nth]), f"{found[nth]} bytes, expected {array.patch_bytes}") for nth in np.flatnonzero(~fits).tolist()
-    ]
+    fits = found == expected
+    copy_bytes(targets[fits], starts[fits], expected)
+    return [(int(which[nth]), f"{found[nth]} bytes, expected {expected}") for nth in np.flatnonzero(~fits).tolist()]
 
 
 def _refuse(store: Store, failures: Sequence[tuple[int, ChecksumError]]) -> None:
@@ -363,5 +372,5 @@ def _refuse(store: Store, failures: Sequence[tuple[int, ChecksumError]]) -> None
         raise with_rows(failures[0][1], store, [row for row, _ in failures])
 
 
-def _file(store: Store, array: PixelArray, patches: EncodedPatches, position: int) -> str:
-    return f"{store.location}/{shard_key(array, int(patches.wanted.shard[position]))}"
+def _file(shards: Shards, array: int, patches: EncodedPatches, nth: int) -> str:
+    return f"{shards.store.location}/{shard_key(shards.arrays[array], int(patches.rows.shard[nth]))}"
