@@ -31,7 +31,7 @@ from bigearth_xr.ingestion.stream import Receiver, receive
 from bigearth_xr.ingestion.stream_plan import plan_streams
 from bigearth_xr.progress import Progress
 from bigearth_xr.sample import sample_lists
-from bigearth_xr.store.address import place_of
+from bigearth_xr.store.location import location_of
 
 ROUNDS = 3
 
@@ -55,7 +55,7 @@ def plan_release(kind: str) -> dict[str, float]:
     with TemporaryDirectory() as folder:
         request = Request(
             archive=tuple(PARTS),
-            store=place_of(Path(folder) / "ben.zarr"),
+            store=location_of(Path(folder) / "ben.zarr"),
             metadata=(sample_lists(),),
             sensors=("s1", "s2"),
             bands=tuple(band.name for band in BANDS),

@@ -29,7 +29,7 @@ from bigearth_xr.errors import (
     StoreError,
     StoreNotFoundError,
 )
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.open import open_store
 from bigearth_xr.testing import SyntheticPair, encode_tiff, synthetic_pair, write_archive, write_store
 
 Damage: TypeAlias = Callable[[Path, SyntheticPair], object]

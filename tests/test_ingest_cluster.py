@@ -14,7 +14,7 @@ import bigearth_xr as bex
 from bigearth_xr.errors import StoreError
 from bigearth_xr.ingestion.run import _run_on_cluster
 from bigearth_xr.ingestion.shards import ShardJob, ShardResult
-from bigearth_xr.store.schema import PROFILES, Profile
+from bigearth_xr.store.codec import PROFILES, ProfileName
 from bigearth_xr.testing import write_archive
 
 PAIRS = 2100
@@ -55,7 +55,7 @@ def test_a_cluster_writes_the_same_bytes(tmp_path: Path, tar: Path, whole: Path,
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_a_cluster_moves_what_came_in_a_stream(tmp_path: Path, client: Client, profile: Profile) -> None:
+def test_a_cluster_moves_what_came_in_a_stream(tmp_path: Path, client: Client, profile: ProfileName) -> None:
     archive = write_archive(tmp_path / "ben", pairs=30, container="tar.gz", as_published=True)
     bex.ingest(archive, tmp_path / "cluster.zarr", profile=profile, client=client)
     bex.ingest(archive, tmp_path / "here.zarr", profile=profile)

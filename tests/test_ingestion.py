@@ -20,9 +20,10 @@ from bigearth_xr.archive import read_pixels
 from bigearth_xr.bands import BANDS
 from bigearth_xr.ingestion import IngestReport, run, shards
 from bigearth_xr.releases import Release
+from bigearth_xr.store.codec import PROFILES, ProfileName
 from bigearth_xr.store.create import write_states
-from bigearth_xr.store.read import open_store, read_state
-from bigearth_xr.store.schema import PROFILES, Profile
+from bigearth_xr.store.open import open_store
+from bigearth_xr.store.read import read_state
 from bigearth_xr.store.shard import shard_path
 from bigearth_xr.testing import formula_pixels, formula_reference_map, synthetic_pair, write_archive
 from bigearth_xr.verification import verify
@@ -126,7 +127,7 @@ def test_an_ingest_that_was_cut_short_ends_with_the_same_bytes(
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_an_ingest_that_raises_halfway_can_be_continued(
-    tmp_path: Path, profile: Profile, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, profile: ProfileName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive = write_archive(tmp_path / "v2", pairs=5)
     left = iter(range(3))

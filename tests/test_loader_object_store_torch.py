@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 import bigearth_xr as bex
 from bigearth_xr.batches.prefetch import PrefetchReader
 from bigearth_xr.errors import ChecksumError, NotStoredError, StoreAccessError
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.open import open_store
 from bigearth_xr.store.shard import read_index, shard_key
 from bigearth_xr.torch import Augmentation, PatchDataset, PatchLoader
 
@@ -156,7 +156,7 @@ def test_what_is_damaged_there_is_named_where_it_is_read(own_remote: str, s3: di
     ds = bex.open(own_remote, storage_options=s3)
     store = open_store(own_remote, s3)
     key = shard_key(store.array("s2_20m"), 0)
-    index = read_index(store.place, key)
+    index = read_index(store.location, key)
     assert index is not None
     end = int(index[9].sum()) - 2
     change(s3, key_of(own_remote, key), lambda data: data.__setitem__(end, data[end] ^ 1))
@@ -171,6 +171,6 @@ def test_what_is_damaged_there_is_named_where_it_is_read(own_remote: str, s3: di
 def test_a_shard_that_is_lost_there_is_named(own_remote: str, s3: dict[str, str]) -> None:
     ds = bex.open(own_remote, storage_options=s3)
     store = open_store(own_remote, s3)
-    store.place.delete(shard_key(store.array("s1"), 0))
+    store.location.delete(shard_key(store.array("s1"), 0))
     with pytest.raises(NotStoredError, match=r"row 0 \(S2.*s1 holds no pixels of it, nor of 3 more"):
         list(loader_of(ds, shuffle=False))

@@ -20,9 +20,9 @@ from bigearth_xr.errors import BandError, MetadataError, SelectionError, StoreEr
 from bigearth_xr.ingestion import run, stream
 from bigearth_xr.ingestion.stream import Receiver, receive
 from bigearth_xr.releases import Release
-from bigearth_xr.store.account import describe
-from bigearth_xr.store.read import open_store
-from bigearth_xr.store.schema import Profile
+from bigearth_xr.store.codec import ProfileName
+from bigearth_xr.store.info import describe
+from bigearth_xr.store.open import open_store
 from bigearth_xr.testing import write_archive
 from bigearth_xr.testing.container import Container
 
@@ -102,7 +102,7 @@ def test_the_order_of_members_does_not_matter(
     tmp_path: Path, archive: Path, fresh: Path, order: Callable[[Files], Files], with_lists: bool
 ) -> None:
     packed = pack(archive, tmp_path / "packed", order)
-    profile: Profile = open_store(fresh).profile
+    profile: ProfileName = open_store(fresh).profile
     if with_lists:
         bex.ingest(packed, tmp_path / "ben.zarr", lists_of(packed), profile=profile)
         assert holdings(tmp_path / "ben.zarr") == holdings(fresh)
@@ -134,7 +134,7 @@ def test_a_part_of_it_is_the_same_part(tmp_path: Path, archive: Path, choice: di
 
 @pytest.mark.parametrize("profile", ["fast", "compact"])
 def test_the_number_of_workers_does_not_matter(
-    tmp_path: Path, profile: Profile, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, profile: ProfileName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "WORTH_PROCESSES", 0)
     folder = write_archive(tmp_path / "ben", pairs=1100, container="tar.zst", as_published=True)

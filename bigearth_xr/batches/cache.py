@@ -15,7 +15,8 @@ from bigearth_xr.batches.patches import NativeArray, Part, Patches
 from bigearth_xr.batches.prefetch import PrefetchReader, copy_located
 from bigearth_xr.errors import LoaderError
 from bigearth_xr.progress import Progress
-from bigearth_xr.store.batch import BatchReader, Located
+from bigearth_xr.store.batch import BatchReader
+from bigearth_xr.store.buffers import Located
 from bigearth_xr.store.schema import SHARD_PATCHES
 
 __all__ = ["Cache", "CachedReader", "HostMemory", "PixelMemory", "fill_caches", "free_host_bytes", "with_cache"]
@@ -108,7 +109,7 @@ class CachedReader:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> reader = BatchReader(open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)))
     >>> cached = CachedReader(reader, np.array([0, 2]), HostMemory())
     >>> cached.fill()
@@ -122,7 +123,7 @@ class CachedReader:
 
     def __init__(self, reader: BatchReader, rows: NDArray[np.integer], memory: PixelMemory) -> None:
         self._reader, self._rows, self._memory = reader, rows, memory
-        self._others: BatchReader | PrefetchReader = reader if reader.store.place.local else PrefetchReader(reader)
+        self._others: BatchReader | PrefetchReader = reader if reader.store.location.local else PrefetchReader(reader)
         self._slot = np.full(reader.store.rows, -1, np.intp)
         self._slot[rows] = np.arange(rows.size)
         self._filled = False

@@ -13,7 +13,7 @@ from bigearth_xr.ops.mixing import mix_labels, pixel_boxes
 from bigearth_xr.ops.reference import orient
 from bigearth_xr.ops.resample import SIDE, crop_taps
 from bigearth_xr.store.batch import BatchReader
-from bigearth_xr.store.read import Store
+from bigearth_xr.store.open import Store
 from bigearth_xr.store.schema import REFERENCE_MAP
 
 __all__ = ["MapReader", "targets_of_maps"]
@@ -37,7 +37,7 @@ class MapReader:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
     >>> MapReader(store).read(np.array([2, 0])).shape
     (2, 120, 120)
@@ -45,7 +45,7 @@ class MapReader:
 
     def __init__(self, store: Store | None) -> None:
         if store is None or all(array.name != REFERENCE_MAP for array in store.arrays):
-            where = "pixels that were computed" if store is None else str(store.place)
+            where = "pixels that were computed" if store is None else str(store.location)
             raise LoaderError(
                 f"cutmix needs reference maps to tell which labels are left, and {where} has none: they come with v2; "
                 "use mixup instead"

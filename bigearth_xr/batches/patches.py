@@ -21,10 +21,11 @@ from bigearth_xr.labels import Nomenclature, Order, group_multi_hot, label_names
 from bigearth_xr.ops.resample import SIDE
 from bigearth_xr.ops.transform import StoredArray, Transform, transform_of
 from bigearth_xr.scaling import Scale, scale_of
-from bigearth_xr.store.batch import BatchReader, Located
-from bigearth_xr.store.current import reading
-from bigearth_xr.store.intake import Checks
-from bigearth_xr.store.read import Store, read_column
+from bigearth_xr.store.batch import BatchReader
+from bigearth_xr.store.buffers import Located
+from bigearth_xr.store.open import Store, reading
+from bigearth_xr.store.read import read_column
+from bigearth_xr.store.rows import Checks
 from bigearth_xr.units import UnitCheck
 
 __all__ = [

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from bigearth_xr.batches.patches import NativeArray, Part, Patches
 from bigearth_xr.errors import BigEarthError, LoaderError
 from bigearth_xr.sampling import Epoch, Sampling, check_integer
-from bigearth_xr.store.batch import BatchReader, Located
-from bigearth_xr.store.mapping import copy_bytes
+from bigearth_xr.store.batch import BatchReader
+from bigearth_xr.store.buffers import Located, copy_bytes
 
 __all__ = ["PrefetchReader", "Prefetcher", "build_ahead", "choose_threads", "copy_located", "with_prefetch"]
 
@@ -209,7 +209,7 @@ class PrefetchReader:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> reader = BatchReader(open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)))
     >>> fetched = PrefetchReader(reader)
     >>> fetched.prefetch(np.array([0, 2]))
@@ -351,7 +351,7 @@ def with_prefetch(patches: Patches) -> Patches:
     """
     parts = [
         replace(part, reader=PrefetchReader(part.reader))
-        if isinstance(part.reader, BatchReader) and part.reader.store.place.local is None
+        if isinstance(part.reader, BatchReader) and part.reader.store.location.local is None
         else part
         for part in patches.parts
     ]
@@ -364,7 +364,7 @@ def copy_located(located: Located, arrays: Sequence[NativeArray], out: Mapping[s
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> reader = BatchReader(open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)))
     >>> out = reader.buffers(2)
     >>> with reader.locate([2, 0]) as located:

@@ -140,7 +140,7 @@ def apply_packed(
     >>> import bigearth_xr as bex
     >>> from bigearth_xr.ops.transform import transform_of
     >>> from bigearth_xr.store.batch import BatchReader
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3, profile="compact")
     >>> reader = BatchReader(open_store(path), ["B01"])
     >>> transform = transform_of(reader.sources, ["B01"], {"B01": (0, 1)})

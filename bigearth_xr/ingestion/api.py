@@ -18,10 +18,10 @@ from bigearth_xr.ingestion.run import Client, check_client, run_plan
 from bigearth_xr.ingestion.staging import lock_store, remove_partials
 from bigearth_xr.ingestion.stream_plan import plan_streams
 from bigearth_xr.progress import Progress
-from bigearth_xr.store.address import Address, StorageOptions, place_of
-from bigearth_xr.store.place import Place as StorePlace
-from bigearth_xr.store.schema import Profile
-from bigearth_xr.table.found import Rows
+from bigearth_xr.store.codec import ProfileName
+from bigearth_xr.store.location import Address, StorageOptions, location_of
+from bigearth_xr.store.location import Location as StorePlace
+from bigearth_xr.table.assembly import Rows
 
 __all__ = ["ingest"]
 
@@ -44,7 +44,7 @@ def ingest(
     bands: Iterable[str] | None = None,
     *,
     rows: Rows = "found",
-    profile: Profile | None = None,
+    profile: ProfileName | None = None,
     workers: int = 8,
     client: Client | None = None,
     strict: bool = False,
@@ -124,7 +124,7 @@ def ingest(
     """
     request = Request(
         archive=texts_of(archive, "archive"),
-        store=place_of(store, storage_options),
+        store=location_of(store, storage_options),
         metadata=() if metadata is None else tuple(map(Path, texts_of(metadata, "metadata"))),
         sensors=(sensors,) if isinstance(sensors, str) else tuple(sensors),
         bands=tuple(band.name for band in choose_bands(sensors, bands)),

@@ -17,14 +17,21 @@ from bigearth_xr.ingestion.rerow import rerow_store
 from bigearth_xr.ingestion.shards import Job, ShardJob
 from bigearth_xr.progress import Progress
 from bigearth_xr.releases import Release
-from bigearth_xr.store.create import check_free, create_store, find_table, restore_table
+from bigearth_xr.store.create import (
+    Marker,
+    check_free,
+    create_store,
+    find_table,
+    read_marker,
+    restore_table,
+    update_store,
+    write_marker,
+)
 from bigearth_xr.store.layout import store_uuid
-from bigearth_xr.store.marker import Marker, read_marker, write_marker
-from bigearth_xr.store.place import Place
-from bigearth_xr.store.presence import read_complete
-from bigearth_xr.store.read import Store, open_store, read_column, read_state
+from bigearth_xr.store.location import Location
+from bigearth_xr.store.open import Store, open_store
+from bigearth_xr.store.read import read_column, read_complete, read_state
 from bigearth_xr.store.schema import FORMAT_VERSION, REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
-from bigearth_xr.store.update import update_store
 from bigearth_xr.table import extends, release_of
 
 __all__ = ["BEGUN", "Plan", "RowPlan", "check_target", "find_store", "open_or_create", "plan_files", "plan_rows"]
@@ -128,10 +135,10 @@ def plan_files(source: PixelSource, request: Request, progress: Progress) -> _Fi
     Examples
     --------
     >>> from bigearth_xr.archive.source import FolderSource
-    >>> from bigearth_xr.store.address import place_of
+    >>> from bigearth_xr.store.location import location_of
     >>> from bigearth_xr.testing import write_archive
     >>> archive = write_archive(getfixture("tmp_path") / "archive", pairs=3)
-    >>> request = Request(archive=(str(archive),), store=place_of(getfixture("tmp_path") / "ben.zarr"), metadata=(),
+    >>> request = Request(archive=(str(archive),), store=location_of(getfixture("tmp_path") / "ben.zarr"), metadata=(),
     ...                   sensors=("s1", "s2"), bands=("B02", "VV"), rows="found", profile=None)
     >>> with Progress() as progress:
     ...     plan = plan_files(FolderSource(archive), request, progress)
@@ -152,13 +159,13 @@ def plan_rows(contents: Contents, store: Store) -> RowPlan:
     return RowPlan(store=store, rows=rows, complete=complete, shards=_by_shard(rows, ~complete[rows]))
 
 
-def find_store(place: Place) -> Store | None:
+def find_store(place: Location) -> Store | None:
     """Open a store, if there is one.
 
     Examples
     --------
-    >>> from bigearth_xr.store.address import place_of
-    >>> find_store(place_of(getfixture("tmp_path") / "ben.zarr")) is None
+    >>> from bigearth_xr.store.location import location_of
+    >>> find_store(location_of(getfixture("tmp_path") / "ben.zarr")) is None
     True
     """
     try:
@@ -212,16 +219,16 @@ def open_or_create(request: Request, contents: Contents) -> Store:
         create_store(request.store, table, profile=profile, arrays=arrays, sensors=sensors, marker=marker)
         return open_store(request.store)
     _check_kind(request, store, release_of(table))
-    found = read_marker(store.place)
+    found = read_marker(store.location)
     if store.uuid == store_uuid(table, profile=store.profile, arrays=arrays, version=store.format_version):
-        restore_table(store.place, table)
+        restore_table(store.location, table)
         if store.format_version != FORMAT_VERSION:
             update_store(store, table, sensors=sensors)
         if found not in (None, marker):
-            write_marker(store.place, marker)
+            write_marker(store.location, marker)
     elif _says_more(table, store, arrays):
         # A finished store is not, until all of this is done; its rows stay.
-        write_marker(store.place, marker if found else Marker(is_provisional=False, reason=BEGUN))
+        write_marker(store.location, marker if found else Marker(is_provisional=False, reason=BEGUN))
         update_store(store, table, sensors=sensors)
     elif found is not None and found.is_provisional and _keeps_all(store, table, arrays):
         rerow_store(store, table, arrays=arrays, sensors=sensors, marker=marker)
@@ -296,5 +303,5 @@ def _says_more(table: pa.Table, store: Store, arrays: Sequence[PixelArray]) -> b
     """Whether only the table has grown: a JSON was repaired, or lists were found."""
     if store.arrays != tuple(arrays):
         return False
-    told = find_table(store.place)
+    told = find_table(store.location)
     return told is not None and told.num_rows == store.rows and extends(table, told)

@@ -10,8 +10,8 @@ from rich.markup import escape
 
 from bigearth_xr.archive import Problem
 from bigearth_xr.labels import Release
-from bigearth_xr.store.place import Place
-from bigearth_xr.store.schema import Profile
+from bigearth_xr.store.codec import ProfileName
+from bigearth_xr.store.location import Location
 
 __all__ = [
     "IngestReport",
@@ -31,13 +31,13 @@ class IngestReport:
     archive: str
     """What was ingested: a folder, tars or addresses."""
 
-    store: Place
+    store: Location
     """Where the store is."""
 
     release: Release
     """Release of the archive."""
 
-    profile: Profile
+    profile: ProfileName
     """How pixels are encoded."""
 
     rows: int

@@ -13,9 +13,10 @@ from bigearth_xr.archive.streams import is_address
 from bigearth_xr.bands import Sensor
 from bigearth_xr.errors import ArchiveNotFoundError, SelectionError, StoreError
 from bigearth_xr.spelling import check_choice
-from bigearth_xr.store.place import Place
-from bigearth_xr.store.schema import PROFILES, PixelArray, Profile, pixel_arrays
-from bigearth_xr.table.found import Rows
+from bigearth_xr.store.codec import PROFILES, ProfileName
+from bigearth_xr.store.location import Location
+from bigearth_xr.store.schema import PixelArray, pixel_arrays
+from bigearth_xr.table.assembly import Rows
 
 __all__ = ["Request", "check_count", "check_request", "name_of", "texts_of"]
 
@@ -29,7 +30,7 @@ class Request:
     archive: tuple[str, ...]
     """Folders, tars, their parts, LMDBs, addresses or ``-`` that together are the archive, at least one."""
 
-    store: Place
+    store: Location
     """Where the store is, or is to be."""
 
     metadata: tuple[Path, ...]
@@ -44,7 +45,7 @@ class Request:
     rows: Rows
     """Whether listed pairs that were not found get rows too."""
 
-    profile: Profile | None
+    profile: ProfileName | None
     """How to encode pixels; None for the store's own, or `fast`."""
 
     @property

@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 
 from bigearth_xr import table as tables
 from bigearth_xr.errors import StoreError
-from bigearth_xr.store.create import create_store, table_path, write_states
-from bigearth_xr.store.marker import Marker
-from bigearth_xr.store.patches import read_encoded
-from bigearth_xr.store.presence import read_held
-from bigearth_xr.store.read import Store, open_store, read_column, read_state
+from bigearth_xr.store.create import Marker, create_store, table_path, write_states
+from bigearth_xr.store.open import Store, open_store
+from bigearth_xr.store.read import read_column, read_encoded, read_present, read_state
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
-from bigearth_xr.store.write import ShardWriter
+from bigearth_xr.store.shard import ShardWriter
 
 __all__ = ["finish_rerow", "rerow_store"]
 
@@ -55,12 +53,12 @@ def rerow_store(
     StoreError
         If the store is on object storage, where nothing can be renamed.
     """
-    if store.place.local is None:
+    if store.location.local is None:
         raise StoreError(
-            f"{store.place}: its rows are those of an archive that was cut short, and cannot be moved on object "
+            f"{store.location}: its rows are those of an archive that was cut short, and cannot be moved on object "
             "storage; delete it and ingest the whole archive"
         )
-    path = store.place.local
+    path = store.location.local
     _remove(path)
     names = _names(path)
     create_store(names.new, table, profile=store.profile, arrays=arrays, sensors=sensors, marker=marker)
@@ -151,7 +149,7 @@ def _move_pixels(old: Store, new: Store) -> None:
     for array in new.arrays:
         if array not in old.arrays:
             continue
-        held = is_stored & read_held(old, array)[came_from]
+        held = is_stored & read_present(old, array)[came_from]
         for first in range(0, new.rows, SHARD_PATCHES):
             _move_shard(old, new, array, came_from[first : first + SHARD_PATCHES], held, first)
         if array.name == REFERENCE_MAP:
@@ -165,7 +163,7 @@ def _move_shard(
     places = np.flatnonzero(held[first : first + SHARD_PATCHES])
     if not places.size:
         return
-    with ShardWriter(new.place, array, first // SHARD_PATCHES, new.profile, patches=len(came_from)) as writer:
+    with ShardWriter(new.location, array, first // SHARD_PATCHES, new.profile, patches=len(came_from)) as writer:
         for place in places.tolist():
             writer.put_encoded(place, read_encoded(old, array, int(came_from[place])) or b"")
 

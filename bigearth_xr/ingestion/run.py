@@ -17,10 +17,10 @@ from bigearth_xr.ingestion.shards import Job, ShardResult
 from bigearth_xr.ingestion.staging import remove_partials, remove_staging
 from bigearth_xr.processes import WorkerDiedError, map_in_processes
 from bigearth_xr.progress import Progress
-from bigearth_xr.store.create import write_states
-from bigearth_xr.store.marker import Marker, clear_marker, read_marker, write_marker
-from bigearth_xr.store.place import Place
-from bigearth_xr.store.read import Store, read_column, read_state
+from bigearth_xr.store.create import Marker, clear_marker, read_marker, write_marker, write_states
+from bigearth_xr.store.location import Location
+from bigearth_xr.store.open import Store
+from bigearth_xr.store.read import read_column, read_state
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STORED
 
 __all__ = ["Client", "check_client", "run_plan"]
@@ -46,8 +46,8 @@ class Client(Protocol):
 def run_plan(plan: Plan, *, workers: int, client: Client | None, progress: Progress) -> IngestReport:
     """Write every shard of a plan and record the state of its patches as each is finished."""
     store = plan.row_plan.store
-    if plan.row_plan.shards and read_marker(store.place) is None:
-        write_marker(store.place, Marker(is_provisional=False, reason=BEGUN))
+    if plan.row_plan.shards and read_marker(store.location) is None:
+        write_marker(store.location, Marker(is_provisional=False, reason=BEGUN))
     states = _States(state=read_state(store).copy(), mapped=_read_mapped(store))
     # Closed at once if something fails here: workers do not write on.
     with closing(_results(plan, workers, client, progress)) as results:
@@ -58,7 +58,7 @@ def run_plan(plan: Plan, *, workers: int, client: Client | None, progress: Progr
             plan.free(result.shard)
     report = _report(plan, states)
     plan.close()
-    _finish(store.place, is_whole=not plan.contents.is_cut_short)
+    _finish(store.location, is_whole=not plan.contents.is_cut_short)
     return report
 
 
@@ -87,7 +87,7 @@ def _run_in_processes(plan: Plan, workers: int, advance: Callable[..., None]) ->
             yield result
     except WorkerDiedError as error:
         raise StoreError(
-            f"{plan.row_plan.store.place}: a worker process died ({error}); {_CALL_AGAIN}, with fewer workers if "
+            f"{plan.row_plan.store.location}: a worker process died ({error}); {_CALL_AGAIN}, with fewer workers if "
             "memory ran out"
         ) from None
 
@@ -111,8 +111,8 @@ def _run_on_cluster(plan: Plan, client: Client) -> Iterator[ShardResult]:
                 running.add(client.submit(_write, plan.job(shard), pure=False))
     except KilledWorker as error:
         raise StoreError(
-            f"{plan.row_plan.store.place}: one shard took several Dask workers with it ({error}); {_CALL_AGAIN}, with "
-            "more memory a worker"
+            f"{plan.row_plan.store.location}: one shard took several Dask workers with it ({error}); {_CALL_AGAIN}, "
+            "with more memory a worker"
         ) from None
 
 
@@ -156,7 +156,7 @@ def _results(plan: Plan, workers: int, client: Client | None, progress: Progress
         yield result
 
 
-def _finish(place: Place, *, is_whole: bool) -> None:
+def _finish(place: Location, *, is_whole: bool) -> None:
     """Leave nothing behind but the store: no note that it is unfinished, and no files of workers that were lost."""
     remove_partials(place)
     marker = read_marker(place)
@@ -179,7 +179,7 @@ def _report(plan: Plan, states: _States) -> IngestReport:
         without_map = tuple(read_column(store, "patch")[(state == STORED) & ~states.mapped])
     return IngestReport(
         archive=contents.archive.name,
-        store=store.place,
+        store=store.location,
         release=store.release,
         profile=store.profile,
         rows=store.rows,

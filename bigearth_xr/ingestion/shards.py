@@ -14,14 +14,11 @@ from numpy.typing import NDArray
 from bigearth_xr.archive import Archive, PatchFiles, read_pixels
 from bigearth_xr.errors import ArchiveError, ChecksumError, PatchError
 from bigearth_xr.ingestion.staging import Plane, staged_file
-from bigearth_xr.store.codec import CRC_BYTES
-from bigearth_xr.store.combine import combine_crc32c
-from bigearth_xr.store.current import check_current
-from bigearth_xr.store.patches import read_encoded
-from bigearth_xr.store.read import Store
+from bigearth_xr.store.codec import CRC_BYTES, combine_crc32c
+from bigearth_xr.store.open import Store, check_current
+from bigearth_xr.store.read import read_encoded
 from bigearth_xr.store.schema import QUARANTINED, REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
-from bigearth_xr.store.shard import HOLE, encode_index, read_index, shard_key
-from bigearth_xr.store.write import ShardWriter
+from bigearth_xr.store.shard import HOLE, ShardWriter, encode_index, read_index, shard_key
 
 __all__ = ["Job", "ShardJob", "ShardResult", "StagedJob", "StagedPatch"]
 
@@ -204,7 +201,7 @@ class StagedJob(Job):
 
     def write(self, advance: Callable[[], None] = lambda: None) -> ShardResult:
         """Write the shard: where its files can stay what they are, only what they lack."""
-        if self.is_in_slots and self.store.profile == "fast" and self.store.place.local and not self.kept:
+        if self.is_in_slots and self.store.profile == "fast" and self.store.location.local and not self.kept:
             return self._seal(advance)
         return write_shard(self, advance)
 
@@ -247,7 +244,7 @@ class StagedJob(Job):
         numbers = [plane.number for plane in self.planes if plane.array.name == array.name]
         there = good[self.arrived[good, numbers[0]]]
         if not there.size:
-            self.store.place.delete(key)
+            self.store.location.delete(key)
             return
         checksums = combine_crc32c(self.checksums[np.ix_(there, numbers)], array.patch_bytes // len(numbers))
         index = np.full((SHARD_PATCHES, 2), HOLE, dtype="<u8")
@@ -257,10 +254,10 @@ class StagedJob(Job):
                 _finish_file(file.fileno(), array, index[: self.length], checksums)
                 os.pwrite(file.fileno(), encode_index(index), self.length * _slot_bytes(array))
                 os.fsync(file.fileno())
-            self.store.place.adopt(key, path)
+            self.store.location.adopt(key, path)
         except FileNotFoundError:
             # A worker that was thought to be lost has moved it already.
-            final = read_index(self.store.place, key)
+            final = read_index(self.store.location, key)
             if final is None or not np.array_equal(final, index):
                 raise
 
@@ -274,7 +271,7 @@ class StagedJob(Job):
 
 def _holds_only_kept(job: Job) -> bool:
     """Whether the shard is already what it is to be if nothing new can be read."""
-    indexes = (read_index(job.store.place, shard_key(array, job.shard)) for array in job.store.arrays)
+    indexes = (read_index(job.store.location, shard_key(array, job.shard)) for array in job.store.arrays)
     held = (np.flatnonzero(index[:, 0] != HOLE).tolist() for index in indexes if index is not None)
     return all(job.kept.issuperset(places) for places in held)
 
@@ -293,7 +290,7 @@ def _why_none(job: Job, read: _PatchReader) -> dict[str, str] | None:
 
 
 def _writer(job: Job, array: PixelArray) -> ShardWriter:
-    return ShardWriter(job.store.place, array, job.shard, job.store.profile, patches=job.length)
+    return ShardWriter(job.store.location, array, job.shard, job.store.profile, patches=job.length)
 
 
 def _keep(job: Job, writers: Mapping[str, ShardWriter], place: int) -> None:

@@ -27,7 +27,7 @@ from bigearth_xr.errors import StoreError
 from bigearth_xr.locking import lock_file
 from bigearth_xr.store.codec import CRC_BYTES
 from bigearth_xr.store.create import table_key
-from bigearth_xr.store.place import Place
+from bigearth_xr.store.location import Location
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
 
 __all__ = ["Plane", "Staging", "lock_store", "remove_partials", "remove_staging", "staged_file", "staging_folder"]
@@ -84,13 +84,13 @@ def planes_of(arrays: Sequence[PixelArray]) -> tuple[Plane, ...]:
     )
 
 
-def staging_folder(store: Place) -> Path:
+def staging_folder(store: Location) -> Path:
     """Where pixels wait for their rows: beside the store, or in the working directory if that is on object storage.
 
     Examples
     --------
-    >>> from bigearth_xr.store.address import place_of
-    >>> staging_folder(place_of("/data/ben.zarr")).as_posix(), staging_folder(place_of("s3://mine/ben.zarr")).as_posix()
+    >>> from bigearth_xr.store.location import location_of
+    >>> staging_folder(location_of("/data/ben.zarr")).as_posix(), staging_folder(location_of("s3://mine/ben.zarr")).as_posix()
     ('/data/ben.ingest', 'ben-ffadd943.ingest')
     """
     if store.local is not None:
@@ -112,7 +112,7 @@ def staged_file(folder: Path, array: PixelArray, shard: int) -> Path:
 
 
 @contextmanager
-def lock_store(store: Place) -> Iterator[None]:
+def lock_store(store: Location) -> Iterator[None]:
     """Keep other ingests of this machine away from a store, until the end of the block or of the process.
 
     Raises
@@ -122,8 +122,8 @@ def lock_store(store: Place) -> Iterator[None]:
 
     Examples
     --------
-    >>> from bigearth_xr.store.address import place_of
-    >>> with lock_store(place_of(getfixture("tmp_path") / "ben.zarr")):
+    >>> from bigearth_xr.store.location import location_of
+    >>> with lock_store(location_of(getfixture("tmp_path") / "ben.zarr")):
     ...     pass
     """
     path = _lock_path(store)
@@ -286,13 +286,13 @@ class Staging:
         return self._open[path]
 
 
-def remove_partials(store: Place) -> None:
+def remove_partials(store: Location) -> None:
     """Remove files that were begun and never moved to their places; in object storage there are none.
 
     Examples
     --------
-    >>> from bigearth_xr.store.address import place_of
-    >>> store = place_of(getfixture("tmp_path") / "ben.zarr")
+    >>> from bigearth_xr.store.location import location_of
+    >>> store = location_of(getfixture("tmp_path") / "ben.zarr")
     >>> store.scratch_file("s1/c/0/0/0/0").touch()
     >>> remove_partials(store)
     >>> list(store.keys())
@@ -305,13 +305,13 @@ def remove_partials(store: Place) -> None:
         file.unlink(missing_ok=True)
 
 
-def remove_staging(store: Place) -> None:
+def remove_staging(store: Location) -> None:
     """Remove what had arrived of a stream for a store that is complete by other ways.
 
     Examples
     --------
-    >>> from bigearth_xr.store.address import place_of
-    >>> store = place_of(getfixture("tmp_path") / "ben.zarr")
+    >>> from bigearth_xr.store.location import location_of
+    >>> store = location_of(getfixture("tmp_path") / "ben.zarr")
     >>> staging_folder(store).mkdir()
     >>> remove_staging(store)
     >>> staging_folder(store).exists()
@@ -357,7 +357,7 @@ def _flush(path: Path) -> None:
         os.close(file)
 
 
-def _lock_path(store: Place) -> Path:
+def _lock_path(store: Location) -> Path:
     """Where the lock lies: beside the store, or with this machine's temporary files."""
     if store.local is not None:
         return store.local.with_suffix(".lock")

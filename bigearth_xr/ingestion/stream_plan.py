@@ -26,11 +26,10 @@ from bigearth_xr.ingestion.shards import StagedJob, StagedPatch
 from bigearth_xr.ingestion.staging import Staging, staged_file, staging_folder
 from bigearth_xr.ingestion.stream import Receiver, Slots, forget_jsons, read_streams
 from bigearth_xr.progress import Progress
-from bigearth_xr.store.create import create_store, remove_store
-from bigearth_xr.store.marker import Marker, read_marker
-from bigearth_xr.store.place import Place
-from bigearth_xr.store.presence import read_complete
-from bigearth_xr.store.read import Store, read_column
+from bigearth_xr.store.create import Marker, create_store, read_marker, remove_store
+from bigearth_xr.store.location import Location
+from bigearth_xr.store.open import Store
+from bigearth_xr.store.read import read_column, read_complete
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
 from bigearth_xr.table import assemble
 
@@ -63,7 +62,7 @@ class StreamPlan:
     def extra_bytes(self) -> int:
         """What lay beside the store at the most: nothing, where it lay at its place already."""
         store = self.row_plan.store
-        is_in_place = self.is_in_slots and store.profile == "fast" and store.place.local is not None
+        is_in_place = self.is_in_slots and store.profile == "fast" and store.location.local is not None
         return self.kept_bytes + (0 if is_in_place else self.staged_bytes)
 
     @cached_property
@@ -217,13 +216,13 @@ def _lay_out(request: Request, table: pa.Table, arrays: Sequence[PixelArray]) ->
     return True
 
 
-def _expect(slots: Slots, place: Place, arrays: Sequence[PixelArray]) -> Receiver:
+def _expect(slots: Slots, place: Location, arrays: Sequence[PixelArray]) -> Receiver:
     """Make room for patches; those that the store holds already need not come."""
     staging = Staging(staging_folder(place), arrays, len(slots), identity=slots.identity)
     return Receiver(slots=slots, staging=staging, is_done=_find_done(slots, place))
 
 
-def _find_done(slots: Slots, place: Place) -> NDArray[np.bool_]:
+def _find_done(slots: Slots, place: Location) -> NDArray[np.bool_]:
     """Find the slots of patches that the store holds already, shape ``(slot,)``."""
     is_done = np.zeros(len(slots), bool)
     store = find_store(place)
@@ -240,5 +239,5 @@ def _maps_may_come(store: Store) -> NDArray[np.bool_]:
         without: NDArray[np.bool_] = ~read_column(store, "has_reference_map")
         return without
     # Not one has come, which may be because the archive was cut short before them.
-    marker = read_marker(store.place)
+    marker = read_marker(store.location)
     return np.full(store.rows, store.release == "v2" and marker is not None and marker.is_provisional)

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bigearth_xr import bands as band_facts
 from bigearth_xr import releases, table
-from bigearth_xr.errors import ChecksumError
+from bigearth_xr.errors import ChecksumError, MetadataError
 from bigearth_xr.labels import Nomenclature, label_names
 from bigearth_xr.store import schema
-from bigearth_xr.store.chunk import REMEDY, chunk_key, encode_chunk, is_fill, small_codecs
-from bigearth_xr.store.columns import encode_column
-from bigearth_xr.store.metadata import NO_JSON, ROOT_KEY, encode_root, forget_roots, read_root
-from bigearth_xr.store.place import LocalPlace, Place, put
-from bigearth_xr.store.schema import Column, PixelArray, Profile
+from bigearth_xr.store.codec import PROFILES, REMEDY, ProfileName, chunk_key, encode_chunk, is_fill, small_codecs
+from bigearth_xr.store.location import LocalLocation, Location, put
+from bigearth_xr.store.open import NO_JSON, ROOT_KEY, clear_root_cache, encode_root, read_root
+from bigearth_xr.store.schema import Column, PixelArray
 
 if TYPE_CHECKING:
     import zarr
@@ -34,7 +34,7 @@ NAMESPACE = uuid.UUID("6f0b6a0e-3b8e-5d0a-9c39-5d1f2b1f6c11")
 
 
 def store_uuid(
-    rows: pa.Table, *, profile: Profile, arrays: Sequence[PixelArray], version: int = schema.FORMAT_VERSION
+    rows: pa.Table, *, profile: ProfileName, arrays: Sequence[PixelArray], version: int = schema.FORMAT_VERSION
 ) -> str:
     """Identify a store by what it will hold: format version, profile, arrays and table.
 
@@ -53,7 +53,7 @@ def store_uuid(
 
 
 def uuid_of(
-    digest: str, *, profile: Profile, arrays: Sequence[PixelArray], version: int = schema.FORMAT_VERSION
+    digest: str, *, profile: ProfileName, arrays: Sequence[PixelArray], version: int = schema.FORMAT_VERSION
 ) -> str:
     """Identify a store by the digest of its table, as `store_uuid` does by the table.
 
@@ -70,7 +70,7 @@ def uuid_of(
 def lay_out(
     folder: Path,
     rows: pa.Table,
-    profile: Profile,
+    profile: ProfileName,
     arrays: Sequence[PixelArray],
     sensors: Sequence[str],
     *,
@@ -101,17 +101,17 @@ def lay_out(
     _write_whole(root, "state", np.full(rows.num_rows, schema.ABSENT, np.uint8), ["patch"], _STATE_ATTRIBUTES)
     if any(array.name == schema.REFERENCE_MAP for array in arrays):
         _write_whole(root, "has_reference_map", np.zeros(rows.num_rows, bool), ["patch"])
-    consolidate(LocalPlace(folder))
+    consolidate(LocalLocation(folder))
 
 
-def consolidate(place: Place, changed: str | None = None) -> None:
+def consolidate(location: Location, changed: str | None = None) -> None:
     """Gather all metadata into the root, which no reader of ours goes past, with a digest of them.
 
     What the root says of the format's own arrays stays: their own files may have been damaged since it was written.
 
     Parameters
     ----------
-    place
+    location
         Where the store lies.
     changed
         Key below which metadata were just written or removed: of these, what lies there counts.
@@ -125,37 +125,37 @@ def consolidate(place: Place, changed: str | None = None) -> None:
     --------
     >>> import bigearth_xr as bex
     >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
-    >>> consolidate(LocalPlace(path))
+    >>> consolidate(LocalLocation(path))
     >>> "consolidated_metadata" in json.loads((path / "zarr.json").read_bytes())
     True
     """
-    document = json.loads(place.read(ROOT_KEY))
+    document = json.loads(location.read(ROOT_KEY))
     known: dict[str, Any] = {}
     if "consolidated_metadata" in document:
-        root = read_root(place)
+        root = read_root(location)
         if schema.has_checksums(root.format_version):
-            own = {name: told for name, told in root.members.items() if schema.is_own(name)}
-            known = {name: told for name, told in own.items() if not _is_at(name, changed)}
-    put(place, ROOT_KEY, encode_root(_consolidated(document, _gather(place, "", known))))
-    forget_roots()
+            own = {name: member for name, member in root.members.items() if schema.is_own(name)}
+            known = {name: member for name, member in own.items() if not _is_at(name, changed)}
+    put(location, ROOT_KEY, encode_root(_consolidated(document, _gather(location, "", known))))
+    clear_root_cache()
 
 
 def _is_at(name: str, key: str | None) -> bool:
     return key is not None and f"{name}/".startswith(f"{key}/")
 
 
-def _gather(place: Place, below: str, known: Mapping[str, Any]) -> dict[str, Any]:
+def _gather(location: Location, below: str, known: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata of everything below a group, by name; of what file managers leave behind there are none."""
     found: dict[str, Any] = {}
-    for name in (f"{below}{child}" for child in place.children(below)):
-        if "zarr.json" not in place.children(name):
+    for name in (f"{below}{child}" for child in location.children(below)):
+        if "zarr.json" not in location.children(name):
             continue
         try:
-            found[name] = known.get(name) or json.loads(place.read(f"{name}/zarr.json"))
+            found[name] = known.get(name) or json.loads(location.read(f"{name}/zarr.json"))
         except NO_JSON as error:
-            raise ChecksumError(f"{place / name}/zarr.json: is damaged ({error}): {REMEDY}") from None
+            raise ChecksumError(f"{location / name}/zarr.json: is damaged ({error}): {REMEDY}") from None
         if found[name].get("node_type") == "group":
-            found |= _gather(place, f"{name}/", known)
+            found |= _gather(location, f"{name}/", known)
     return found
 
 
@@ -165,7 +165,7 @@ def _consolidated(root: dict[str, Any], members: Mapping[str, Any]) -> dict[str,
 
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         for name, member in {"": root, **members}.items():
-            bare = {key: told for key, told in member.items() if key != "consolidated_metadata"}
+            bare = {key: value for key, value in member.items() if key != "consolidated_metadata"}
             path = Path(folder, name)
             path.mkdir(parents=True, exist_ok=True)
             (path / "zarr.json").write_text(json.dumps(bare))
@@ -184,7 +184,7 @@ _STATE_ATTRIBUTES = {
 
 
 def _root_attributes(
-    rows: pa.Table, profile: Profile, arrays: Sequence[PixelArray], sensors: Sequence[str], version: int
+    rows: pa.Table, profile: ProfileName, arrays: Sequence[PixelArray], sensors: Sequence[str], version: int
 ) -> dict[str, Any]:
     release = table.release_of(rows)
     return {
@@ -204,10 +204,9 @@ def _root_attributes(
     }
 
 
-def _create_pixels(root: "zarr.Group", array: PixelArray, rows: int, profile: Profile) -> None:
-    from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec
+def _create_pixels(root: "zarr.Group", array: PixelArray, rows: int, profile: ProfileName) -> None:
+    from zarr.codecs import BytesCodec
 
-    blosc = BloscCodec(typesize=array.itemsize, cname="lz4", clevel=5, shuffle="bitshuffle")
     root.create_array(
         array.name,
         shape=(rows, *array.patch_shape),
@@ -215,7 +214,7 @@ def _create_pixels(root: "zarr.Group", array: PixelArray, rows: int, profile: Pr
         shards=(schema.SHARD_PATCHES, *array.patch_shape),
         dtype=array.dtype,
         serializer=BytesCodec(),
-        compressors=[Crc32cCodec()] if profile == "fast" else [blosc, Crc32cCodec()],
+        compressors=PROFILES[profile].zarr_codecs(array),
         fill_value=array.fill_value,
         dimension_names=array.dims,
         attributes={"units": array.units},
@@ -238,7 +237,7 @@ def _write_axes(root: "zarr.Group", arrays: Sequence[PixelArray]) -> None:
 
 
 def _write_column(root: "zarr.Group", column: Column, values: pa.Array) -> None:
-    stored, attributes = encode_column(column, values)
+    stored, attributes = _encode_column(column, values)
     _write_whole(root, column.name, stored, ["patch"], {"long_name": column.long_name, **attributes})
 
 
@@ -277,3 +276,35 @@ def _write_whole(
         path = Path(str(root.store_path.store.root)) / chunk_key(name, values.ndim)  # type: ignore[attr-defined]
         path.parent.mkdir(parents=True)
         path.write_bytes(encode_chunk(values, has_checksum=has_checksum))
+
+
+_NO_TIME = -(2**63)
+"""What a time that is unknown is stored as: the least of all, which NumPy reads as NaT."""
+
+
+def _encode_column(column: Column, values: pa.Array) -> tuple[NDArray[Any], dict[str, Any]]:
+    """Turn a table's column into the store's numbers, and the attributes that explain them."""
+    if column.kind == "text":
+        return values.fill_null("").to_numpy(zero_copy_only=False), {}
+    if column.kind == "time":
+        seconds = values.cast(pa.int64()).fill_null(_NO_TIME).to_numpy()
+        fill = {"_FillValue": _NO_TIME} if values.null_count else {}
+        return seconds, {"units": "seconds since 1970-01-01", "calendar": "proleptic_gregorian", **fill}
+    if column.kind == "number":
+        return values.to_numpy(), {} if column.units is None else {"units": column.units}
+    meanings = ("no", "yes") if column.kind == "flag" else _meanings(column, values)
+    if column.kind == "flag":
+        codes = values.cast(pa.uint8())
+    else:
+        codes = pc.index_in(values, pa.array(meanings, pa.string())).cast(pa.uint8())
+    if codes.null_count > values.null_count:
+        stranger = next(text for text in pc.unique(values).to_pylist() if text and text not in meanings)
+        raise MetadataError(f"unknown {column.name} {stranger!r}; expected one of {', '.join(meanings)}")
+    flags = {"flag_values": list(range(len(meanings))), "flag_meanings": " ".join(meanings)}
+    return codes.fill_null(schema.UNKNOWN).to_numpy(), flags
+
+
+def _meanings(column: Column, values: pa.Array) -> tuple[str, ...]:
+    """The texts that codes stand for: fixed by the releases, but for tiles, which each table has its own."""
+    fixed = {"country": releases.COUNTRIES, "season": releases.SEASONS, "split": releases.SPLITS}
+    return fixed.get(column.name) or tuple(sorted(text for text in pc.unique(values).to_pylist() if text))

@@ -14,8 +14,8 @@ from bigearth_xr.errors import ArchiveError
 from bigearth_xr.ingestion import ingest
 from bigearth_xr.progress import Progress
 from bigearth_xr.releases import Release
-from bigearth_xr.store import patches
-from bigearth_xr.store.schema import Profile
+from bigearth_xr.store import read
+from bigearth_xr.store.codec import ProfileName
 from bigearth_xr.testing.container import PARTS, Container, File, Part, Pixels, patch_files, write_folder, write_tar
 from bigearth_xr.testing.lists import encode_lists, listed_pairs
 from bigearth_xr.testing.pair import Pair, formula_pixels, synthetic_pair
@@ -125,7 +125,7 @@ def write_archive(
 
 
 def write_store(
-    path: str | PathLike[str], *, pairs: int, version: Release = "v2", profile: Profile = "fast", seed: int = 0
+    path: str | PathLike[str], *, pairs: int, version: Release = "v2", profile: ProfileName = "fast", seed: int = 0
 ) -> Path:
     """Write a store of which every pixel is known, by way of an archive that is removed again.
 
@@ -181,11 +181,11 @@ def count_reads() -> Iterator[Counter[str]]:
     def note(array: str, _row: int) -> None:
         reads[array] += 1
 
-    patches.on_read.append(note)
+    read.on_read.append(note)
     try:
         yield reads
     finally:
-        patches.on_read.remove(note)
+        read.on_read.remove(note)
 
 
 def _files_of_parts(
@@ -198,9 +198,9 @@ def _files_of_parts(
             yield part, _advancing(patch_files(part, pairs, pixels), advance)
 
 
-def _advancing(patches: Iterable[list[File]], advance: Callable[[], None]) -> Iterator[File]:
+def _advancing(read: Iterable[list[File]], advance: Callable[[], None]) -> Iterator[File]:
     """Give the files of patch after patch, telling of each patch that is done."""
-    for files in patches:
+    for files in read:
         yield from files
         advance()
 

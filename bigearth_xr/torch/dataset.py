@@ -13,7 +13,7 @@ from bigearth_xr.batches.patches import patches_of
 from bigearth_xr.batches.recipe import Recipe, RecipeOptions
 from bigearth_xr.errors import LoaderError
 from bigearth_xr.spelling import check_known
-from bigearth_xr.store.intake import Checks
+from bigearth_xr.store.rows import Checks
 from bigearth_xr.torch.engine import HostEngine
 
 __all__ = ["PatchDataset", "PatchItem"]

@@ -20,7 +20,7 @@ from bigearth_xr.batches.recipe import Recipe, RecipeOptions
 from bigearth_xr.errors import LoaderError
 from bigearth_xr.sampling import WINDOW, Balance, Epoch, Sampling, balance_weights, plan_epoch
 from bigearth_xr.spelling import check_known
-from bigearth_xr.store.intake import Checks
+from bigearth_xr.store.rows import Checks
 from bigearth_xr.torch.engine import Built, Engine, PatchBatch, choose_device, create_engine, with_cache_on
 from bigearth_xr.torch.position import Position, ShuffledSampler, StoredSampler, choose_rank
 

@@ -18,7 +18,8 @@ from bigearth_xr.errors import MetadataError, StoreError
 from bigearth_xr.ingestion.contents import list_folders, read_inner_lists
 from bigearth_xr.ingestion.request import name_of
 from bigearth_xr.progress import Progress
-from bigearth_xr.store.read import Store, read_column
+from bigearth_xr.store.open import Store
+from bigearth_xr.store.read import read_column
 from bigearth_xr.table.lists import find_lists, read_lists
 from bigearth_xr.verification.root import TemporaryFolder
 
@@ -38,7 +39,7 @@ def read_listed(store: Store, metadata: Sequence[Path], against: Sequence[str]) 
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
     >>> archive = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=3)
     >>> len(read_listed(store, [archive], [])["patch"])
@@ -56,7 +57,8 @@ def read_listed(store: Store, metadata: Sequence[Path], against: Sequence[str]) 
     release, listed = read_lists(places, store.release if folder and find_lists(places[0]) else None)
     if release != store.release:
         raise MetadataError(
-            f"{places[0]}: lists of {release}, but {store.place} holds {store.release}; give those of its own release"
+            f"{places[0]}: lists of {release}, but {store.location} holds {store.release}; "
+            "give those of its own release"
         )
     return listed
 
@@ -88,7 +90,7 @@ def open_against(store: Store, paths: Sequence[str], listed: Columns | None) -> 
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> path = bex.testing.write_archive(getfixture("tmp_path") / "ben.tar", pairs=3, container="tar")
     >>> report = bex.ingest(path, getfixture("tmp_path") / "ben.zarr", bands=["B02", "VV"])
     >>> archive, listed = open_against(open_store(getfixture("tmp_path") / "ben.zarr"), [str(path)], None)
@@ -100,7 +102,7 @@ def open_against(store: Store, paths: Sequence[str], listed: Columns | None) -> 
     release = tell_release(found, name)
     if release != store.release:
         raise StoreError(
-            f"{paths[0]}: an archive of {release}, but {store.place} holds {store.release}; give the archive "
+            f"{paths[0]}: an archive of {release}, but {store.location} holds {store.release}; give the archive "
             "that it was made of"
         )
     if listed is None:

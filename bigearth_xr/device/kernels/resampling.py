@@ -1,4 +1,4 @@
-"""Crop and resample the pixels of a band, by tables of taps that equal those of `ops.taps` to the last bit."""
+"""Crop and resample the pixels of a band, by tables of taps that equal those of `ops.resample` to the last bit."""
 
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ __all__ = ["ROOM", "Table", "fill_taps", "resample"]
 
 @kernel
 def fill_taps(start: Any, extent: Any, side: Any, taps: Any, first: Any, weight: Any) -> None:
-    """Lay the new pixels of a crop over the stored ones along one side; see `ops.taps.crop_taps`.
+    """Lay the new pixels of a crop over the stored ones along one side; see `ops.resample.crop_taps`.
 
     Parameters
     ----------

@@ -4,10 +4,10 @@ import json
 from collections import Counter
 
 from bigearth_xr.store import schema
-from bigearth_xr.store.address import Address, StorageOptions
-from bigearth_xr.store.marker import read_marker
-from bigearth_xr.store.place import Place
-from bigearth_xr.store.read import Store, open_store, read_column, read_meanings, read_state
+from bigearth_xr.store.create import read_marker
+from bigearth_xr.store.location import Address, Location, StorageOptions
+from bigearth_xr.store.open import Store, open_store
+from bigearth_xr.store.read import read_column, read_meanings, read_state
 
 __all__ = ["describe"]
 
@@ -27,18 +27,18 @@ def describe(address: Address, storage_options: StorageOptions | None = None) ->
     '3: 3 stored'
     """
     store = open_store(address, storage_options)
-    attributes = json.loads(store.place.read("zarr.json"))["attributes"]
+    attributes = json.loads(store.location.read("zarr.json"))["attributes"]
     states = Counter(read_state(store).tolist())
-    marker = read_marker(store.place)
+    marker = read_marker(store.location)
     return {
-        "store": f"{store.place} (format {store.format_version}, profile {store.profile})",
+        "store": f"{store.location} (format {store.format_version}, profile {store.profile})",
         **({} if marker is None else {"incomplete": f"{marker.reason}; call ingest again to continue"}),
         "release": f"{store.release}: {attributes['title']}, licence {attributes['license']}",
         "rows": f"{store.rows:,}: " + ", ".join(f"{states[i]:,} {name}" for i, name in _present(states)),
         "split": _counts(store, "split"),
         "country": _counts(store, "country"),
         "arrays": "; ".join(f"{array.name} {', '.join(array.bands) or array.dtype}" for array in store.arrays),
-        "size": _size(store.place),
+        "size": _size(store.location),
         "uuid": store.uuid,
     }
 
@@ -54,9 +54,9 @@ def _counts(store: Store, column: str) -> str:
     return ", ".join(f"{texts[code]} {count:,}" for code, count in found.most_common())
 
 
-def _size(place: Place) -> str:
-    size, unit = place.used_bytes() / 1e3, "kB"
+def _size(location: Location) -> str:
+    size, unit = location.used_bytes() / 1e3, "kB"
     for larger in ("MB", "GB"):
         if size >= 1e3:
             size, unit = size / 1e3, larger
-    return f"{size:,.1f} {unit} {'in objects' if place.local is None else 'on disk'}"
+    return f"{size:,.1f} {unit} {'in objects' if location.local is None else 'on disk'}"

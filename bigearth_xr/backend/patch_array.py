@@ -1,8 +1,7 @@
 """A Dask array that knows its store: narrowing it by patch or band reads that much less.
 
-Stock Dask keeps a chunk whole: of 128 patches, one asked for is read with the other 127. This subclass
-answers an index by starting again from the store with fewer rows, bands and pixels. Every other operation
-gives a plain Dask array.
+Stock Dask keeps a chunk whole: of 128 patches, one asked for is read with the other 127. This subclass answers an index
+by starting again from the store with fewer rows, bands and pixels. Every other operation gives a plain Dask array.
 """
 
 from typing import Any, cast
@@ -103,7 +102,7 @@ def patch_array(
         else tuple((1,) if axis in fixed else blocks.pop(0) for axis in range(source.ndim))
     )
     chunked = normalize_chunks(full, source.shape, dtype=source.dtype)
-    name = "patches-" + tokenize(source.store.uuid, source.store.place.address, source.rows, source.bands,
+    name = "patches-" + tokenize(source.store.uuid, source.store.location.address, source.rows, source.bands,
                                  source.resampling, source.native, source.window, source.dtype, chunked)  # fmt: skip
     array = da.from_array(
         _Orthogonal(source), chunks=chunked, name=name, asarray=False, meta=np.empty((0,) * source.ndim, source.dtype)

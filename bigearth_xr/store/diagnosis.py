@@ -1,4 +1,4 @@
-"""What lies at a place instead of a store of ours: said, with how it is opened."""
+"""What lies at a location instead of a store: said, with how it is opened."""
 
 import json
 from collections.abc import Mapping
@@ -7,44 +7,44 @@ from typing import Any
 
 from bigearth_xr.bands import GROUPS
 from bigearth_xr.store import schema
-from bigearth_xr.store.place import Place
+from bigearth_xr.store.location import Location
 
-__all__ = ["describe_foreign", "describe_rewritten", "describe_root", "holds_arrays", "is_rewritten"]
+__all__ = ["describe_other", "describe_rewritten", "describe_root", "holds_arrays", "is_rewritten"]
 
 _HEADS = {b"CDF\x01": "netCDF", b"CDF\x02": "netCDF", b"CDF\x05": "netCDF", b"\x89HDF": "netCDF", b"PK\x03\x04": "ZIP"}
 
 
-def describe_foreign(place: Place) -> str | None:
+def describe_other(location: Location) -> str | None:
     r"""Say what is there where a store has its root; None if it is nothing that is known.
 
     Examples
     --------
-    >>> from bigearth_xr.store.address import place_of
-    >>> place = place_of(getfixture("tmp_path") / "some.nc")
-    >>> describe_foreign(place) is place.local.write_bytes(b"CDF\x01")
+    >>> from bigearth_xr.store.location import location_of
+    >>> location = location_of(getfixture("tmp_path") / "some.nc")
+    >>> describe_other(location) is location.local.write_bytes(b"CDF\x01")
     False
-    >>> describe_foreign(place)  # doctest: +ELLIPSIS
+    >>> describe_other(location)  # doctest: +ELLIPSIS
     "is a netCDF file, no store; open it with xr.open_dataset('...some.nc'), ..."
     """
-    if place.local is not None and place.local.is_file():
-        return _describe_file(place.local)
-    attributes = _parsed(place, ".zattrs")
-    if attributes is None and place.find(".zgroup") is None:
+    if location.local is not None and location.local.is_file():
+        return _describe_file(location.local)
+    attributes = _parsed(location, ".zattrs")
+    if attributes is None and location.find(".zgroup") is None:
         return None
     ours = (attributes or {}).get("bigearth")
     if isinstance(ours, dict) and ours.get("format") == schema.FORMAT:
-        return f"is a copy of a store that other software wrote, as Zarr 2; {_remedy(place)}"
-    other = f"not one of bigearth_xr; open it with xr.open_zarr({place.address!r})"
-    return f"is a Zarr store of version 2, {_subset(ours, place) or other}"
+        return f"is a copy of a store that other software wrote, as Zarr 2; {_remedy(location)}"
+    other = f"not one of bigearth_xr; open it with xr.open_zarr({location.address!r})"
+    return f"is a Zarr store of version 2, {_subset(ours, location) or other}"
 
 
-def describe_root(document: Any, place: Place) -> str:
+def describe_root(document: Any, location: Location) -> str:
     """Say what a root describes that is not ours.
 
     Examples
     --------
-    >>> from bigearth_xr.store.address import place_of
-    >>> describe_root({"attributes": {"bigearth": '{"store": "/ben.zarr", "release": "v2"}'}}, place_of("part.zarr"))
+    >>> from bigearth_xr.store.location import location_of
+    >>> describe_root({"attributes": {"bigearth": '{"store": "/ben.zarr", "release": "v2"}'}}, location_of("part.zarr"))
     ... # doctest: +ELLIPSIS
     "a subset of a store (v2) that xarray saved, no store itself; open it with xr.open_zarr('...part.zarr'), ..."
     """
@@ -52,33 +52,33 @@ def describe_root(document: Any, place: Place) -> str:
         ours = document["attributes"].get("bigearth")
     except (AttributeError, KeyError, TypeError):
         ours = None
-    if holds_arrays(place):
+    if holds_arrays(location):
         return (
             "its attributes were lost, as by to_zarr(mode='a'), though the arrays of a store are there; repair it "
-            f"with: bigearth verify {place} --repair"
+            f"with: bigearth verify {location} --repair"
         )
-    return _subset(ours, place) or (
+    return _subset(ours, location) or (
         f"no attribute 'bigearth' of format {schema.FORMAT!r}; open it with engine='zarr', or, if it was one and "
         "damaged, put the file back"
     )
 
 
-def holds_arrays(place: Place) -> bool:
-    """Tell whether the arrays of a store lie at a place, whatever its root says; damaged ones count.
+def holds_arrays(location: Location) -> bool:
+    """Tell whether the arrays of a store lie at a location, whatever its root says; damaged ones count.
 
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.address import place_of
-    >>> holds_arrays(place_of(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)))
+    >>> from bigearth_xr.store.location import location_of
+    >>> holds_arrays(location_of(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)))
     True
     """
-    names = set(place.children())
-    there = [group.array for group in GROUPS if group.array in names]
-    if "patch" not in names or any(".zarray" in place.children(name) for name in there):
+    names = set(location.children())
+    present = [group.array for group in GROUPS if group.array in names]
+    if "patch" not in names or any(".zarray" in location.children(name) for name in present):
         return False
-    told = {name: document for name in there if (document := _parsed(place, f"{name}/zarr.json")) is not None}
-    return bool(there) and not is_rewritten(told)
+    documents = {name: document for name in present if (document := _parsed(location, f"{name}/zarr.json")) is not None}
+    return bool(present) and not is_rewritten(documents)
 
 
 def is_rewritten(members: Mapping[str, Any]) -> bool:
@@ -102,29 +102,29 @@ def is_rewritten(members: Mapping[str, Any]) -> bool:
         return False
 
 
-def describe_rewritten(place: Place) -> str:
+def describe_rewritten(location: Location) -> str:
     """Say that a store was rewritten.
 
     Examples
     --------
-    >>> from bigearth_xr.store.address import place_of
-    >>> describe_rewritten(place_of("/copy.zarr"))  # doctest: +ELLIPSIS
+    >>> from bigearth_xr.store.location import location_of
+    >>> describe_rewritten(location_of("/copy.zarr"))  # doctest: +ELLIPSIS
     "is a copy of a store that other software wrote, in other chunks or codecs; its values can be read with ..."
     """
-    return f"is a copy of a store that other software wrote, in other chunks or codecs; {_remedy(place)}"
+    return f"is a copy of a store that other software wrote, in other chunks or codecs; {_remedy(location)}"
 
 
-def _remedy(place: Place) -> str:
+def _remedy(location: Location) -> str:
     return (
-        f"its values can be read with xr.open_zarr({place.address!r}); for all else copy the folder file by file, or "
-        "ingest the archive again"
+        f"its values can be read with xr.open_zarr({location.address!r}); for all else copy the folder file by file, "
+        "or ingest the archive again"
     )
 
 
-def _parsed(place: Place, key: str) -> dict[str, Any] | None:
+def _parsed(location: Location, key: str) -> dict[str, Any] | None:
     """A JSON object; None without one."""
     try:
-        document = json.loads(place.read(key))
+        document = json.loads(location.read(key))
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
         return None
     return document if isinstance(document, dict) else None
@@ -151,7 +151,7 @@ def _describe_file(file: Path) -> str:
     return "is a file, and a store is a folder; check the path"
 
 
-def _subset(ours: Any, place: Place) -> str | None:
+def _subset(ours: Any, location: Location) -> str | None:
     """Say of which store a subset is, if the root of what xarray saved tells."""
     identity = _identity(ours)
     if identity is None:
@@ -159,7 +159,7 @@ def _subset(ours: Any, place: Place) -> str | None:
     release = f" ({identity['release']})" if "release" in identity else ""
     return (
         f"a subset of a store{release} that xarray saved, no store itself; open it with "
-        f"xr.open_zarr({place.address!r}), which keeps .ben and the loader"
+        f"xr.open_zarr({location.address!r}), which keeps .ben and the loader"
     )
 
 
