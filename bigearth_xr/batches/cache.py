@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bigearth_xr import former
 from bigearth_xr.batches.patches import NativeArray, Part, Patches
 from bigearth_xr.batches.prefetch import PrefetchReader, copy_located
 from bigearth_xr.errors import LoaderError
@@ -329,3 +330,7 @@ def _fitting_rows(rows: NDArray[np.integer], patch_bytes: int, budget: int) -> N
     ends = np.flatnonzero(np.diff(unique // SHARD_PATCHES)) + 1
     fitting = ends[ends <= room]
     return unique[: fitting[-1] if fitting.size else room]
+
+
+def __getattr__(name: str) -> object:
+    return former.find_moved(__name__, name)

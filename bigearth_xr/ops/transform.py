@@ -12,7 +12,8 @@ results are the same to the last bit, but for the noise, whose logarithms and si
    part of a pixel. A band that has S pixels a side already and is not cropped is copied, whatever the resampling
    (`Transform.taps_of`), which costs nothing.
 2. **Turn.** As `ops.reference.orient` does: ``d4 % 4`` quarter turns counter-clockwise, then for 4 and more a flip
-   along x. As turning only moves pixels, an engine reads them where they come from: with ``sy, sx, tr = SYMMETRIES[d4]``,
+   along x. As turning only moves pixels, an engine reads them where they come from: with
+   ``sy, sx, tr = SYMMETRIES[d4]``,
    output pixel (y, x) is resampled pixel ``(a, b)``, where ``a, b = (x, y) if tr else (y, x)``, and then
    ``a = S - 1 - a if sy``, ``b = S - 1 - b if sx``.
 3. **Scale.** ``v = (pixel - subtract) * factor``, by band.

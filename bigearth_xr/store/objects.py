@@ -8,6 +8,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from bigearth_xr import former
 from bigearth_xr.errors import DependencyError, StoreAccessError
 
 if TYPE_CHECKING:
@@ -140,3 +141,7 @@ def _reason(error: BaseException, text: str) -> str:
             "secret_access_key, for a public bucket skip_signature, as storage_options"
         )
     return f"object storage did not answer as expected ({said}); check endpoint, region and network"
+
+
+def __getattr__(name: str) -> object:
+    return former.find_moved(__name__, name)
