@@ -6,7 +6,6 @@ import uuid
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,12 +19,12 @@ from bigearth_xr.errors import ChecksumError, MetadataError
 from bigearth_xr.labels import Nomenclature, label_names
 from bigearth_xr.store import schema
 from bigearth_xr.store.codec import PROFILES, REMEDY, ProfileName, chunk_key, encode_chunk, is_fill, small_codecs
-from bigearth_xr.store.location import LocalLocation, Location, put
+from bigearth_xr.store.location import Location, put
 from bigearth_xr.store.open import NO_JSON, ROOT_KEY, clear_root_cache, encode_root, read_root
 from bigearth_xr.store.schema import Column, PixelArray
 
 if TYPE_CHECKING:
-    import zarr
+    pass
 
 __all__ = ["consolidate", "lay_out", "store_uuid", "uuid_of"]
 
@@ -89,19 +88,17 @@ def lay_out(
     >>> sorted(entry.name for entry in (getfixture("tmp_path") / "new").iterdir())[:3]
     ['band_10m', 'cloud_or_shadow', 'column']
     """
-    import zarr
-
-    root = zarr.create_group(folder, attributes=_root_attributes(rows, profile, arrays, sensors, version))
+    draft = _Draft(folder, _root_attributes(rows, profile, arrays, sensors, version))
     for array in arrays:
-        _create_pixels(root, array, rows.num_rows, profile)
-    _write_axes(root, arrays)
+        _create_pixels(draft, array, rows.num_rows, profile)
+    _write_axes(draft, arrays)
     for column in schema.COLUMNS:
-        _write_column(root, column, rows[column.name].combine_chunks())
-    _write_labels(root, rows)
-    _write_whole(root, "state", np.full(rows.num_rows, schema.ABSENT, np.uint8), ["patch"], _STATE_ATTRIBUTES)
+        _write_column(draft, column, rows[column.name].combine_chunks())
+    _write_labels(draft, rows)
+    _write_whole(draft, "state", np.full(rows.num_rows, schema.ABSENT, np.uint8), ["patch"], _STATE_ATTRIBUTES)
     if any(array.name == schema.REFERENCE_MAP for array in arrays):
-        _write_whole(root, "has_reference_map", np.zeros(rows.num_rows, bool), ["patch"])
-    consolidate(LocalLocation(folder))
+        _write_whole(draft, "has_reference_map", np.zeros(rows.num_rows, bool), ["patch"])
+    draft.finish()
 
 
 def consolidate(location: Location, changed: str | None = None) -> None:
@@ -160,20 +157,50 @@ def _gather(location: Location, below: str, known: Mapping[str, Any]) -> dict[st
 
 
 def _consolidated(root: dict[str, Any], members: Mapping[str, Any]) -> dict[str, Any]:
-    """The document of a root as zarr-python writes it: it is given the metadata alone."""
+    """The document of a root as zarr-python writes it: it is given the metadata alone, in memory."""
     import zarr
+    from zarr.buffer.cpu import Buffer
+    from zarr.storage import MemoryStore
 
-    with TemporaryDirectory() as folder, warnings.catch_warnings():
-        for name, member in {"": root, **members}.items():
-            bare = {key: value for key, value in member.items() if key != "consolidated_metadata"}
-            path = Path(folder, name)
-            path.mkdir(parents=True, exist_ok=True)
-            (path / "zarr.json").write_text(json.dumps(bare))
+    documents: dict[str, Any] = {}
+    for name, member in {"": root, **members}.items():
+        bare = {key: value for key, value in member.items() if key != "consolidated_metadata"}
+        documents[f"{name}/zarr.json".lstrip("/")] = Buffer.from_bytes(json.dumps(bare).encode())
+    with warnings.catch_warnings():
         # zarr-python says that consolidated metadata is not in the specification of Zarr v3; known and wanted.
         warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
-        zarr.consolidate_metadata(folder)
-        document: dict[str, Any] = json.loads(Path(folder, "zarr.json").read_bytes())
+        zarr.consolidate_metadata(MemoryStore(documents))
+    document: dict[str, Any] = json.loads(documents[ROOT_KEY].to_bytes())
     return document
+
+
+class _Draft:
+    """A store that is being laid out: zarr-python makes its metadata in memory, and its small arrays are written."""
+
+    def __init__(self, folder: Path, attributes: dict[str, Any]) -> None:
+        import zarr
+        from zarr.storage import MemoryStore
+
+        self.folder = folder
+        self.has_checksum = schema.has_checksums(attributes["bigearth"]["format_version"])
+        self._documents: dict[str, Any] = {}
+        self.root: zarr.Group = zarr.create_group(MemoryStore(self._documents), attributes=attributes)
+
+    def write(self, key: str, data: bytes) -> None:
+        """Write one file."""
+        path = self.folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+    def finish(self) -> None:
+        """Write the metadata, and gather them in the root."""
+        documents = {key: document.to_bytes() for key, document in self._documents.items()}
+        members = {key.removesuffix("/zarr.json"): json.loads(data) for key, data in documents.items()}
+        root = members.pop(ROOT_KEY)
+        for key, data in documents.items():
+            self.write(key, data)
+        self.write(ROOT_KEY, encode_root(_consolidated(root, members)))
+        clear_root_cache()
 
 
 _STATE_ATTRIBUTES = {
@@ -204,10 +231,10 @@ def _root_attributes(
     }
 
 
-def _create_pixels(root: "zarr.Group", array: PixelArray, rows: int, profile: ProfileName) -> None:
+def _create_pixels(draft: _Draft, array: PixelArray, rows: int, profile: ProfileName) -> None:
     from zarr.codecs import BytesCodec
 
-    root.create_array(
+    draft.root.create_array(
         array.name,
         shape=(rows, *array.patch_shape),
         chunks=(1, *array.patch_shape),
@@ -221,61 +248,57 @@ def _create_pixels(root: "zarr.Group", array: PixelArray, rows: int, profile: Pr
     )
 
 
-def _write_axes(root: "zarr.Group", arrays: Sequence[PixelArray]) -> None:
+def _write_axes(draft: _Draft, arrays: Sequence[PixelArray]) -> None:
     """Band names, and pixel centres in metres east and north of the patch's upper left corner."""
     written: set[str] = set()
     for array in arrays:
         if array.bands:
-            _write_whole(root, array.dims[1], np.array(array.bands, dtype=object), [array.dims[1]])
+            _write_whole(draft, array.dims[1], np.array(array.bands, dtype=object), [array.dims[1]])
         res_m = band_facts.PATCH_SIDE_M / array.size
         for dim, sign, axis in zip(array.dims[-2:], (-1, 1), ("projection_y", "projection_x"), strict=True):
             if dim not in written:
                 centres_m = sign * (np.arange(array.size) + 0.5) * res_m
                 attributes = {"units": "m", "long_name": f"{axis} offset from the upper left corner of the patch"}
-                _write_whole(root, dim, centres_m, [dim], attributes)
+                _write_whole(draft, dim, centres_m, [dim], attributes)
             written.add(dim)
 
 
-def _write_column(root: "zarr.Group", column: Column, values: pa.Array) -> None:
+def _write_column(draft: _Draft, column: Column, values: pa.Array) -> None:
     stored, attributes = _encode_column(column, values)
-    _write_whole(root, column.name, stored, ["patch"], {"long_name": column.long_name, **attributes})
+    _write_whole(draft, column.name, stored, ["patch"], {"long_name": column.long_name, **attributes})
 
 
-def _write_labels(root: "zarr.Group", rows: pa.Table) -> None:
+def _write_labels(draft: _Draft, rows: pa.Table) -> None:
     nomenclatures: tuple[Nomenclature, ...] = (19, 43) if table.release_of(rows) == "v1" else (19,)
     for nomenclature in nomenclatures:
         lists = rows[f"labels_{nomenclature}"].combine_chunks()
         dim = f"label_{nomenclature}"
-        _write_whole(root, dim, np.array(label_names(nomenclature), dtype=object), [dim])
-        _write_whole(root, f"labels_{nomenclature}", table.multi_hot(lists, nomenclature), ["patch", dim])
+        _write_whole(draft, dim, np.array(label_names(nomenclature), dtype=object), [dim])
+        _write_whole(draft, f"labels_{nomenclature}", table.multi_hot(lists, nomenclature), ["patch", dim])
     known = np.asarray(rows["labels_19"].combine_chunks().is_valid())
-    _write_whole(root, "has_labels", known, ["patch"], {"long_name": "whether the labels of a patch are known"})
+    _write_whole(draft, "has_labels", known, ["patch"], {"long_name": "whether the labels of a patch are known"})
 
 
 def _write_whole(
-    root: "zarr.Group",
+    draft: _Draft,
     name: str,
     values: NDArray[Any],
     dims: list[str],
     attributes: dict[str, Any] | None = None,
 ) -> None:
     """Write a small array as one chunk, there also if it holds fill values alone: else its loss would pass for them."""
-    version: int = root.attrs["bigearth"]["format_version"]  # type: ignore[index, assignment, call-overload]  # JSON
-    has_checksum = schema.has_checksums(version)
-    root.create_array(
+    draft.root.create_array(
         name,
         shape=values.shape,
         chunks=tuple(max(1, length) for length in values.shape),
         dtype="string" if values.dtype == object else values.dtype,
-        compressors=small_codecs(has_checksum=has_checksum),
+        compressors=small_codecs(has_checksum=draft.has_checksum),
         fill_value="" if values.dtype == object else (math.nan if values.dtype.kind == "f" else 0),
         dimension_names=dims,
         attributes=attributes or {},
     )
-    if has_checksum or not is_fill(values):
-        path = Path(str(root.store_path.store.root)) / chunk_key(name, values.ndim)  # type: ignore[attr-defined]
-        path.parent.mkdir(parents=True)
-        path.write_bytes(encode_chunk(values, has_checksum=has_checksum))
+    if draft.has_checksum or not is_fill(values):
+        draft.write(chunk_key(name, values.ndim), encode_chunk(values, has_checksum=draft.has_checksum))
 
 
 _NO_TIME = -(2**63)
