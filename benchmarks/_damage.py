@@ -12,10 +12,10 @@ import numpy as np
 import bigearth_xr as bex
 from benchmarks._trials import PAIRS, Archives, Fault, Trial, count_lost, holdings
 from bigearth_xr.releases import Release
-from bigearth_xr.store.schema import PROFILES, Profile
+from bigearth_xr.store.codec import PROFILES, ProfileName
 from bigearth_xr.testing import synthetic_pair
-from bigearth_xr.testing.bad_tiff import Damage
 from bigearth_xr.testing.faults import flipped, hostile_members, truncated, with_corrupt_tiff, with_members
+from bigearth_xr.testing.geotiff import Damage
 
 __all__ = ["corrupt", "cut_short", "fill_disk", "send_hostile"]
 
@@ -54,7 +54,7 @@ def fill_disk(archives: Archives, folder: Path) -> Iterator[Fault]:
 
 def cut_short(archives: Archives, folder: Path) -> Iterator[Fault]:
     """Ingest archives that end early, or are damaged in the middle, then whole ones."""
-    runs: tuple[tuple[str, Profile], ...] = (("tar", "fast"), ("tar.gz", "compact"), ("tar.zst", "fast"))
+    runs: tuple[tuple[str, ProfileName], ...] = (("tar", "fast"), ("tar.gz", "compact"), ("tar.zst", "fast"))
     for kind, profile in runs:
         trial = Trial(folder=folder, archive=archives.get(kind, VERSION), profile=profile)
         bad = archives.root / f"bad.{kind}"

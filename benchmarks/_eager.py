@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bigearth_xr.bands import GROUPS
-from bigearth_xr.ops.parameters import AugmentParameters
+from bigearth_xr.ops.augmentation import AugmentParameters
 
 MEAN, STD = 1000.0, 500.0
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks._trials import Archives, Fault, Trial
 from bigearth_xr.releases import Release
-from bigearth_xr.store.schema import Profile
+from bigearth_xr.store.codec import ProfileName
 from bigearth_xr.testing.faults import truncated
 
 __all__ = ["kill_runs"]
@@ -23,7 +23,7 @@ IN_A_ROW = 2
 
 SEED = 4
 
-RUNS: tuple[tuple[str, Profile, Release], ...] = (
+RUNS: tuple[tuple[str, ProfileName, Release], ...] = (
     ("folder", "fast", "v2"),
     ("folder", "compact", "v1"),
     ("tar", "fast", "v1"),
@@ -38,7 +38,7 @@ RUNS: tuple[tuple[str, Profile, Release], ...] = (
     ("published tar.zst", "compact", "v2"),
 )
 
-MOVES: tuple[tuple[str, Profile, Release], ...] = (("tar", "fast", "v2"), ("tar.zst", "compact", "v1"))
+MOVES: tuple[tuple[str, ProfileName, Release], ...] = (("tar", "fast", "v2"), ("tar.zst", "compact", "v1"))
 """Runs that go on where an archive was cut short, so that rows move."""
 
 

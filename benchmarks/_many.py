@@ -23,8 +23,8 @@ from bigearth_xr.device.host import transform_patches
 from bigearth_xr.sample import sample_lists
 from bigearth_xr.store.batch import BatchReader
 from bigearth_xr.store.create import create_store, write_states
-from bigearth_xr.store.presence import shard_count
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.open import open_store
+from bigearth_xr.store.read import shard_count
 from bigearth_xr.store.schema import SHARD_PATCHES, STORED, pixel_arrays
 from bigearth_xr.store.shard import shard_path
 from bigearth_xr.torch import PatchLoader

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
-from bigearth_xr.archive.layout import JSON_SUFFIX
-from bigearth_xr.archive.tar_member import Entry
+from bigearth_xr.archive.names import JSON_SUFFIX
+from bigearth_xr.archive.tar_header import Entry
 from bigearth_xr.bands import BANDS, PATCH_SIDE_M
 from bigearth_xr.sample import sample_lists
 from bigearth_xr.table.lists import read_lists

@@ -7,7 +7,7 @@ from benchmarks._containers import write_lmdb
 from benchmarks.peers.task import Task
 from bigearth_xr.bands import S1_BANDS, S2_BANDS
 from bigearth_xr.stats import band_statistics
-from bigearth_xr.store.schema import PROFILES
+from bigearth_xr.store.codec import PROFILES
 
 __all__ = ["bytes_of", "write_pairs"]
 

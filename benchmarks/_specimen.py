@@ -8,7 +8,7 @@ from pathlib import Path
 
 import bigearth_xr as bex
 from bigearth_xr.releases import Release
-from bigearth_xr.store.schema import Profile
+from bigearth_xr.store.codec import ProfileName
 
 __all__ = ["Specimen", "kind_of"]
 
@@ -23,7 +23,7 @@ _BANDS = ["B02", "B05", "B01", "VV"]
 class Specimen:
     """A store with an absent row, a patch without a map, and an embedding of which one row is not computed."""
 
-    def __init__(self, folder: Path, release: Release, profile: Profile) -> None:
+    def __init__(self, folder: Path, release: Release, profile: ProfileName) -> None:
         self.release, self.profile = release, profile
         self.folder = folder
         self.archive = bex.testing.write_archive(folder / "archive", pairs=PAIRS, version=release)

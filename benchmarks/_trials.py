@@ -12,8 +12,8 @@ from pathlib import Path
 import bigearth_xr as bex
 from benchmarks._containers import write_lmdb
 from bigearth_xr.releases import Release
-from bigearth_xr.store.account import describe
-from bigearth_xr.store.schema import Profile
+from bigearth_xr.store.codec import ProfileName
+from bigearth_xr.store.info import describe
 from bigearth_xr.testing.container import Container
 
 __all__ = ["PAIRS", "Archives", "Fault", "Trial", "command", "count_lost", "holdings"]
@@ -86,7 +86,7 @@ class Trial:
     archive: tuple[Path, ...]
     """The whole archive, unharmed."""
 
-    profile: Profile
+    profile: ProfileName
     """Of the store."""
 
     lists: Path | None = None

@@ -25,11 +25,11 @@ from benchmarks._specimen import Specimen
 from benchmarks._wounds import Wound, wounds
 from bigearth_xr.errors import BigEarthError
 from bigearth_xr.releases import Release
-from bigearth_xr.store.schema import Profile
+from bigearth_xr.store.codec import ProfileName
 
 __all__ = ["STORES", "Line", "damage", "main", "total"]
 
-STORES: tuple[tuple[Release, Profile], ...] = (("v2", "fast"), ("v2", "compact"), ("v1", "compact"), ("v1", "fast"))
+STORES: tuple[tuple[Release, ProfileName], ...] = (("v2", "fast"), ("v2", "compact"), ("v1", "compact"), ("v1", "fast"))
 _WIDTH = 150
 _MOST_NOTES = 5
 
@@ -94,7 +94,7 @@ def main(flips: int = 20, cuts: int = 20) -> dict[str, Any]:
     return {**asdict(everything), "times": everything.times, "lines": [asdict(line) for line in lines]}
 
 
-def damage_store(release: Release, profile: Profile, flips: int, cuts: int) -> list[Line]:
+def damage_store(release: Release, profile: ProfileName, flips: int, cuts: int) -> list[Line]:
     """Damage one store in every way."""
     with TemporaryDirectory() as folder:
         specimen = Specimen(Path(folder), release, profile)

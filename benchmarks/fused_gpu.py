@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from benchmarks._eager import MEAN, STD, eager_chain, kornia_chain
 from bigearth_xr.bands import BANDS, GROUPS
 from bigearth_xr.device import cuda, gpu_available
-from bigearth_xr.ops.parameters import Augmentation, draw_parameters
+from bigearth_xr.ops.augmentation import Augmentation, draw_parameters
 from bigearth_xr.ops.transform import transform_of
 
 PAIRS, BATCH, ROUNDS = 4096, 1024, 60

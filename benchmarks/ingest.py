@@ -21,7 +21,7 @@ from benchmarks._containers import write_lmdb
 from benchmarks._processes import cpu_s
 from bigearth_xr.archive.bytestream import open_bytes
 from bigearth_xr.releases import Release
-from bigearth_xr.store.schema import PROFILES
+from bigearth_xr.store.codec import PROFILES
 from bigearth_xr.testing.container import Container
 
 PAIRS = 2048

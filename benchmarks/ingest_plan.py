@@ -18,25 +18,20 @@ from unittest.mock import patch as replaced
 
 from benchmarks._names import PARTS, Names, Part
 from benchmarks._processes import call_apart, cpu_s, peak_mb
-from bigearth_xr.archive.joined import JoinedSource
-from bigearth_xr.archive.layout import JSON_SUFFIX
-from bigearth_xr.archive.source import Refusal
-from bigearth_xr.archive.stream_index import StreamIndex
-from bigearth_xr.archive.tar_file import TarFile
-from bigearth_xr.archive.tar_index import Places, build_index
-from bigearth_xr.archive.tar_member import Member
-from bigearth_xr.archive.tar_source import TarSource
-from bigearth_xr.archive.template import Data
+from bigearth_xr.archive.names import JSON_SUFFIX
+from bigearth_xr.archive.source import Data, JoinedSource, Refusal
+from bigearth_xr.archive.streams import MemberStream, StreamIndex
+from bigearth_xr.archive.tar_header import Member
+from bigearth_xr.archive.tar_source import Places, TarFile, TarSource, build_index
 from bigearth_xr.bands import BANDS
-from bigearth_xr.ingestion import passing
-from bigearth_xr.ingestion.arrivals import Arrivals, take_in
-from bigearth_xr.ingestion.members import Passage
+from bigearth_xr.ingestion import stream
 from bigearth_xr.ingestion.plan import Plan, plan_files
 from bigearth_xr.ingestion.request import Request
-from bigearth_xr.ingestion.streams import plan_streams
+from bigearth_xr.ingestion.stream import Receiver, receive
+from bigearth_xr.ingestion.stream_plan import plan_streams
 from bigearth_xr.progress import Progress
 from bigearth_xr.sample import sample_lists
-from bigearth_xr.store.address import place_of
+from bigearth_xr.store.location import location_of
 
 ROUNDS = 3
 
@@ -60,7 +55,7 @@ def plan_release(kind: str) -> dict[str, float]:
     with TemporaryDirectory() as folder:
         request = Request(
             archive=tuple(PARTS),
-            store=place_of(Path(folder) / "ben.zarr"),
+            store=location_of(Path(folder) / "ben.zarr"),
             metadata=(sample_lists(),),
             sensors=("s1", "s2"),
             bands=tuple(band.name for band in BANDS),
@@ -71,11 +66,11 @@ def plan_release(kind: str) -> dict[str, float]:
         plan = planners[kind](names, request)
         plan.job(0)
         plan_cpu_s, highest_mb = cpu_s() - start, peak_mb()
-        rowing = plan.rowing
+        row_plan = plan.row_plan
     return {
         "pairs": len(plan.contents.archive.patches),
-        "rows": rowing.store.rows,
-        "shards": len(rowing.shards),
+        "rows": row_plan.store.rows,
+        "shards": len(row_plan.shards),
         "plan_cpu_s": plan_cpu_s,
         "names_cpu_s": _names_cpu_s(names),
         "peak_mb": highest_mb,
@@ -113,18 +108,18 @@ def _plan_streams(names: Names, request: Request) -> Plan:
     """Plan from names that pass by; where pixels would be decoded, nothing is done."""
 
     @contextmanager
-    def open_members(container: str, _: object) -> Iterator[Passage]:
-        yield Passage(members=_members(names, "s1" if container == "s1" else "s2"), position=lambda: 0, size=None)
+    def open_members(container: str, _: object) -> Iterator[MemberStream]:
+        yield MemberStream(members=_members(names, "s1" if container == "s1" else "s2"), position=lambda: 0, size=None)
 
     def note(
-        members: Iterator[Member | Refusal], index: StreamIndex, arrivals: Arrivals, advance: Callable[[], None]
+        members: Iterator[Member | Refusal], index: StreamIndex, receiver: Receiver, advance: Callable[[], None]
     ) -> None:
         # What tells where pixels go.
-        assert arrivals.slots.numbers
-        assert len(arrivals.slots.places)
-        take_in(members, index, None, advance)
+        assert receiver.slots.numbers
+        assert len(receiver.slots.places)
+        receive(members, index, None, advance)
 
-    with replaced.multiple(passing, open_members=open_members, take_in=note), Progress() as progress:
+    with replaced.multiple(stream, open_members=open_members, receive=note), Progress() as progress:
         return plan_streams(list(PARTS), request, progress)
 
 

@@ -22,7 +22,7 @@ ROUNDS = 5
 MEASURE = """
 import json, sys, time
 import numpy as np, pandas as pd, pyarrow, xarray as xr, zarr, dask.array
-import bigearth_xr as bex, bigearth_xr.backend.patches
+import bigearth_xr as bex, bigearth_xr.backend.patch_array
 
 def timed(action):
     start = time.perf_counter()

@@ -47,7 +47,7 @@ def _retrieval(folder: Path) -> dict[str, object]:
 
 
 def _leave_one_out(
-    vectors: np.ndarray, labels: np.ndarray, protocol: bex.retrieval.Protocol, *, k: int
+    vectors: np.ndarray, labels: np.ndarray, protocol: bex.retrieval.RetrievalProtocol, *, k: int
 ) -> dict[str, float]:
     scores = [
         bex.retrieval.evaluate(

@@ -12,7 +12,7 @@ from typing import Any
 
 import bigearth_xr as bex
 from benchmarks._containers import write_lmdb
-from bigearth_xr.store.schema import PROFILES
+from bigearth_xr.store.codec import PROFILES
 from bigearth_xr.testing.container import Container
 
 PAIRS = 500

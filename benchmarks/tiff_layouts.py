@@ -22,7 +22,8 @@ import bigearth_xr as bex
 from benchmarks._processes import cpu_s
 from bigearth_xr.archive import open_archive
 from bigearth_xr.ingestion.shards import ShardJob
-from bigearth_xr.store.read import open_store, read_column
+from bigearth_xr.store.open import open_store
+from bigearth_xr.store.read import read_column
 
 PAIRS = 12
 ROUNDS = 5

@@ -21,7 +21,7 @@ from benchmarks.peers.native import ARRAYS, write_native
 from benchmarks.peers.task import Task
 from bigearth_xr.stats import band_statistics
 from bigearth_xr.store.batch import BatchReader
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.open import open_store
 
 BATCH = 256
 COMPARED = 16

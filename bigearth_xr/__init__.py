@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from bigearth_xr import accessor as _accessor  # noqa: F401  registers `.ben`
+from bigearth_xr import former as _former  # noqa: F401  lets old pickles load
 
 if TYPE_CHECKING:
     from bigearth_xr import bands, labels, retrieval, table, testing, torch

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from bigearth_xr.bands import GROUPS
 from bigearth_xr.bandwise import BAND_DIMS, apply, band_dim, band_names
-from bigearth_xr.device.blocks import is_block, is_large, transform_block
+from bigearth_xr.device.host import is_block, is_large, transform_block
 from bigearth_xr.errors import AugmentationError
-from bigearth_xr.ops import augment as ops
-from bigearth_xr.ops.parameters import Augmentation, AugmentParameters, draw_parameters
-from bigearth_xr.ops.taps import Resampling
+from bigearth_xr.ops import reference as ops
+from bigearth_xr.ops.augmentation import Augmentation, AugmentParameters, draw_parameters
+from bigearth_xr.ops.resample import Resampling
 
 __all__ = ["augment", "choose_parameters"]
 

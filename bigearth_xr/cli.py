@@ -17,7 +17,7 @@ from bigearth_xr.errors import BigEarthError, DependencyError, SelectionError
 
 if TYPE_CHECKING:
     from bigearth_xr.ingestion import IngestReport
-    from bigearth_xr.ingestion.workers import Client
+    from bigearth_xr.ingestion.run import Client
 
 __all__ = ["app", "main"]
 
@@ -114,9 +114,9 @@ def download(
     retries: Annotated[int, typer.Option(help="Failures in a row before giving up.")] = 8,
 ) -> None:
     """Fetch the published files and check their md5; continues where an earlier run ended."""
-    from bigearth_xr.download import Patience
+    from bigearth_xr.download import RetryPolicy
     from bigearth_xr.download import download as run
-    from bigearth_xr.download.screen import outcome_table
+    from bigearth_xr.download.fetch import outcome_table
 
     report = run(
         release,  # type: ignore[arg-type]  # checked by download, which names the choices
@@ -124,7 +124,7 @@ def download(
         parts=None if parts is None else _names(parts),  # type: ignore[arg-type]  # likewise
         source=source,
         parallel=parallel,
-        patience=Patience(retries=retries),
+        retry=RetryPolicy(retries=retries),
     )
     terminal.print(outcome_table(report))
     _print_failures(report.failures)
@@ -136,7 +136,7 @@ def download(
 @app.command()
 def info(store: StoreFolder) -> None:
     """Say what a store holds: release, counts, size, arrays."""
-    from bigearth_xr.store.account import describe
+    from bigearth_xr.store.info import describe
 
     for name, text in describe(store).items():
         terminal.print(f"[bold]{name:<8}[/bold] {escape(text)}")
@@ -218,7 +218,7 @@ def _prepare(report: Path | None) -> Path | None:
 
 def _tell(done: "IngestReport", report: Path | None) -> None:
     """Show what an ingest did and left out; write all of it where it is wanted."""
-    from bigearth_xr.ingestion.screen import left_out_lines
+    from bigearth_xr.ingestion.report import left_out_lines
 
     if report is not None:
         done.write_json(report)

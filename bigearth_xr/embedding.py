@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bigearth_xr.backend.embeddings import embedding_variables
+from bigearth_xr.backend.columns import embedding_variables
 from bigearth_xr.backend.origin import own_pixels
 from bigearth_xr.backend.pixels import StoredPixels, row_numbers
 from bigearth_xr.backend.resaved import as_opened
@@ -35,7 +35,8 @@ from bigearth_xr.store.embeddings import (
     remove_embedding,
     write_vectors,
 )
-from bigearth_xr.store.read import Store, read_column
+from bigearth_xr.store.open import Store
+from bigearth_xr.store.read import read_column
 from bigearth_xr.units import UnitCheck, Units
 
 if TYPE_CHECKING:
@@ -300,8 +301,8 @@ def _resumed(store: Store, name: str, made: Provenance) -> Embedding | None:
     differing = [key for key, value in _compared(made).items() if key != "uuid" and kept.get(key) != value]
     if differing:
         raise EmbeddingError(
-            f"{store.place}: embedding {name!r} was made with another {', '.join(differing)}; choose another name, or "
-            "replace it with overwrite=True"
+            f"{store.location}: embedding {name!r} was made with another {', '.join(differing)}; choose another name, "
+            "or replace it with overwrite=True"
         )
     return embedding
 

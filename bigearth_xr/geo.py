@@ -124,7 +124,7 @@ def _hint(ds: xr.Dataset, name: str) -> str:
             rows = np.flatnonzero(read_column(pixels.store, column) == name)
             if rows.size:
                 return (
-                    f", though row {rows[0]} of {pixels.store.place} is; it was left out by a selection, or has no "
+                    f", though row {rows[0]} of {pixels.store.location} is; it was left out by a selection, or has no "
                     "pixels in the store: see bex.open(…, states='all').state"
                 )
         break
@@ -189,7 +189,7 @@ def _native(stored: StoredPixels, names: list[str], one: xr.Dataset) -> xr.DataA
     if one["s2"].chunks is None:
         data: Any = indexing.LazilyIndexedArray(pixels)
     else:
-        from bigearth_xr.backend.patches import patch_array
+        from bigearth_xr.backend.patch_array import patch_array
 
         data = patch_array(pixels)
     identity = json.loads(one.attrs.get("bigearth", "{}")) | {"resampling": None}

@@ -11,9 +11,8 @@ from xarray.core import indexing
 
 from bigearth_xr import bands as band_facts
 from bigearth_xr.backend.dataset import band_coordinates, pixel_attributes
-from bigearth_xr.backend.keys import c_ordered
 from bigearth_xr.backend.origin import own_pixels
-from bigearth_xr.backend.pixels import StoredPixels, row_numbers
+from bigearth_xr.backend.pixels import StoredPixels, c_ordered, row_numbers
 from bigearth_xr.errors import BandError, StoreError
 from bigearth_xr.ops.resample import Resampling, check_resampling
 
@@ -82,7 +81,7 @@ def _from_store(
     if lazy:
         data: Any = indexing.LazilyIndexedArray(pixels)
     else:
-        from bigearth_xr.backend.patches import patch_array
+        from bigearth_xr.backend.patch_array import patch_array
 
         data = patch_array(pixels)
     return xr.Variable(("patch", "band", "y", "x"), data, _attributes(ds, names, pixels.resampling))
@@ -92,7 +91,7 @@ def _check_rows(ds: xr.Dataset, stored: list[StoredPixels]) -> None:
     """Refuse pixels that are not those of the patches they are labelled with."""
     if len({pixels.store.uuid for pixels in stored}) > 1:
         raise StoreError(
-            f"s2 and s1 come from two stores, {' and '.join(str(pixels.store.place) for pixels in stored)}; make an "
+            f"s2 and s1 come from two stores, {' and '.join(str(pixels.store.location) for pixels in stored)}; make an "
             "image of each and concatenate these"
         )
     rows = ds["row"].values if "row" in ds.coords else row_numbers(stored[0].rows)

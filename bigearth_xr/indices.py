@@ -8,8 +8,8 @@ import xarray as xr
 from bigearth_xr.bandwise import band_dim, band_names
 from bigearth_xr.errors import BandError, NormalizationError
 from bigearth_xr.image import image
-from bigearth_xr.ops.indices import Index, index_named
 from bigearth_xr.ops.namespace import Array
+from bigearth_xr.ops.spectral import Index, index_named
 from bigearth_xr.scaling import NORMALIZED
 
 __all__ = ["index"]

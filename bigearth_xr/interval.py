@@ -110,7 +110,8 @@ def _span(time: object) -> _Span:
     if not isinstance(time, date | np.datetime64 | pd.Period) or pd.isna(time):
         raise TypeError(f"{time!r} is no time")
     if isinstance(time, np.datetime64):
-        return _since_epoch(time), _since_epoch(time + 1)
+        unit: Any = np.datetime_data(time.dtype)  # NumPy 2.5 deprecates adding bare numbers
+        return _since_epoch(time), _since_epoch(time + np.timedelta64(1, unit))
     if isinstance(time, pd.Period):
         return tuple(_since_epoch(bound.start_time.to_datetime64()) for bound in (time, time + 1))  # type: ignore[return-value]  # two
     if not isinstance(time, datetime):

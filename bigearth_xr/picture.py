@@ -11,7 +11,7 @@ from bigearth_xr.bands import Composite, composite
 from bigearth_xr.bandwise import apply, band_dim, band_names
 from bigearth_xr.errors import BandError, NormalizationError
 from bigearth_xr.image import image
-from bigearth_xr.ops.picture import GAMMA, NARROWEST, PERCENTILES, brighten, limits_of
+from bigearth_xr.ops.scale import GAMMA, NARROWEST, PERCENTILES, brighten, limits_of
 from bigearth_xr.scaling import NORMALIZED, normalize
 from bigearth_xr.spelling import check_choice, choice_error
 from bigearth_xr.units import Units

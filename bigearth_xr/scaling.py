@@ -12,7 +12,7 @@ import xarray as xr
 from bigearth_xr.backend.origin import stored_source
 from bigearth_xr.bands import Sensor, band
 from bigearth_xr.bandwise import apply, band_dim, band_names
-from bigearth_xr.device.blocks import is_block, is_large, transform_block
+from bigearth_xr.device.host import is_block, is_large, transform_block
 from bigearth_xr.errors import BandError, NormalizationError
 from bigearth_xr.ops.scale import minmax, standardize
 from bigearth_xr.releases import Release, named_releases

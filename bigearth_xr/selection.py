@@ -104,7 +104,7 @@ def narrowable(ds: xr.Dataset) -> xr.Dataset:
     """
     if not any(variable.chunks for variable in ds.variables.values()):
         return ds
-    from bigearth_xr.backend.patches import with_patch_arrays
+    from bigearth_xr.backend.patch_array import with_patch_arrays
 
     return with_patch_arrays(ds)
 

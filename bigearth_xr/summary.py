@@ -83,7 +83,7 @@ def _release(ds: xr.Dataset, said: Release | None) -> str:
 def _store(ds: xr.Dataset, said: str) -> str:
     """Where the pixels are; of those that are no store's own any more attributes name but one origin."""
     sources = [stored_source(ds[name]) for name in _PIXELS if name in ds]
-    places = sorted({pixels.store.place.address for pixels in sources if pixels is not None})
+    places = sorted({pixels.store.location.address for pixels in sources if pixels is not None})
     if None in sources:
         return f"{said}, and maybe others: some pixels were loaded, joined or computed with since"
     return " and ".join(places) or said

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bigearth_xr.bands import composite
 from bigearth_xr.labels import CLASSES_43
-from bigearth_xr.ops.picture import GAMMA, NARROWEST, PERCENTILES, brighten, limits_of
+from bigearth_xr.ops.scale import GAMMA, NARROWEST, PERCENTILES, brighten, limits_of
 
 __all__ = [
     "RGB_BANDS",
@@ -97,7 +97,7 @@ def color_radar(vv: NDArray[np.generic], vh: NDArray[np.generic]) -> Picture:
     >>> color_radar(np.float32([[0]]), np.float32([[-6]]))
     array([[[255, 255,  78]]], dtype=uint8)
     """
-    from bigearth_xr.ops.indices import radar_ratio_db
+    from bigearth_xr.ops.spectral import radar_ratio_db
 
     channels = (vv, vh, np.asarray(radar_ratio_db(vv, vh)))
     ranges = _SAR_RANGES_DB.values()

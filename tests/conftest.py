@@ -27,7 +27,7 @@ from openings import CHUNKED_OPENERS, OPENERS, Opener
 import bigearth_xr as bex
 from bigearth_xr.archive import tiff
 from bigearth_xr.releases import Release
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.open import open_store
 from bigearth_xr.testing import encode_tiff, formula_pixels, synthetic_pair
 
 ROOT = Path(__file__).resolve().parent.parent

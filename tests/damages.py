@@ -12,10 +12,9 @@ import pytest
 import zarr
 
 from bigearth_xr.store.create import write_states
-from bigearth_xr.store.patches import read_encoded
-from bigearth_xr.store.read import open_store, read_column, read_state
-from bigearth_xr.store.shard import INDEX_BYTES, shard_path
-from bigearth_xr.store.write import ShardWriter
+from bigearth_xr.store.open import open_store
+from bigearth_xr.store.read import read_column, read_encoded, read_state
+from bigearth_xr.store.shard import INDEX_BYTES, ShardWriter, shard_path
 from bigearth_xr.verification import VerifyReport
 
 ROW = 5
@@ -209,7 +208,7 @@ def swap_patches(store: Path) -> set[tuple[str, str]]:
     array = opened.array("s2_20m")
     chunks = [read_encoded(opened, array, row) for row in range(opened.rows)]
     chunks[ROW], chunks[ROW + 1] = chunks[ROW + 1], chunks[ROW]
-    with ShardWriter(opened.place, array, 0, opened.profile, patches=opened.rows) as writer:
+    with ShardWriter(opened.location, array, 0, opened.profile, patches=opened.rows) as writer:
         for place, chunk in enumerate(chunks):
             writer.put_encoded(place, chunk or b"")
     return {("different", "s2_20m/c/0/0/0/0")}

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from faulty_server import Site
 
-from bigearth_xr.download import Patience, download
-from bigearth_xr.published import PublishedFile
+from bigearth_xr.download import RetryPolicy, download
+from bigearth_xr.releases import PublishedFile
 
 MIB = 1024**2
-PATIENCE = Patience(retries=4, first_wait_s=0.001, timeout_s=5)
+RETRY = RetryPolicy(retries=4, first_wait_s=0.001, timeout_s=5)
 CONTENT = random.Random(4).randbytes(5 * MIB + 77)
 
 
@@ -19,9 +19,9 @@ def published(site: Site, name: str = "a.tar", content: bytes = CONTENT, **chang
     return PublishedFile(name=name, part="s2", address=changes.get("address", site.of(name)), md5=sum_)
 
 
-def fetch(site: Site, folder: Path, *files: PublishedFile, patience: Patience = PATIENCE) -> str:
+def fetch(site: Site, folder: Path, *files: PublishedFile, retry: RetryPolicy = RETRY) -> str:
     """Download, strictly; the summary."""
-    return str(download("v2", folder, files=files or [published(site)], patience=patience, strict=True))
+    return str(download("v2", folder, files=files or [published(site)], retry=retry, strict=True))
 
 
 def names(folder: Path) -> set[str]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 import bigearth_xr as bex
-from bigearth_xr.store.schema import Profile
+from bigearth_xr.store.codec import ProfileName
 from bigearth_xr.testing import encode_tiff, formula_pixels, synthetic_pair, write_archive
 
 PAIRS = 6
@@ -18,7 +18,7 @@ BAD: dict[int, list[tuple[str, Any, float]]] = {
 }
 
 
-def write_echoless(folder: Path, profile: Profile) -> Path:
+def write_echoless(folder: Path, profile: ProfileName) -> Path:
     """Write a store of six pairs of which three have radar pixels without echo."""
     archive = write_archive(folder / "archive", pairs=PAIRS)
     for number, changes in BAD.items():

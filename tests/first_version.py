@@ -9,16 +9,16 @@ import pyarrow.parquet as pq
 from bigearth_xr import table
 from bigearth_xr.store.create import table_path, write_states
 from bigearth_xr.store.layout import lay_out
-from bigearth_xr.store.metadata import read_root
-from bigearth_xr.store.place import LocalPlace
-from bigearth_xr.store.read import open_store, read_column, read_state
+from bigearth_xr.store.location import LocalLocation
+from bigearth_xr.store.open import open_store, read_root
+from bigearth_xr.store.read import read_column, read_state
 
 
 def as_first_version(store: Path, to: Path) -> Path:
     """Write a store anew in version 1: columns without checksums, no chunk of fill values alone."""
     opened, rows = open_store(store), table.read(table_path(store))
     to.parent.mkdir(parents=True, exist_ok=True)
-    sensors = read_root(LocalPlace(store)).ours["sensors"]
+    sensors = read_root(LocalLocation(store)).ours["sensors"]
     lay_out(to, rows, opened.profile, opened.arrays, sensors, version=1)
     for array in opened.arrays:
         shutil.copytree(store / array.name / "c", to / array.name / "c")

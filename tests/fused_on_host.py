@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bigearth_xr.device.cubin import SOURCE
+from bigearth_xr.device.cuda import SOURCE
 from bigearth_xr.device.records import band_records, launch_of, patch_records, scalars, variant_of
-from bigearth_xr.ops.parameters import AugmentParameters
+from bigearth_xr.ops.augmentation import AugmentParameters
 from bigearth_xr.ops.transform import Precision, Transform
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bigearth_xr.store import mapped
-from bigearth_xr.store.read import Store, open_store
+from bigearth_xr.store.open import Store, open_store
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 import bigearth_xr as bex
 from bigearth_xr.backend.origin import own_rows
-from bigearth_xr.store.read import Store, read_column
+from bigearth_xr.store.open import Store
+from bigearth_xr.store.read import read_column
 from bigearth_xr.testing import formula_pixels
 
 Opener = Callable[..., xr.Dataset]

@@ -11,9 +11,10 @@ import pytest
 from damages import flip
 from numpy.typing import NDArray
 
-from bigearth_xr.store.batch import BatchReader, Located
-from bigearth_xr.store.patches import read_patches
-from bigearth_xr.store.read import Store
+from bigearth_xr.store.batch import BatchReader
+from bigearth_xr.store.buffers import Located
+from bigearth_xr.store.open import Store
+from bigearth_xr.store.read import read_patches
 from bigearth_xr.store.shard import read_index, shard_path
 
 PAIRS = 24
@@ -50,12 +51,12 @@ def pixels_at(located: Located, reader: BatchReader) -> dict[str, NDArray[Any]]:
 
 
 def shard_of(store: Store, name: str) -> Path:
-    return shard_path(Path(store.place.address), store.array(name), 0)
+    return shard_path(Path(store.location.address), store.array(name), 0)
 
 
 def flip_patch(store: Store, name: str, row: int) -> None:
     """Flip a bit in a patch's checksum: what it decodes to stays the same."""
-    index = read_index(store.place, f"{name}/c/0/" + "/".join("0" * len(store.array(name).patch_shape)))
+    index = read_index(store.location, f"{name}/c/0/" + "/".join("0" * len(store.array(name).patch_shape)))
     assert index is not None
     flip(shard_of(store, name), int(index[row].sum()) - 2)
 

@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 import obstore
 from obstore.store import S3Store
 
-from bigearth_xr.store.read import Store
+from bigearth_xr.store.open import Store
 
 PAIRS = 12
 """In the stores of the fixtures."""
@@ -66,7 +66,7 @@ def keys_of(client: S3Store, below: str) -> list[str]:
 
 
 def every_key(store: Store) -> list[str]:
-    return list(store.place.keys())
+    return list(store.location.keys())
 
 
 def key_of(address: str, key: str) -> str:

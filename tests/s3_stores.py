@@ -8,7 +8,7 @@ import pytest
 from s3 import BUCKET, PAIRS, bucket, keys_of, serving_s3
 
 import bigearth_xr as bex
-from bigearth_xr.store.schema import PROFILES, Profile
+from bigearth_xr.store.codec import PROFILES, ProfileName
 
 
 @pytest.fixture(scope="session")
@@ -31,14 +31,14 @@ def uploaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session", params=PROFILES)
-def profile(request: pytest.FixtureRequest) -> Profile:
+def profile(request: pytest.FixtureRequest) -> ProfileName:
     """Each profile in turn."""
-    found: Profile = request.param
+    found: ProfileName = request.param
     return found
 
 
 @pytest.fixture(scope="session")
-def local(uploaded: Path, profile: Profile, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def local(uploaded: Path, profile: ProfileName, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store of that archive in a folder."""
     path = tmp_path_factory.mktemp("local") / "ben.zarr"
     bex.ingest(uploaded, path, profile=profile)
@@ -46,7 +46,7 @@ def local(uploaded: Path, profile: Profile, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="session")
-def remote(uploaded: Path, profile: Profile, s3: dict[str, str]) -> str:
+def remote(uploaded: Path, profile: ProfileName, s3: dict[str, str]) -> str:
     """A store on S3, ingested there; no test changes it."""
     address = f"s3://{BUCKET}/{profile}/ben.zarr"
     report = bex.ingest(uploaded, address, profile=profile, storage_options=s3)

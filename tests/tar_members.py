@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from bigearth_xr.archive.source import Refusal
 from bigearth_xr.archive.tar import read_members, walk
-from bigearth_xr.archive.tar_file import TarFile
-from bigearth_xr.archive.tar_tape import FileTape
+from bigearth_xr.archive.tar_source import FileTape, TarFile
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
 BLOCK = tarfile.BLOCKSIZE

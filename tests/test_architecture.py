@@ -19,7 +19,7 @@ MAX_BODY_LINES = 35
 
 # Who may import these at the top of a module; all else imports them where needed.
 TOP_LEVEL_IMPORTERS = {
-    "torch": ("torch/", "learn/", "embedding.py"),
+    "torch": ("torch/", "learn.py", "embedding.py"),
     "cupy": ("device/",),
 }
 ONLY_IMPORTERS = {"cupy": ("device/",)}

@@ -12,7 +12,7 @@ import rasterio
 from archives import at, kinds, s1_of
 
 from bigearth_xr.archive import open_archive, parse_s2, read_patch
-from bigearth_xr.archive.pairing import pair_up
+from bigearth_xr.archive.discover import pair_up
 from bigearth_xr.archive.scan import Scan
 from bigearth_xr.archive.source import FolderSource
 from bigearth_xr.bands import BANDS, Sensor

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from bigearth_xr.bands import BANDS
 from bigearth_xr.errors import AugmentationError, BandError
-from bigearth_xr.ops.augment import augment, orient
-from bigearth_xr.ops.parameters import Augmentation, draw_parameters
+from bigearth_xr.ops.augmentation import Augmentation, draw_parameters
+from bigearth_xr.ops.reference import augment, orient
 
 EVERYTHING = Augmentation(gain=(0.8, 1.2), bias=(-5, 5), noise_std=0.5, drop=0.3)
 NAMES = [band.name for band in BANDS]

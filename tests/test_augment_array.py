@@ -2,7 +2,7 @@
 
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from openings import OPENERS, Opener
 import bigearth_xr as bex
 from bigearth_xr.accessor import DataArrayAccessor
 from bigearth_xr.errors import AugmentationError
-from bigearth_xr.ops.parameters import Augmentation, draw_parameters
+from bigearth_xr.ops.augmentation import Augmentation, AugmentationOptions, draw_parameters
 from bigearth_xr.ops.reference import transform_batch
 from bigearth_xr.ops.transform import transform_of
 
@@ -33,12 +33,12 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bex.testing.write_store(tmp_path_factory.mktemp("small") / "ben.zarr", pairs=PAIRS)
 
 
-def test_options_names_and_defaults_are_the_same() -> None:
+def test_the_keywords_are_the_fields_of_an_augmentation(small: Path) -> None:
+    assert get_type_hints(AugmentationOptions) == get_type_hints(Augmentation)
     own = inspect.signature(DataArrayAccessor.augment).parameters
-    ways = inspect.signature(Augmentation).parameters
-    shared = [name for name in own if name not in ("self", "seed", "epoch", "parameters", "return_parameters")]
-    assert shared == list(ways)
-    assert {name: own[name].default for name in shared} == {name: way.default for name, way in ways.items()}
+    assert [*own] == ["self", "seed", "epoch", "parameters", "return_parameters", "ways"]
+    with pytest.raises(TypeError, match=r"augment has no option 'gian'; it has seed, .*did you mean 'gain'\?"):
+        bex.open(small).s2.ben.augment(seed=0, gian=(0.9, 1.1))
 
 
 @pytest.mark.parametrize("opener", OPENERS.values(), ids=OPENERS)

@@ -12,11 +12,10 @@ from reading import BAD, PAIRS, compact_only, each_profile, fast_only, flip_patc
 from bigearth_xr.errors import ChecksumError, NotStoredError, StoreError
 from bigearth_xr.store.batch import BatchReader
 from bigearth_xr.store.create import write_states
-from bigearth_xr.store.intake import CHECKS
-from bigearth_xr.store.patches import read_encoded
-from bigearth_xr.store.read import Store, read_column, read_state
-from bigearth_xr.store.shard import HOLE, encode_index, read_index
-from bigearth_xr.store.write import ShardWriter
+from bigearth_xr.store.open import Store
+from bigearth_xr.store.read import read_column, read_encoded, read_state
+from bigearth_xr.store.rows import CHECKS
+from bigearth_xr.store.shard import HOLE, ShardWriter, encode_index, read_index
 
 pytest_plugins = ["opened_stores"]
 
@@ -32,7 +31,7 @@ def test_damaged_patches_are_named_together(damaged: Store, checks: Any) -> None
         with pytest.raises(ChecksumError) as caught:
             reader.read([0, 9, BAD, 2])
         text = str(caught.value)
-        assert text.startswith(f"row 2 ({patches[2]}): {damaged.place}/s2_20m/c/0/0/0/0: checksum is")
+        assert text.startswith(f"row 2 ({patches[2]}): {damaged.location}/s2_20m/c/0/0/0/0: checksum is")
         assert text.endswith("; and so for 2 more, rows 9, 5" if damaged.profile == "fast" else "rows 5, 9")
     with pytest.raises(ChecksumError, match=rf"row {BAD} .*ingest the archive again into the same store$"):
         reader.locate([BAD])
@@ -62,7 +61,7 @@ def test_first_means_once_for_each_version_of_a_file(damaged: Store, checks: Any
 
 @compact_only
 def test_bytes_that_do_not_decode_are_named_even_unchecked(damaged: Store) -> None:
-    index = read_index(damaged.place, "s1/c/0/0/0/0")
+    index = read_index(damaged.location, "s1/c/0/0/0/0")
     assert index is not None
     data = bytearray(shard_of(damaged, "s1").read_bytes())
     start = int(index[BAD, 0])
@@ -79,7 +78,7 @@ def test_a_replaced_shard_is_noticed(damaged: Store, watched: None) -> None:
     old = memory(int(before.addresses[0, 0]), 100) if damaged.profile == "fast" else b""
     array = damaged.array("s1")
     chunks = [read_encoded(damaged, array, row) or b"" for row in range(PAIRS)]
-    with ShardWriter(damaged.place, array, 0, damaged.profile, patches=PAIRS) as writer:
+    with ShardWriter(damaged.location, array, 0, damaged.profile, patches=PAIRS) as writer:
         for place, chunk in enumerate(reversed(chunks)):
             writer.put_encoded(place, chunk)
     assert same(reader.read([2, 4]), damaged, [2, 4])
@@ -130,7 +129,7 @@ def test_absent_and_quarantined_rows_are_refused(damaged: Store) -> None:
     state[BAD], state[8] = 2, 0
     for array in damaged.arrays:
         chunks = [read_encoded(damaged, array, row) for row in range(PAIRS)]
-        with ShardWriter(damaged.place, array, 0, damaged.profile, patches=PAIRS) as writer:
+        with ShardWriter(damaged.location, array, 0, damaged.profile, patches=PAIRS) as writer:
             for place, chunk in enumerate(chunks):
                 if state[place] == 1:
                     writer.put_encoded(place, chunk or b"")

@@ -18,7 +18,7 @@ from reading import (
 import bigearth_xr as bex
 from bigearth_xr.errors import BatchError
 from bigearth_xr.store.batch import BatchReader
-from bigearth_xr.store.read import Store
+from bigearth_xr.store.open import Store
 
 pytest_plugins = ["opened_stores"]
 

@@ -9,9 +9,9 @@ from reading import BAD, PAIRS, ROWS, each_profile, pixels_at, same
 import bigearth_xr as bex
 from bigearth_xr.store.batch import BatchReader
 from bigearth_xr.store.create import write_states
-from bigearth_xr.store.patches import read_encoded, read_patches
-from bigearth_xr.store.read import Store, open_store, read_column, read_state
-from bigearth_xr.store.write import ShardWriter
+from bigearth_xr.store.open import Store, open_store
+from bigearth_xr.store.read import read_column, read_encoded, read_patches, read_state
+from bigearth_xr.store.shard import ShardWriter
 from bigearth_xr.testing import formula_pixels
 
 pytest_plugins = ["opened_stores"]
@@ -68,7 +68,7 @@ def test_reads_are_counted(opened: Store) -> None:
 def test_a_stored_patch_without_a_map_has_one_of_65535(damaged: Store) -> None:
     array = damaged.array("reference_map")
     chunks = [read_encoded(damaged, array, row) for row in range(PAIRS)]
-    with ShardWriter(damaged.place, array, 0, damaged.profile, patches=PAIRS) as writer:
+    with ShardWriter(damaged.location, array, 0, damaged.profile, patches=PAIRS) as writer:
         for place, chunk in enumerate(chunks):
             if place not in (BAD, 8):
                 writer.put_encoded(place, chunk or b"")

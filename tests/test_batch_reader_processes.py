@@ -13,10 +13,10 @@ import pytest
 from reading import PAIRS, ROWS, each_profile, memory, same, shard_of
 
 from bigearth_xr.store import mapped
-from bigearth_xr.store.address import place_of
 from bigearth_xr.store.batch import BatchReader
-from bigearth_xr.store.patches import read_patches
-from bigearth_xr.store.read import Store
+from bigearth_xr.store.location import location_of
+from bigearth_xr.store.open import Store
+from bigearth_xr.store.read import read_patches
 from bigearth_xr.store.shard import shard_path
 
 pytest_plugins = ["opened_stores"]
@@ -29,8 +29,8 @@ def widened(store: Store, folder: Path, shards: int) -> Store:
             file = shard_path(folder, array, shard)
             file.parent.mkdir(parents=True)
             shutil.copy(shard_of(store, array.name), file)
-    (folder / "zarr.json").write_bytes(store.place.read("zarr.json"))
-    return replace(store, place=place_of(folder), rows=1024 * shards)
+    (folder / "zarr.json").write_bytes(store.location.read("zarr.json"))
+    return replace(store, location=location_of(folder), rows=1024 * shards)
 
 
 def maps() -> int:

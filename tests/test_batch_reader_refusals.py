@@ -11,7 +11,7 @@ from reading import fast_only
 import bigearth_xr as bex
 from bigearth_xr.errors import BandError, BatchError
 from bigearth_xr.store.batch import BatchReader
-from bigearth_xr.store.read import Store, open_store
+from bigearth_xr.store.open import Store, open_store
 
 pytest_plugins = ["opened_stores"]
 

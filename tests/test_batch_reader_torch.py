@@ -10,16 +10,16 @@ from torch.utils.data import DataLoader, Dataset
 
 import bigearth_xr as bex
 from bigearth_xr.store.batch import BatchReader
-from bigearth_xr.store.patches import read_patches
-from bigearth_xr.store.read import Store, open_store
-from bigearth_xr.store.schema import PROFILES, Profile
+from bigearth_xr.store.codec import PROFILES, ProfileName
+from bigearth_xr.store.open import Store, open_store
+from bigearth_xr.store.read import read_patches
 
 PAIRS = 12
 
 
 @pytest.fixture(scope="module", params=PROFILES)
 def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    profile: Profile = request.param
+    profile: ProfileName = request.param
     return open_store(bex.testing.write_store(tmp_path_factory.mktemp("s") / "ben.zarr", pairs=PAIRS, profile=profile))
 
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from transforms import NAMES
 
 from bigearth_xr import augmentation, scaling
-from bigearth_xr.device import blocks
-from bigearth_xr.ops.augment import augment
-from bigearth_xr.ops.parameters import Augmentation, draw_parameters
+from bigearth_xr.device import host
+from bigearth_xr.ops.augmentation import Augmentation, draw_parameters
+from bigearth_xr.ops.reference import augment
 from bigearth_xr.ops.scale import minmax, standardize
 
 BANDS = NAMES[:5]
@@ -37,9 +37,9 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def transform(pixels: NDArray[Any], *arguments: Any, **options: Any) -> NDArray[np.float32]:
         sizes.append(pixels.size)
-        return blocks.transform_block(pixels, *arguments, **options)
+        return host.transform_block(pixels, *arguments, **options)
 
-    monkeypatch.setattr(blocks, "_LARGE", 0)
+    monkeypatch.setattr(host, "_LARGE", 0)
     for module in (augmentation, scaling):
         monkeypatch.setattr(module, "transform_block", transform)
     return sizes
@@ -103,7 +103,7 @@ def test_small_blocks_do_not_wait_for_a_compiler(monkeypatch: pytest.MonkeyPatch
     def refuse(*_: Any) -> None:
         raise AssertionError("compiled")
 
-    monkeypatch.setattr(blocks, "apply", refuse)
+    monkeypatch.setattr(host, "apply", refuse)
     image = as_image(some_values("float32"))
     drawn = draw_parameters(ROWS, Augmentation(gain=(0.5, 2)), bands=BANDS, seed=5)
     augmentation.augment(scaling.normalize(image, stats=dict.fromkeys(BANDS, (1, 2))), drawn)

@@ -13,13 +13,14 @@ import xarray as xr
 import zarr
 
 import bigearth_xr as bex
-from bigearth_xr.batches.cutting import MapReader
+from bigearth_xr.batches.cutmix import MapReader
 from bigearth_xr.errors import BigEarthError, ChecksumError, NotStoredError, StoreError
 from bigearth_xr.store.batch import BatchReader
+from bigearth_xr.store.codec import PROFILES
 from bigearth_xr.store.layout import consolidate
-from bigearth_xr.store.place import LocalPlace
-from bigearth_xr.store.read import Store, open_store, read_column, read_meanings
-from bigearth_xr.store.schema import PROFILES
+from bigearth_xr.store.location import LocalLocation
+from bigearth_xr.store.open import Store, open_store
+from bigearth_xr.store.read import read_column, read_meanings
 from bigearth_xr.testing import write_store
 
 PAIRS = 6
@@ -170,7 +171,7 @@ def test_an_arrays_own_metadata_are_not_what_is_read(own: Path) -> None:
     path = own / "split/zarr.json"
     path.write_text(path.read_text().replace("train validation test", "test train validation"))
     assert (bex.open(own).split.values == expected).all()
-    consolidate(LocalPlace(own), changed="embeddings/mine")
+    consolidate(LocalLocation(own), changed="embeddings/mine")
     assert (bex.open(own).split.values == expected).all()
 
 
@@ -193,8 +194,8 @@ def test_what_others_add_is_no_damage(own: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["shard", "hole"])
 def test_a_lost_reference_map_is_no_missing_one(own: Path, damage: str) -> None:
-    from bigearth_xr.store.patches import read_encoded
-    from bigearth_xr.store.write import ShardWriter
+    from bigearth_xr.store.read import read_encoded
+    from bigearth_xr.store.shard import ShardWriter
 
     store = open_store(own)
     maps = store.array("reference_map")
@@ -202,7 +203,7 @@ def test_a_lost_reference_map_is_no_missing_one(own: Path, damage: str) -> None:
         chunk_of(own, "reference_map").parent.joinpath("0").unlink()
     else:
         chunks = [read_encoded(store, maps, row) for row in range(PAIRS)]
-        with ShardWriter(store.place, maps, 0, store.profile, patches=PAIRS) as writer:
+        with ShardWriter(store.location, maps, 0, store.profile, patches=PAIRS) as writer:
             for place, chunk in enumerate(chunks[:-1]):
                 writer.put_encoded(place, chunk or b"")
     ds, row = bex.open(own), PAIRS - 1

@@ -11,7 +11,7 @@ import pytest
 import bigearth_xr as bex
 from bigearth_xr.demo import run_demo
 from bigearth_xr.sample import unpack_sample
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.open import open_store
 from bigearth_xr.store.shard import shard_path
 
 one_release = pytest.mark.parametrize("release", ["v2"], indirect=True)

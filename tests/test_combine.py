@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigearth_xr.store.combine import combine_crc32c
+from bigearth_xr.store.codec import combine_crc32c
 
 
 @given(st.data(), st.integers(0, 200), st.integers(1, 6))

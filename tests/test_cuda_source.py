@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from nvrtc import compile_cubin, resources
 from stored_pixels import STORED, stored_pixels, transform_to_test, widened
 
-from bigearth_xr.device.cubin import SOURCE
+from bigearth_xr.device.cuda import SOURCE
 from bigearth_xr.device.records import BAND, PATCH, THREADS, Variant
-from bigearth_xr.ops.parameters import Augmentation, AugmentParameters, draw_parameters
+from bigearth_xr.ops.augmentation import Augmentation, AugmentParameters, draw_parameters
 from bigearth_xr.ops.reference import transform_batch
-from bigearth_xr.ops.taps import TAPS
+from bigearth_xr.ops.resample import TAPS
 from bigearth_xr.ops.transform import Precision, Transform
 
 PATCHES = 4

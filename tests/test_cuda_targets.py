@@ -11,7 +11,7 @@ from cupy_stand_in import StandInArray, cupy_stand_in
 from stored_pixels import transform_to_test
 
 from bigearth_xr.device import cuda
-from bigearth_xr.device.targets import Target, check_target, target_of
+from bigearth_xr.device.cuda import Target, check_target, target_of
 from bigearth_xr.errors import DeviceError, TransformError
 
 TRANSFORM = transform_to_test(("B01", "VV"))

@@ -8,12 +8,12 @@ from benchmarks._specimen import Specimen
 from benchmarks._wounds import Wound, wounds
 from benchmarks.damage import STORES, damage, main
 from bigearth_xr.releases import Release
-from bigearth_xr.store.schema import Profile
+from bigearth_xr.store.codec import ProfileName
 
 
 @pytest.fixture(scope="module", params=STORES[:3:2], ids="-".join)
 def specimen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Specimen:
-    release, profile = cast("tuple[Release, Profile]", request.param)
+    release, profile = cast("tuple[Release, ProfileName]", request.param)
     return Specimen(tmp_path_factory.mktemp("specimen"), release, profile)
 
 

@@ -8,12 +8,12 @@ import pytest
 from holdings import holdings
 
 import bigearth_xr as bex
-from bigearth_xr.archive.template import Data
-from bigearth_xr.archive.tiff import read_pixels
+from bigearth_xr.archive.source import Data
+from bigearth_xr.archive.tiff import decode_band
 from bigearth_xr.bands import Band
 from bigearth_xr.errors import DamagedError
-from bigearth_xr.ingestion import arrivals
-from bigearth_xr.store.account import describe
+from bigearth_xr.ingestion import stream
+from bigearth_xr.store.info import describe
 from bigearth_xr.testing import write_archive
 from bigearth_xr.testing.container import Container
 from bigearth_xr.testing.faults import flipped
@@ -60,8 +60,8 @@ def test_what_came_from_other_streams_need_not_come_again(
 
     def counting(data: Data, *, band: Band, **place: Any) -> object:
         decoded.add(band.sensor)
-        return read_pixels(data, band=band, **place)
+        return decode_band(data, band=band, **place)
 
-    monkeypatch.setattr(arrivals, "read_pixels", counting)
+    monkeypatch.setattr(stream, "decode_band", counting)
     assert bex.ingest(published, tmp_path / "ben.zarr").stored == PAIRS
     assert decoded == {"s2"}

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from layouts import LAYOUTS
 
 from bigearth_xr.archive import tiff
-from bigearth_xr.archive.template import CORNER
-from bigearth_xr.archive.tiff import decode_tiff, read_pixels
+from bigearth_xr.archive.tiff import decode_band, decode_tiff
+from bigearth_xr.archive.tiff_headers import CORNER
 from bigearth_xr.bands import band
 from bigearth_xr.errors import PatchError
 from bigearth_xr.testing import encode_tiff
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("no_header_met")
 
 def read(data: bytes) -> np.ndarray | None:
     try:
-        return read_pixels(data, band=band("B05"), **PLACE, where=lambda: "patch")
+        return decode_band(data, band=band("B05"), **PLACE, where=lambda: "patch")
     except PatchError:
         return None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import faulty_server as faulty
 import pytest
-from downloads import CONTENT, MIB, PATIENCE, fetch, names, published
+from downloads import CONTENT, MIB, RETRY, fetch, names, published
 from faulty_server import Site
 
 from bigearth_xr.download import download, published_files
@@ -22,7 +22,7 @@ def test_every_published_file_has_one_part() -> None:
 
 
 def test_only_the_parts_asked_for(site: Site, tmp_path: Path) -> None:
-    report = download("v2", tmp_path, parts=["maps"], source=f"{site.address}/", patience=PATIENCE)
+    report = download("v2", tmp_path, parts=["maps"], source=f"{site.address}/", retry=RETRY)
     assert [one.name for one in report.files] == ["Reference_Maps.tar.zst"]
     assert {path for path, _ in site.requests} == {"/Reference_Maps.tar.zst"}
 
@@ -47,7 +47,7 @@ def test_no_connections(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("parallel", [1, 4])
 def test_a_file_comes_in_pieces_side_by_side(site: Site, tmp_path: Path, parallel: int) -> None:
-    report = download("v2", tmp_path / "new", files=[published(site)], parallel=parallel, patience=PATIENCE)
+    report = download("v2", tmp_path / "new", files=[published(site)], parallel=parallel, retry=RETRY)
     assert (tmp_path / "new/a.tar").read_bytes() == CONTENT
     assert names(tmp_path / "new") == {"a.tar"}
     (outcome,) = report.files

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import faulty_server as faulty
 import pytest
-from downloads import CONTENT, MIB, PATIENCE, fetch, names, published
+from downloads import CONTENT, MIB, RETRY, fetch, names, published
 from faulty_server import Site
 from full_disk import files_end_at
 
-from bigearth_xr.download import Patience, download
+from bigearth_xr.download import RetryPolicy, download
 from bigearth_xr.errors import DownloadError
 
 # What goes wrong, and is survived.
@@ -83,14 +83,14 @@ def test_retry_after_may_be_too_long(site: Site, tmp_path: Path) -> None:
 
 def test_a_trickle_is_given_up_and_made_anew(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     site.faults = [faulty.limited(1, faulty.trickles(0.05), after=1)]
-    fetch(site, tmp_path, patience=Patience(retries=2, first_wait_s=0.001, timeout_s=1))
+    fetch(site, tmp_path, retry=RetryPolicy(retries=2, first_wait_s=0.001, timeout_s=1))
     assert (tmp_path / "a.tar").read_bytes() == CONTENT
     assert "bytes came in 1." in capsys.readouterr().err
 
 
 def test_silence_is_given_up_and_made_anew(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     site.faults = [faulty.limited(1, faulty.trickles(2), after=1)]
-    fetch(site, tmp_path, patience=Patience(retries=2, first_wait_s=0.001, timeout_s=0.5))
+    fetch(site, tmp_path, retry=RetryPolicy(retries=2, first_wait_s=0.001, timeout_s=0.5))
     assert (tmp_path / "a.tar").read_bytes() == CONTENT
     assert "nothing came for too long at byte" in capsys.readouterr().err
 
@@ -137,7 +137,7 @@ def test_a_file_that_is_not_there(site: Site, tmp_path: Path) -> None:
 
 def test_other_files_go_on_and_failures_come_together(site: Site, tmp_path: Path) -> None:
     files = [published(site, "b.tar"), published(site), published(site, "c.tar")]
-    report = download("v2", tmp_path, files=files, patience=PATIENCE)
+    report = download("v2", tmp_path, files=files, retry=RETRY)
     assert [one.state for one in report.files] == ["failed", "fetched", "failed"]
     assert [("b.tar" in one, "c.tar" in one) for one in report.failures] == [(True, False), (False, True)]
     with pytest.raises(DownloadError, match=r"2 files could not be fetched:\n.*b.tar.*\n.*c.tar"):
@@ -210,10 +210,10 @@ def test_a_full_disk(site: Site, tmp_path: Path) -> None:
 
 
 def test_two_processes_at_once(site: Site, tmp_path: Path) -> None:
-    from bigearth_xr.download.locking import locked
+    from bigearth_xr.locking import lock_file
 
     with (
-        locked(tmp_path / "a.tar.part"),
+        lock_file(tmp_path / "a.tar.part"),
         pytest.raises(DownloadError, match=r"a.tar.part: another process is fetching it; wait for that one"),
     ):
         fetch(site, tmp_path)

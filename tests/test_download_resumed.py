@@ -14,10 +14,10 @@ import pytest
 from downloads import CONTENT, MIB, fetch, names, published
 from faulty_server import Site
 
-from bigearth_xr.download import Patience, download
-from bigearth_xr.download.journal import read_journal
+from bigearth_xr.download import RetryPolicy, download
+from bigearth_xr.download.transfer import read_journal
 from bigearth_xr.errors import DownloadError
-from bigearth_xr.published import PublishedFile
+from bigearth_xr.releases import PublishedFile
 
 
 def begun(site: Site, folder: Path) -> int:
@@ -25,7 +25,7 @@ def begun(site: Site, folder: Path) -> int:
     site.faults = [faulty.limited(9999, faulty.answers(500), after=4)]
     with pytest.raises(DownloadError, match="HTTP 500"):
         download(
-            "v2", folder, files=[published(site)], parallel=1, patience=Patience(retries=0, timeout_s=5), strict=True
+            "v2", folder, files=[published(site)], parallel=1, retry=RetryPolicy(retries=0, timeout_s=5), strict=True
         )
     site.faults = []
     site.served.clear()
@@ -89,7 +89,7 @@ def downloading(file: PublishedFile, folder: Path) -> subprocess.Popen[bytes]:
     """Download in a process that can be killed."""
     script = (
         "from bigearth_xr.download import download\n"
-        "from bigearth_xr.published import PublishedFile\n"
+        "from bigearth_xr.releases import PublishedFile\n"
         f"download('v2', {str(folder)!r}, files=[{file!r}])\n"
     )
     return subprocess.Popen([sys.executable, "-c", script])

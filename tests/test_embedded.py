@@ -16,7 +16,7 @@ from bigearth_xr import table
 from bigearth_xr.store.codec import crc32c
 from bigearth_xr.store.create import create_store
 from bigearth_xr.store.embeddings import create_embedding, open_embedding, read_computed, read_vectors, write_vectors
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.open import open_store
 from bigearth_xr.store.schema import pixel_arrays
 from bigearth_xr.verification import verify
 from bigearth_xr.verification.vectors import check_embeddings, repair_embeddings

@@ -19,10 +19,9 @@ from bigearth_xr.backend import pixels as stored_pixels
 from bigearth_xr.errors import ChecksumError, EmbeddingError, NormalizationError, NotStoredError
 from bigearth_xr.ops.spectral import spectral_features
 from bigearth_xr.stats import band_statistics
-from bigearth_xr.store.create import table_path
+from bigearth_xr.store.create import table_path, update_store
 from bigearth_xr.store.embeddings import CHUNK_ROWS, open_embedding
-from bigearth_xr.store.read import open_store
-from bigearth_xr.store.update import update_store
+from bigearth_xr.store.open import open_store
 from bigearth_xr.testing import count_reads, formula_pixels
 
 BANDS = ["VV", "B04", "VH", "B8A", "B08"]

@@ -11,7 +11,7 @@ import xarray as xr
 import bigearth_xr as bex
 from bigearth_xr.errors import ChecksumError, StoreError
 from bigearth_xr.store.embeddings import open_embedding, read_computed, read_vectors, write_vectors
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.open import open_store
 from bigearth_xr.testing import write_store
 
 PAIRS = 6

@@ -13,7 +13,7 @@ import bigearth_xr as bex
 from bigearth_xr.errors import EmbeddingError, LoaderError
 from bigearth_xr.stats import band_statistics
 from bigearth_xr.store.embeddings import create_embedding
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.open import open_store
 
 BANDS = ["B04", "VV"]
 SOUND = [0, 3, 5]

@@ -12,8 +12,8 @@ from openings import CHUNKED_OPENERS, KNOWING, OPENERS, Opener, of_patches
 
 from bigearth_xr.backend import pixels
 from bigearth_xr.bands import S2_BANDS
-from bigearth_xr.store.patches import each_patch
-from bigearth_xr.store.read import Store
+from bigearth_xr.store.open import Store
+from bigearth_xr.store.read import each_patch
 from bigearth_xr.store.schema import PixelArray
 from bigearth_xr.testing import count_reads
 

@@ -15,7 +15,7 @@ import zarr
 import bigearth_xr as bex
 from bigearth_xr import errors
 from bigearth_xr.archive import parse_s1, parse_s2
-from bigearth_xr.archive.layout import scene_folder
+from bigearth_xr.archive.names import scene_folder
 from bigearth_xr.errors import (
     ArchiveError,
     ArchiveNotFoundError,
@@ -29,7 +29,7 @@ from bigearth_xr.errors import (
     StoreError,
     StoreNotFoundError,
 )
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.open import open_store
 from bigearth_xr.testing import SyntheticPair, encode_tiff, synthetic_pair, write_archive, write_store
 
 Damage: TypeAlias = Callable[[Path, SyntheticPair], object]

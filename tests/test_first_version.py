@@ -12,15 +12,16 @@ import bigearth_xr as bex
 from bigearth_xr.cli import app
 from bigearth_xr.errors import ChecksumError, StoreError
 from bigearth_xr.releases import Release
+from bigearth_xr.store.codec import ProfileName
 from bigearth_xr.store.create import table_path
-from bigearth_xr.store.place import LocalPlace
-from bigearth_xr.store.read import open_store, read_column
-from bigearth_xr.store.schema import Profile
+from bigearth_xr.store.location import LocalLocation
+from bigearth_xr.store.open import open_store
+from bigearth_xr.store.read import read_column
 from bigearth_xr.testing import write_archive, write_store
 from bigearth_xr.verification import upgrade
 
 PAIRS = 5
-KINDS: list[tuple[Release, Profile]] = [("v1", "compact"), ("v2", "fast")]
+KINDS: list[tuple[Release, ProfileName]] = [("v1", "compact"), ("v2", "fast")]
 
 
 @pytest.fixture(scope="module", params=KINDS, ids=["v1", "v2"])
@@ -107,9 +108,9 @@ def test_the_command_line_brings_it_up(old: Path, fresh: Path) -> None:
 def test_killed_it_can_be_called_again(old: Path, fresh: Path, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
     embed_some(old)
     moved = 0
-    adopt = LocalPlace.adopt
+    adopt = LocalLocation.adopt
 
-    def killed(place: LocalPlace, key: str, file: Path) -> None:
+    def killed(place: LocalLocation, key: str, file: Path) -> None:
         nonlocal moved
         if place.path == old and moved == after:
             raise KeyboardInterrupt
@@ -117,7 +118,7 @@ def test_killed_it_can_be_called_again(old: Path, fresh: Path, after: int, monke
         adopt(place, key, file)
 
     with monkeypatch.context() as patched:
-        patched.setattr(LocalPlace, "adopt", killed)
+        patched.setattr(LocalLocation, "adopt", killed)
         with pytest.raises(KeyboardInterrupt):
             upgrade(old)
     assert (bex.open(old).patch.values == bex.open(fresh).patch.values).all()

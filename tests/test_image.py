@@ -13,7 +13,7 @@ from openings import OPENERS, Opener
 
 import bigearth_xr as bex
 from bigearth_xr.backend.origin import own_rows
-from bigearth_xr.backend.patches import PatchArray
+from bigearth_xr.backend.patch_array import PatchArray
 from bigearth_xr.bands import BANDS, band
 from bigearth_xr.errors import BandError, SelectionError, StoreError
 from bigearth_xr.testing import count_reads

@@ -10,7 +10,7 @@ from openings import OPENERS, Opener
 import bigearth_xr as bex
 from bigearth_xr.bands import band
 from bigearth_xr.errors import BandError, NormalizationError
-from bigearth_xr.ops.indices import INDICES
+from bigearth_xr.ops.spectral import INDICES
 from bigearth_xr.testing import count_reads
 
 # Written out again, from the publications.

@@ -10,7 +10,7 @@ import pytest
 import bigearth_xr as bex
 from bigearth_xr.bands import Sensor
 from bigearth_xr.errors import ArchiveError, BandError
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.open import open_store
 from bigearth_xr.testing import formula_pixels
 
 

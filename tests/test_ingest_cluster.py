@@ -12,9 +12,9 @@ from holdings import changes, holdings
 
 import bigearth_xr as bex
 from bigearth_xr.errors import StoreError
+from bigearth_xr.ingestion.run import _run_on_cluster
 from bigearth_xr.ingestion.shards import ShardJob, ShardResult
-from bigearth_xr.ingestion.workers import on_cluster
-from bigearth_xr.store.schema import PROFILES, Profile
+from bigearth_xr.store.codec import PROFILES, ProfileName
 from bigearth_xr.testing import write_archive
 
 PAIRS = 2100
@@ -55,7 +55,7 @@ def test_a_cluster_writes_the_same_bytes(tmp_path: Path, tar: Path, whole: Path,
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_a_cluster_moves_what_came_in_a_stream(tmp_path: Path, client: Client, profile: Profile) -> None:
+def test_a_cluster_moves_what_came_in_a_stream(tmp_path: Path, client: Client, profile: ProfileName) -> None:
     archive = write_archive(tmp_path / "ben", pairs=30, container="tar.gz", as_published=True)
     bex.ingest(archive, tmp_path / "cluster.zarr", profile=profile, client=client)
     bex.ingest(archive, tmp_path / "here.zarr", profile=profile)
@@ -93,7 +93,7 @@ def test_a_worker_that_is_lost_is_made_up_for(
                 Timer(0.02, os._exit, (9,)).start()
         return job.write()
 
-    monkeypatch.setattr("bigearth_xr.ingestion.workers._write", killed_once)
+    monkeypatch.setattr("bigearth_xr.ingestion.run._write", killed_once)
     report = bex.ingest(tar, tmp_path / "ben.zarr", bands=BANDS, client=client)
     assert once.exists()
     assert report.complete
@@ -108,7 +108,7 @@ def test_a_shard_that_kills_every_worker_is_told(
 
     archive = write_archive(tmp_path / "v2", pairs=2)
     with monkeypatch.context() as patched:
-        patched.setattr("bigearth_xr.ingestion.workers._write", deadly)
+        patched.setattr("bigearth_xr.ingestion.run._write", deadly)
         with pytest.raises(
             StoreError, match=r"one shard took several Dask workers with it .*call ingest again to continue"
         ):
@@ -119,14 +119,14 @@ def test_a_shard_that_kills_every_worker_is_told(
 def test_what_a_lost_worker_has_moved_already_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second of two workers finds the files of the first at their place."""
     archive = write_archive(tmp_path / "ben", pairs=10, container="tar.gz", as_published=True)
-    write = bex.ingestion.staged.StagedJob.write
+    write = bex.ingestion.shards.StagedJob.write
     results = []
 
     def twice(job: object, advance: object = lambda: None) -> object:
         results.extend([write(job), write(job)])  # type: ignore[arg-type]  # as it is called
         return results[-1]
 
-    monkeypatch.setattr(bex.ingestion.staged.StagedJob, "write", twice)
+    monkeypatch.setattr(bex.ingestion.shards.StagedJob, "write", twice)
     assert bex.ingest(archive, tmp_path / "ben.zarr").complete
     assert results[0] == results[1]
     monkeypatch.undo()
@@ -138,7 +138,7 @@ def test_shards_are_handed_out_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch, 
     running, most = 0, 0
 
     class Plan:
-        class rowing:  # noqa: N801  # what a plan has
+        class row_plan:  # noqa: N801  # what a plan has
             shards = dict.fromkeys(range(40), np.array([0]))
 
         @staticmethod
@@ -148,8 +148,8 @@ def test_shards_are_handed_out_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch, 
             most = max(most, running)
             return shard
 
-    monkeypatch.setattr("bigearth_xr.ingestion.workers._write", lambda job: job)
-    for _ in on_cluster(Plan(), client):  # type: ignore[arg-type]  # as much of it as matters
+    monkeypatch.setattr("bigearth_xr.ingestion.run._write", lambda job: job)
+    for _ in _run_on_cluster(Plan(), client):  # type: ignore[arg-type]  # as much of it as matters
         running -= 1
     assert running == 0
     assert most <= 5

@@ -14,8 +14,8 @@ import bigearth_xr as bex
 from bigearth_xr import table
 from bigearth_xr.errors import MetadataError, NotStoredError, StoreError
 from bigearth_xr.releases import Release
-from bigearth_xr.store.address import place_of
 from bigearth_xr.store.layout import consolidate
+from bigearth_xr.store.location import location_of
 from bigearth_xr.testing import synthetic_pair, write_archive
 
 
@@ -82,7 +82,7 @@ def test_embeddings_outlive_lists_that_turn_up_later(tmp_path: Path) -> None:
     bex.ingest(archive, store)
     group = zarr.open_group(store, mode="r+", use_consolidated=False).create_group("embeddings/mine")
     group.create_array("embedding", data=np.ones((5, 3), "float32"), dimension_names=("patch", "feature"))
-    consolidate(place_of(store))
+    consolidate(location_of(store))
     bex.ingest(archive, store, metadata=lists)
     tree = xr.open_datatree(store, engine="zarr", chunks=None)
     assert (tree["embeddings/mine"].embedding == 1).all()

@@ -11,10 +11,10 @@ from holdings import holdings
 
 import bigearth_xr as bex
 from bigearth_xr.archive import parse_s1, parse_s2
-from bigearth_xr.archive.layout import scene_folder
+from bigearth_xr.archive.names import scene_folder
 from bigearth_xr.errors import NotStoredError, PatchError
 from bigearth_xr.releases import Release
-from bigearth_xr.store.schema import PROFILES, Profile
+from bigearth_xr.store.codec import PROFILES, ProfileName
 from bigearth_xr.testing import encode_tiff, synthetic_pair, write_archive
 from bigearth_xr.verification import verify
 
@@ -44,7 +44,7 @@ def test_a_bad_patch_is_quarantined_and_the_others_are_stored(own_archive: Path,
 @pytest.mark.parametrize(("version", "damage"), [("v1", break_tiff), ("v2", break_tiff), ("v1", break_json)])
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_quarantined_patch_that_was_repaired_leaves_no_trace(
-    tmp_path: Path, version: Release, damage: Callable[[Path], Callable[[], object]], profile: Profile
+    tmp_path: Path, version: Release, damage: Callable[[Path], Callable[[], object]], profile: ProfileName
 ) -> None:
     archive = write_archive(tmp_path / "archive", pairs=9, version=version)
     repair = damage(archive)

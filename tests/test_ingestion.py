@@ -18,11 +18,12 @@ from holdings import files, holdings
 import bigearth_xr as bex
 from bigearth_xr.archive import read_pixels
 from bigearth_xr.bands import BANDS
-from bigearth_xr.ingestion import IngestReport, shards, workers
+from bigearth_xr.ingestion import IngestReport, run, shards
 from bigearth_xr.releases import Release
+from bigearth_xr.store.codec import PROFILES, ProfileName
 from bigearth_xr.store.create import write_states
-from bigearth_xr.store.read import open_store, read_state
-from bigearth_xr.store.schema import PROFILES, Profile
+from bigearth_xr.store.open import open_store
+from bigearth_xr.store.read import read_state
 from bigearth_xr.store.shard import shard_path
 from bigearth_xr.testing import formula_pixels, formula_reference_map, synthetic_pair, write_archive
 from bigearth_xr.verification import verify
@@ -126,7 +127,7 @@ def test_an_ingest_that_was_cut_short_ends_with_the_same_bytes(
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_an_ingest_that_raises_halfway_can_be_continued(
-    tmp_path: Path, profile: Profile, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, profile: ProfileName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive = write_archive(tmp_path / "v2", pairs=5)
     left = iter(range(3))
@@ -175,7 +176,7 @@ def test_verify_finds_whatever_was_deleted(store: Path, tmp_path: Path) -> None:
         assert "24 patches are recorded as stored but missing, first S2" in failure
 
 
-# The report, workers.
+# The report, run.
 
 
 def test_the_report_is_written_as_json(own_archive: Path, tmp_path: Path) -> None:
@@ -188,7 +189,7 @@ def test_the_report_is_written_as_json(own_archive: Path, tmp_path: Path) -> Non
 
 
 def test_workers_report_what_one_would(own_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(run, "WORTH_PROCESSES", 0)
     break_tiff(own_archive)
 
     def account(report: IngestReport) -> tuple[object, ...]:
@@ -203,13 +204,13 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path, long_archive: 
     script.write_text(
         "import os, threading, time\n"
         "import bigearth_xr as bex\n"
-        "def workers():\n"
+        "def run():\n"
         "    mine = f'/proc/{os.getpid()}/task/{os.getpid()}/children'\n"
         "    return open(mine).read().split()\n"
         "def kill():\n"
-        "    while len(workers()) < 2: time.sleep(0.01)\n"
+        "    while len(run()) < 2: time.sleep(0.01)\n"
         "    time.sleep(0.5)\n"
-        "    print(*workers(), flush=True)\n"
+        "    print(*run(), flush=True)\n"
         "    os.kill(os.getpid(), 9)\n"
         "threading.Thread(target=kill, daemon=True).start()\n"
         f"bex.ingest({str(long_archive)!r}, 'ben.zarr', bands=['B01'], workers=2)\n"
@@ -217,9 +218,9 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path, long_archive: 
     )
     killed = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert killed.returncode == -9
-    workers = [Path("/proc", pid, "cmdline") for pid in killed.stdout.split()]
-    assert workers
+    run = [Path("/proc", pid, "cmdline") for pid in killed.stdout.split()]
+    assert run
     deadline = time.monotonic() + 60
-    while any(path.exists() and b"loky" in path.read_bytes() for path in workers) and time.monotonic() < deadline:
+    while any(path.exists() and b"loky" in path.read_bytes() for path in run) and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert not any(path.exists() and b"popen_loky" in path.read_bytes() for path in workers)
+    assert not any(path.exists() and b"popen_loky" in path.read_bytes() for path in run)

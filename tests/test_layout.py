@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from bigearth_xr.archive.layout import S1Name, S2Name, parse_s1, parse_s2, recognize, scene_folder
+from bigearth_xr.archive.names import S1Name, S2Name, parse_s1, parse_s2, recognize, scene_folder
 from bigearth_xr.errors import ArchiveError
 
 

@@ -11,7 +11,8 @@ import pytest
 import bigearth_xr as bex
 from bigearth_xr import table
 from bigearth_xr.errors import MetadataError
-from bigearth_xr.table.lists import V2_EXCLUDED, V2_RECOMMENDED, find_lists, read_lists
+from bigearth_xr.table.lists import find_lists, read_lists
+from bigearth_xr.table.lists_v2 import V2_EXCLUDED, V2_RECOMMENDED
 from bigearth_xr.testing import write_archive
 
 PAIRS = 40

@@ -15,7 +15,8 @@ from bigearth_xr.errors import MetadataError
 from bigearth_xr.grid import split_by_position
 from bigearth_xr.labels import label_names
 from bigearth_xr.releases import Release
-from bigearth_xr.table.lists import V2_EXCLUDED, V2_RECOMMENDED, find_lists, read_lists
+from bigearth_xr.table.lists import find_lists, read_lists
+from bigearth_xr.table.lists_v2 import V2_EXCLUDED, V2_RECOMMENDED
 from bigearth_xr.testing import synthetic_pair, write_archive
 
 PAIRS = 40  # the fortieth has no 19-class label in v1

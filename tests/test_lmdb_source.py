@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 import bigearth_xr as bex
 from bigearth_xr.archive import Archive, PatchFiles, open_archive, read_patch
-from bigearth_xr.archive.lmdb_source import LmdbSource, is_lmdb
-from bigearth_xr.archive.tensors import find_tensors
+from bigearth_xr.archive.lmdb_source import LmdbSource, find_tensors, is_lmdb
 from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError, PatchError
 from bigearth_xr.ingestion import IngestReport
 from bigearth_xr.releases import Release

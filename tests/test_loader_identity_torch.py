@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 import bigearth_xr as bex
 from bigearth_xr.errors import LoaderError, StoreChangedError, StoreNotFoundError
-from bigearth_xr.store.schema import PROFILES
+from bigearth_xr.store.codec import PROFILES
 from bigearth_xr.testing import formula_pixels, write_archive
 from bigearth_xr.torch import PatchDataset, PatchLoader
 

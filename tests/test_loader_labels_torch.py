@@ -16,7 +16,7 @@ from bigearth_xr.errors import (
     LoaderError,
 )
 from bigearth_xr.labels import Nomenclature, clc_to_class, label_names
-from bigearth_xr.ops.parameters import draw_parameters
+from bigearth_xr.ops.augmentation import draw_parameters
 from bigearth_xr.torch import Augmentation
 
 NOMENCLATURES: tuple[Nomenclature, ...] = (19, 43)

@@ -80,4 +80,4 @@ def test_each_rank_caches_its_share(ds: xr.Dataset) -> None:
     for loader in loaders:
         first, second = (sorted(row for batch in rows_of(loader) for row in batch) for _ in range(2))
         assert first == second
-        assert [part.reader.patches for part in loader._maker.patches.parts] == [12]  # type: ignore[attr-defined]
+        assert [part.reader.patches for part in loader._builder.patches.parts] == [12]  # type: ignore[attr-defined]

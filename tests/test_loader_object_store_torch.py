@@ -12,9 +12,9 @@ from s3 import BUCKET, bucket, change, key_of, serving_s3
 from torch.utils.data import DataLoader
 
 import bigearth_xr as bex
-from bigearth_xr.batches.held import HeldReader
+from bigearth_xr.batches.prefetch import PrefetchReader
 from bigearth_xr.errors import ChecksumError, NotStoredError, StoreAccessError
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.open import open_store
 from bigearth_xr.store.shard import read_index, shard_key
 from bigearth_xr.torch import Augmentation, PatchDataset, PatchLoader
 
@@ -30,10 +30,10 @@ def same(mine: Any, theirs: Any) -> bool:
     return all(torch.equal(getattr(mine, name), getattr(theirs, name)) for name in ("image", "labels", "row"))
 
 
-def held(loader: PatchLoader) -> HeldReader:
+def prefetched(loader: PatchLoader) -> PrefetchReader:
     """What fetches ahead, a private matter of the loader."""
-    (part,) = loader._maker.patches.parts
-    assert isinstance(part.reader, HeldReader)
+    (part,) = loader._builder.patches.parts
+    assert isinstance(part.reader, PrefetchReader)
     return part.reader
 
 
@@ -47,7 +47,7 @@ def test_epochs_are_those_of_the_folder(remote: str, local: Path, s3: dict[str, 
     for _ in range(2):
         for mine, theirs in zip(there, here, strict=True):
             assert same(mine, theirs)
-        assert held(there).held == 0
+        assert prefetched(there).kept == 0
 
 
 def test_a_pass_goes_on_exactly_where_it_was(remote: str, local: Path, s3: dict[str, str]) -> None:
@@ -59,7 +59,7 @@ def test_a_pass_goes_on_exactly_where_it_was(remote: str, local: Path, s3: dict[
     again.load_state_dict(there.state_dict())
     assert all(same(mine, theirs) for mine, theirs in zip(again, expected, strict=True))
     del passing
-    assert held(there).held == 0
+    assert prefetched(there).kept == 0
 
 
 def test_two_passes_at_once_take_nothing_from_each_other(remote: str, local: Path, s3: dict[str, str]) -> None:
@@ -156,7 +156,7 @@ def test_what_is_damaged_there_is_named_where_it_is_read(own_remote: str, s3: di
     ds = bex.open(own_remote, storage_options=s3)
     store = open_store(own_remote, s3)
     key = shard_key(store.array("s2_20m"), 0)
-    index = read_index(store.place, key)
+    index = read_index(store.location, key)
     assert index is not None
     end = int(index[9].sum()) - 2
     change(s3, key_of(own_remote, key), lambda data: data.__setitem__(end, data[end] ^ 1))
@@ -165,12 +165,12 @@ def test_what_is_damaged_there_is_named_where_it_is_read(own_remote: str, s3: di
     assert [row for batch in (next(passing), next(passing)) for row in batch.row.tolist()] == list(range(8))
     with pytest.raises(ChecksumError, match=rf"row 9 \({ds.patch.values[9]}\): {own_remote}/{key}: checksum"):
         next(passing)
-    assert held(loader).held == 0
+    assert prefetched(loader).kept == 0
 
 
 def test_a_shard_that_is_lost_there_is_named(own_remote: str, s3: dict[str, str]) -> None:
     ds = bex.open(own_remote, storage_options=s3)
     store = open_store(own_remote, s3)
-    store.place.delete(shard_key(store.array("s1"), 0))
+    store.location.delete(shard_key(store.array("s1"), 0))
     with pytest.raises(NotStoredError, match=r"row 0 \(S2.*s1 holds no pixels of it, nor of 3 more"):
         list(loader_of(ds, shuffle=False))

@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 from loading import NAMES, expected_image, loader_of, release_of
 
-from bigearth_xr.ops.parameters import draw_parameters
+from bigearth_xr.ops.augmentation import draw_parameters
 from bigearth_xr.torch import Augmentation, PatchBatch, PatchLoader
 
 

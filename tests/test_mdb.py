@@ -7,7 +7,7 @@ from random import Random
 import lmdb
 import pytest
 
-from bigearth_xr.archive.mdb import open_mdb
+from bigearth_xr.archive.lmdb_file import open_mdb
 
 
 def written_in_any_order(tmp_path: Path, keys: int) -> tuple[Path, dict[bytes, bytes]]:

@@ -15,7 +15,7 @@ from openings import CHUNKED_OPENERS, OPENERS, Opener
 import bigearth_xr as bex
 from bigearth_xr.backend.pixels import SIZE_10M
 from bigearth_xr.store.embeddings import create_embedding, write_vectors
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.open import open_store
 
 TREE = "tree"
 SCATTERED = [7, 2, 11, 3]

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from transforms import ARRAYS, parameters_for
 
 from bigearth_xr.device import host
+from bigearth_xr.ops.augmentation import Augmentation, AugmentParameters, draw_parameters
 from bigearth_xr.ops.mixing import mix_labels
-from bigearth_xr.ops.parameters import Augmentation, AugmentParameters, draw_parameters
 from bigearth_xr.ops.reference import transform_batch
-from bigearth_xr.ops.resample import Resampling, upsample
-from bigearth_xr.ops.taps import LEAST_WEIGHT, TAPS, crop_taps
+from bigearth_xr.ops.resample import LEAST_WEIGHT, TAPS, Resampling, crop_taps, upsample
 from bigearth_xr.ops.transform import Transform, transform_of
 
 Engine = Callable[[Transform, NDArray[Any], AugmentParameters | None], NDArray[Any]]

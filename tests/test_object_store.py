@@ -13,10 +13,9 @@ from typer.testing import CliRunner
 import bigearth_xr as bex
 from bigearth_xr.cli import app
 from bigearth_xr.errors import StoreError, StoreNotFoundError
-from bigearth_xr.store.address import place_of
 from bigearth_xr.store.create import write_states
-from bigearth_xr.store.place import LocalPlace
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.location import LocalLocation, location_of
+from bigearth_xr.store.open import open_store
 from bigearth_xr.store.shard import shard_key
 from bigearth_xr.verification import verify
 
@@ -68,8 +67,8 @@ def test_a_stream_goes_there_by_way_of_the_working_directory(
         bex.ingest(uploaded, tmp_path / "ben.zarr", more, profile=profile)
         local = tmp_path / "ben.zarr"
     here, there = open_store(local), open_store(address, s3)
-    assert {key: there.place.read(key) for key in every_key(there)} == {
-        key: here.place.read(key) for key in every_key(here)
+    assert {key: there.location.read(key) for key in every_key(there)} == {
+        key: here.location.read(key) for key in every_key(here)
     }
     again = bex.ingest(tars, address, more, storage_options=s3)
     assert (again.written, again.complete) == (0, True)
@@ -79,18 +78,18 @@ def test_an_ingest_that_was_killed_is_finished(
     own_remote: str, local: Path, uploaded: Path, s3: dict[str, str]
 ) -> None:
     store = open_store(own_remote, s3)
-    expected = {key: store.place.read(key) for key in every_key(store)}
+    expected = {key: store.location.read(key) for key in every_key(store)}
     state = np.ones(PAIRS, np.uint8)
     state[3:7] = 0
     write_states(store, state, state > 0)
-    store.place.delete(shard_key(store.array("s1"), 0))
+    store.location.delete(shard_key(store.array("s1"), 0))
     assert bex.ingest(uploaded, own_remote, storage_options=s3).written == PAIRS
-    assert {key: store.place.read(key) for key in every_key(store)} == expected
+    assert {key: store.location.read(key) for key in every_key(store)} == expected
 
 
 @pytest.mark.parametrize("profile", ["fast"], indirect=True)
 def test_a_creation_that_was_killed_is_finished(own_remote: str, uploaded: Path, s3: dict[str, str]) -> None:
-    open_store(own_remote, s3).place.delete("zarr.json")
+    open_store(own_remote, s3).location.delete("zarr.json")
     with pytest.raises(StoreNotFoundError, match="no store here"):
         open_store(own_remote, s3)
     assert bex.ingest(uploaded, own_remote, storage_options=s3).stored == PAIRS
@@ -138,13 +137,13 @@ def test_lists_that_turn_up_later_are_taken_in(s3: dict[str, str], tmp_path: Pat
 )
 def test_an_address_that_cannot_be_one_is_refused(address: Any, storage_options: dict[str, str], message: str) -> None:
     with pytest.raises(StoreError, match=message) as caught:
-        place_of(address, storage_options)
+        location_of(address, storage_options)
     assert "sesame" not in str(caught.value)
 
 
 def test_a_file_url_is_a_path(tmp_path: Path) -> None:
     path = bex.testing.write_store(tmp_path / "a b" / "ben.zarr", pairs=1)
-    assert place_of(path.as_uri()) == LocalPlace(path)
+    assert location_of(path.as_uri()) == LocalLocation(path)
     assert xr.open_dataset(path.as_uri(), engine="bigearth").sizes["patch"] == 1
 
 

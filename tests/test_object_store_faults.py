@@ -19,9 +19,9 @@ from bigearth_xr.errors import (
     StoreNotFoundError,
 )
 from bigearth_xr.store import objects
-from bigearth_xr.store.address import place_of
 from bigearth_xr.store.create import read_table
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.location import location_of
+from bigearth_xr.store.open import open_store
 from bigearth_xr.store.shard import read_index, shard_key
 from bigearth_xr.verification import verify
 
@@ -33,7 +33,7 @@ ADDRESS = f"s3://{BUCKET}/v2/ben.zarr"
 def test_a_flipped_bit_is_found_and_named(own_remote: str, s3: dict[str, str]) -> None:
     store = open_store(own_remote, s3)
     key = shard_key(store.array("s2_20m"), 0)
-    offset = int(read_index(store.place, key)[4, 0])  # type: ignore[index]  # it is there
+    offset = int(read_index(store.location, key)[4, 0])  # type: ignore[index]  # it is there
 
     def flip(data: bytearray) -> None:
         data[offset + 5] ^= 1
@@ -50,8 +50,8 @@ def test_a_flipped_bit_is_found_and_named(own_remote: str, s3: dict[str, str]) -
 def test_a_shard_that_is_lost_is_found(own_remote: str, s3: dict[str, str]) -> None:
     store = open_store(own_remote, s3)
     key = shard_key(store.array("s1"), 0)
-    store.place.delete(key)
-    assert read_index(store.place, key) is None
+    store.location.delete(key)
+    assert read_index(store.location, key) is None
     (failure,) = verify(own_remote, storage_options=s3).failures
     assert failure.startswith(
         f"{own_remote}/{key}: is missing: 12 patches are recorded as stored but missing, first S2"
@@ -73,13 +73,13 @@ def test_a_shard_that_was_cut_is_found(own_remote: str, s3: dict[str, str]) -> N
 
 def test_what_is_damaged_there_is_repaired(own_remote: str, uploaded: Path, s3: dict[str, str]) -> None:
     store = open_store(own_remote, s3)
-    parent = place_of(own_remote, s3).parent
+    parent = location_of(own_remote, s3).parent
     before = {key: parent.read(key) for key in parent.keys()}  # noqa: SIM118  # a Place is no mapping
     key = shard_key(store.array("s2_20m"), 0)
-    offset = int(read_index(store.place, key)[4, 0])  # type: ignore[index]  # it is there
+    offset = int(read_index(store.location, key)[4, 0])  # type: ignore[index]  # it is there
     change(s3, key_of(own_remote, key), lambda data: data.__setitem__(offset + 5, data[offset + 5] ^ 1))
     for lost in (shard_key(store.array("s1"), 0), "lon", "state"):
-        store.place.delete(lost)
+        store.location.delete(lost)
     parent.delete("ben.parquet")
     assert len(verify(own_remote, uploaded, storage_options=s3).findings) == 5
     report = verify(own_remote, uploaded, sample="all", repair=True, storage_options=s3)
@@ -88,13 +88,13 @@ def test_what_is_damaged_there_is_repaired(own_remote: str, uploaded: Path, s3: 
 
 
 def test_a_column_that_is_lost_is_named(own_remote: str, s3: dict[str, str]) -> None:
-    open_store(own_remote, s3).place.delete("lon")
+    open_store(own_remote, s3).location.delete("lon")
     with pytest.raises(StoreError, match=f"{own_remote}/lon/c/0: is missing"):
         bex.open(own_remote, storage_options=s3).lon.load()
 
 
 def test_a_table_that_is_lost_is_named(own_remote: str, s3: dict[str, str]) -> None:
-    place = place_of(own_remote, s3)
+    place = location_of(own_remote, s3)
     assert read_table(place).num_rows == PAIRS
     place.parent.delete("ben.parquet")
     (failure,) = verify(own_remote, storage_options=s3).failures
@@ -149,7 +149,7 @@ def test_a_fork_is_refused_rather_than_waited_for(remote: str, s3: dict[str, str
     child = os.fork()
     if child == 0:
         try:
-            store.place.find("zarr.json")
+            store.location.find("zarr.json")
         except StoreAccessError as error:
             os._exit(17 if "start processes by 'spawn'" in str(error) else 1)
         os._exit(2)

@@ -19,8 +19,8 @@ import bigearth_xr as bex
 from bigearth_xr.backend.origin import own_rows
 from bigearth_xr.errors import ChecksumError, EmbeddingError, NotStoredError
 from bigearth_xr.store.batch import BatchReader
-from bigearth_xr.store.patches import read_patches
-from bigearth_xr.store.read import open_store, read_column
+from bigearth_xr.store.open import open_store
+from bigearth_xr.store.read import read_column, read_patches
 from bigearth_xr.store.shard import read_index, shard_key
 from bigearth_xr.verification import verify
 
@@ -83,10 +83,10 @@ def test_patches_of_a_shard_are_asked_for_together(remote: str, s3: dict[str, st
 def test_an_index_is_read_again_when_its_object_changed(own_remote: str, s3: dict[str, str]) -> None:
     store = open_store(own_remote, s3)
     key = shard_key(store.array("s1"), 0)
-    first = read_index(store.place, key)
-    assert read_index(store.place, key) is first
+    first = read_index(store.location, key)
+    assert read_index(store.location, key) is first
     change(s3, key_of(own_remote, key), lambda data: data.extend(data[-16388:]))
-    again = read_index(store.place, key)
+    again = read_index(store.location, key)
     assert again is not first
     np.testing.assert_array_equal(again, first)
 
@@ -97,7 +97,7 @@ def test_a_dataset_knows_its_address_and_rows_but_no_credentials(remote: str, s3
     owned = own_rows(ds.s1.isel(patch=[2, 0]))
     assert owned is not None
     store, rows, bands = owned
-    assert (str(store.place), list(rows), bands) == (remote, [2, 0], ("VV", "VH"))
+    assert (str(store.location), list(rows), bands) == (remote, [2, 0], ("VV", "VH"))
     said = repr(ds) + repr(store) + str(ds.s1.data.dask) + repr(ds.attrs) + ds.ben._repr_html_()
     assert "sesame" not in said
 
@@ -165,7 +165,7 @@ def test_a_batch_that_is_damaged_there_names_its_patches(own_remote: str, s3: di
     reader.read(range(PAIRS))
     patch = read_column(store, "patch")[4]
     key = shard_key(store.array("s2_20m"), 0)
-    index = read_index(store.place, key)
+    index = read_index(store.location, key)
     assert index is not None
     ends = [int(index[row].sum()) - 2 for row in (4, 9)]
     change(s3, key_of(own_remote, key), lambda data: [data.__setitem__(end, data[end] ^ 1) for end in ends])
@@ -173,7 +173,7 @@ def test_a_batch_that_is_damaged_there_names_its_patches(own_remote: str, s3: di
     for _ in range(2):
         with pytest.raises(ChecksumError, match=message):
             reader.read([0, 4, 9])
-    store.place.delete(shard_key(store.array("s1"), 0))
+    store.location.delete(shard_key(store.array("s1"), 0))
     with pytest.raises(
         NotStoredError, match=rf"row 4 \({patch}\) is stored: s1 holds no pixels of it; s1/c/0/0/0/0 was"
     ):

@@ -9,18 +9,17 @@ import pytest
 from numpy.typing import NDArray
 
 import bigearth_xr as bex
-from bigearth_xr.batches.making import Maker, grouped
+from bigearth_xr.batches.build import BatchBuilder
 from bigearth_xr.batches.patches import patches_of
 from bigearth_xr.batches.recipe import Recipe
 from bigearth_xr.device.host import apply, apply_packed
 from bigearth_xr.errors import ChecksumError, TransformError
-from bigearth_xr.ops.augmentation import Augmentation
-from bigearth_xr.ops.parameters import draw_parameters
+from bigearth_xr.ops.augmentation import Augmentation, draw_parameters
 from bigearth_xr.ops.transform import Transform, transform_of
 from bigearth_xr.stats import band_statistics
 from bigearth_xr.store import codec
 from bigearth_xr.store.batch import BatchReader
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.open import open_store
 
 PAIRS = 12
 ROWS = [3, 11, 0, 3, 7]
@@ -106,24 +105,23 @@ def batch_of(store: Path, **augment: Any) -> NDArray[Any]:
     """What a loader makes of all patches."""
     recipe = Recipe(augment=Augmentation(**augment)) if augment else Recipe()
     patches = patches_of([bex.open(store)], recipe, checks="never")
-    maker = Maker(patches, recipe)
-    out = np.zeros((PAIRS, *maker.patch_shape), maker.dtype)
-    maker.fill(maker.draw(grouped(patches, np.arange(PAIRS))), 0, out)
+    builder = BatchBuilder(patches, recipe)
+    out = np.zeros((PAIRS, *builder.patch_shape), builder.dtype)
+    builder.fill(builder.plan(np.arange(PAIRS)), 0, out)
     return out
 
 
 def rewrite(monkeypatch: pytest.MonkeyPatch, path: Path, encode: Any) -> Path:
     """Write a store whose patches somebody else packed."""
     with monkeypatch.context() as patched:
-        patched.setattr(codec, "encode_patch", encode)
-        patched.setattr("bigearth_xr.store.write.encode_patch", encode)
+        patched.setattr(codec.Profile, "encode", encode)
         return bex.testing.write_store(path, pairs=PAIRS, profile="compact")
 
 
 def test_what_another_writer_packed_is_read_too(
     packed_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def by_zstd(pixels: Any, array: Any, profile: Any) -> bytes:
+    def by_zstd(profile: Any, pixels: Any, array: Any) -> bytes:
         data = bytes(imagecodecs.blosc_encode(pixels.tobytes(), compressor="zstd", typesize=array.itemsize))
         return data + codec.crc32c(data)
 
@@ -133,8 +131,8 @@ def test_what_another_writer_packed_is_read_too(
 
 
 def test_a_patch_that_does_not_unpack_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def cut_short(pixels: Any, array: Any, profile: Any, plain: Any = codec.encode_patch) -> bytes:
-        data: bytes = plain(pixels, array, profile)[: -codec.CRC_BYTES]
+    def cut_short(profile: Any, pixels: Any, array: Any, plain: Any = codec.Profile.encode) -> bytes:
+        data: bytes = plain(profile, pixels, array)[: -codec.CRC_BYTES]
         if array.name == "s1":
             data = data[:16] + bytes(len(data) - 16)
         return data + codec.crc32c(data)

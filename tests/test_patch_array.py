@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from openings import OPENERS, ORDER, Opener, is_known
 
 import bigearth_xr as bex
-from bigearth_xr.backend.patches import PatchArray, with_patch_arrays
+from bigearth_xr.backend.patch_array import PatchArray, with_patch_arrays
 from bigearth_xr.testing import count_reads
 
 Pixels = NDArray[np.generic]

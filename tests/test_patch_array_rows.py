@@ -80,7 +80,7 @@ def test_indexed_arrays_know_their_rows(twelve: Path, opening: str, change: str)
     own = own_rows(array)
     assert own is not None
     store, found, bands = own
-    assert store.place.local == twelve
+    assert store.location.local == twelve
     assert found.tolist() == rows
     assert list(bands) == array[array.dims[1]].values.tolist()
     assert is_known(array)
@@ -153,7 +153,7 @@ def test_pixels_assigned_from_another_store_are_that_stores(opener: Opener, twel
     mixed = opener(twelve).assign(s2=opener(other_twelve).s2.variable)
     own = own_rows(mixed.s2)
     assert own is not None
-    assert own[0].place.local == other_twelve
+    assert own[0].location.local == other_twelve
     assert is_known(mixed.s2)
     assert is_known(mixed.s1)
 

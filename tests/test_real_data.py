@@ -20,7 +20,7 @@ from bigearth_xr.bands import S2_BANDS
 from bigearth_xr.errors import NormalizationError
 from bigearth_xr.ingestion import IngestReport
 from bigearth_xr.stats import band_statistics
-from bigearth_xr.store.schema import PROFILES
+from bigearth_xr.store.codec import PROFILES
 from bigearth_xr.verification import verify
 
 ALL_BANDS = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12", "VV", "VH"]

@@ -13,7 +13,7 @@ from holdings import copy_store, holdings
 
 import bigearth_xr as bex
 from bigearth_xr.errors import FormatError, StoreNotFoundError
-from bigearth_xr.store.metadata import metadata_digest
+from bigearth_xr.store.open import metadata_digest
 from bigearth_xr.verification import verify
 
 Edit = Callable[[dict[str, Any]], object]

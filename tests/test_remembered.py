@@ -12,11 +12,10 @@ import pytest
 import bigearth_xr as bex
 from bigearth_xr import table
 from bigearth_xr.releases import Release
-from bigearth_xr.table import remembered as memory
-from bigearth_xr.table.lists import read_lists
+from bigearth_xr.table import lists as memory
+from bigearth_xr.table.lists import MOST_CACHED, Read, cached_lists, read_lists
 from bigearth_xr.table.lists_v1 import read_v1
 from bigearth_xr.table.lists_v2 import V2_RECOMMENDED, read_v2
-from bigearth_xr.table.remembered import MOST_KEPT, Read, remembered
 
 
 @pytest.fixture
@@ -52,7 +51,7 @@ class Counted:
 
 def v1_through_memory(folder: Path) -> tuple[Read, int]:
     read = Counted(lambda: ("v1", read_v1(folder)))
-    return remembered({file.name: file for file in folder.iterdir()}, "v1", read), read.times
+    return cached_lists({file.name: file for file in folder.iterdir()}, "v1", read), read.times
 
 
 def parts_of(parquet: Path, folder: Path, column: str = "split") -> Path:
@@ -137,7 +136,7 @@ def test_what_lists_warn_of_is_told_each_time(v1: Path, kept: Path) -> None:
     counted = Counted(read)
     for times in (1, 2):
         with pytest.warns(UserWarning, match="named twice"):
-            remembered({file.name: file for file in v1.iterdir()}, "v1", counted)
+            cached_lists({file.name: file for file in v1.iterdir()}, "v1", counted)
         assert counted.times == times
     assert not list(kept.iterdir())
 
@@ -170,16 +169,16 @@ def test_the_sets_asked_for_last_are_kept(kept: Path, tmp_path: Path) -> None:
         file = tmp_path / "metadata.parquet"
         file.write_bytes(bytes([number]))
         counted = Counted(lambda: ("v2", {"patch": pa.array([str(number)])}))
-        assert remembered({file.name: file}, "v2", counted)[1]["patch"].to_pylist() == [str(number)]
+        assert cached_lists({file.name: file}, "v2", counted)[1]["patch"].to_pylist() == [str(number)]
         for place in kept.glob("*.arrow"):  # as if each were asked for a minute after the last
             stat = place.stat()
             os.utime(place, ns=(stat.st_atime_ns, stat.st_mtime_ns - 60 * 10**9))
         return counted.times
 
-    assert [ask(number) for number in range(MOST_KEPT)] == [1] * MOST_KEPT
+    assert [ask(number) for number in range(MOST_CACHED)] == [1] * MOST_CACHED
     assert ask(0) == 0
-    assert ask(MOST_KEPT) == 1
-    assert len(list(kept.glob("*"))) == MOST_KEPT
+    assert ask(MOST_CACHED) == 1
+    assert len(list(kept.glob("*"))) == MOST_CACHED
     assert ask(0) == 0
     assert ask(1) == 1
 

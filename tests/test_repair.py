@@ -31,11 +31,11 @@ from holdings import copy_store, holdings
 
 import bigearth_xr as bex
 from bigearth_xr.errors import StoreError
-from bigearth_xr.ingestion.locking import alone
+from bigearth_xr.ingestion.staging import lock_store
 from bigearth_xr.releases import Release
-from bigearth_xr.store.address import place_of
-from bigearth_xr.store.patches import read_encoded
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.location import location_of
+from bigearth_xr.store.open import open_store
+from bigearth_xr.store.read import read_encoded
 from bigearth_xr.store.schema import pixel_arrays
 from bigearth_xr.testing import encode_tiff, formula_pixels, synthetic_pair, write_archive
 from bigearth_xr.verification import verify
@@ -275,7 +275,7 @@ def test_what_the_table_tells_is_repaired_without_an_archive(own: Path) -> None:
 
 @both
 def test_a_store_that_is_being_filled_is_not_repaired(archive: Path, store: Path) -> None:
-    with alone(place_of(store)):
+    with lock_store(location_of(store)):
         assert verify(store, archive).sound
         with pytest.raises(StoreError, match="another ingest is filling it"):
             verify(store, archive, repair=True)

@@ -24,7 +24,7 @@ from xarray.core import indexing
 from bigearth_xr import labels
 from bigearth_xr.errors import SelectionError
 from bigearth_xr.grid import centres_lonlat, patch_corner
-from bigearth_xr.ops.indices import normalized_difference, radar_ratio_db
+from bigearth_xr.ops.spectral import normalized_difference, radar_ratio_db
 from bigearth_xr.report import Catalogue, write_report
 from bigearth_xr.report.map import density_of, project
 from bigearth_xr.report.measures import by_label, by_patch

@@ -11,14 +11,15 @@ from holdings import changes, holdings
 
 import bigearth_xr as bex
 from bigearth_xr.errors import StoreError
-from bigearth_xr.ingestion import exchange, rerow
+from bigearth_xr.ingestion import rerow
 from bigearth_xr.ingestion.rerow import finish_rerow, rerow_store
 from bigearth_xr.releases import Release
-from bigearth_xr.store.account import describe
-from bigearth_xr.store.address import place_of
-from bigearth_xr.store.marker import Marker, read_marker
-from bigearth_xr.store.read import open_store
-from bigearth_xr.store.schema import PROFILES, Profile, pixel_arrays
+from bigearth_xr.store.codec import PROFILES, ProfileName
+from bigearth_xr.store.create import Marker, read_marker
+from bigearth_xr.store.info import describe
+from bigearth_xr.store.location import location_of
+from bigearth_xr.store.open import open_store
+from bigearth_xr.store.schema import pixel_arrays
 from bigearth_xr.testing import write_archive
 from bigearth_xr.testing.faults import truncated
 from bigearth_xr.verification import verify
@@ -27,7 +28,7 @@ PAIRS = 24
 
 
 def is_marked(store: Path) -> bool:
-    return read_marker(place_of(store)) is not None
+    return read_marker(location_of(store)) is not None
 
 
 def names(folder: Path) -> set[str]:
@@ -38,7 +39,7 @@ def names(folder: Path) -> set[str]:
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("container", ["tar", "tar.gz", "tar.zst"])
 def test_a_tar_that_was_cut_short_is_finished_by_the_whole_one(
-    tmp_path: Path, release: Release, container: str, profile: Profile
+    tmp_path: Path, release: Release, container: str, profile: ProfileName
 ) -> None:
     whole = write_archive(tmp_path / f"ben.{container}", pairs=PAIRS, version=release, container=container)  # type: ignore[arg-type]  # one of them
     # In the middle of Sentinel-1, which comes behind Sentinel-2.
@@ -152,7 +153,7 @@ def test_the_old_store_comes_back_if_it_was_killed_between_two_renames(
 ) -> None:
     store, apply = provisional
     before = holdings(store)
-    monkeypatch.setattr(exchange, "_exchange_at_once", lambda one, other: False)
+    monkeypatch.setattr(rerow, "_exchange_at_once", lambda one, other: False)
     replace = Path.replace
 
     def killed(path: Path, target: Path) -> Path:
@@ -175,7 +176,7 @@ def test_folders_change_places_where_the_system_cannot_exchange_them(
     provisional: tuple[Path, Callable[[], None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, apply = provisional
-    monkeypatch.setattr(exchange, "_exchange_at_once", lambda one, other: False)
+    monkeypatch.setattr(rerow, "_exchange_at_once", lambda one, other: False)
     apply()
     assert open_store(store).rows == PAIRS
     assert not [path for path in store.parent.iterdir() if ".ingest" in path.name]
@@ -195,7 +196,7 @@ def test_a_store_with_new_rows_holds_what_it_held(provisional: tuple[Path, Calla
 def test_in_object_storage_rows_stay(provisional: tuple[Path, Callable[[], None]]) -> None:
     from dataclasses import replace
 
-    store = replace(open_store(provisional[0]), place=place_of("s3://mine/ben.zarr"))
+    store = replace(open_store(provisional[0]), location=location_of("s3://mine/ben.zarr"))
     with pytest.raises(StoreError, match="cannot be moved on object storage; delete it and ingest the whole archive"):
         rerow_store(
             store,

@@ -16,11 +16,11 @@ from holdings import changes, files, holdings
 
 import bigearth_xr as bex
 from bigearth_xr.errors import StoreError
-from bigearth_xr.ingestion.locking import alone
-from bigearth_xr.store.account import describe
-from bigearth_xr.store.address import place_of
-from bigearth_xr.store.read import open_store
-from bigearth_xr.store.schema import PROFILES, Profile
+from bigearth_xr.ingestion.staging import lock_store
+from bigearth_xr.store.codec import PROFILES, ProfileName
+from bigearth_xr.store.info import describe
+from bigearth_xr.store.location import location_of
+from bigearth_xr.store.open import open_store
 from bigearth_xr.testing import write_archive
 from bigearth_xr.verification import verify
 
@@ -49,10 +49,10 @@ MOMENTS = [
     ("ingestion.staging", "Staging", "put", 1),
     ("ingestion.staging", "Staging", "put", 40),
     ("ingestion.staging", "", "_flush", 12),
-    ("ingestion.passing", "", "take_in", 1),
-    ("ingestion.streams", "", "open_or_create", 0),
-    ("store.place", "LocalPlace", "adopt", 2),
-    ("store.place", "LocalPlace", "adopt", 4),
+    ("ingestion.stream", "", "receive", 1),
+    ("ingestion.stream_plan", "", "open_or_create", 0),
+    ("store.location", "LocalLocation", "adopt", 2),
+    ("store.location", "LocalLocation", "adopt", 4),
     ("ingestion.run", "", "write_states", 0),
     ("ingestion.stream_plan", "StreamPlan", "free", 0),
     ("ingestion.staging", "Staging", "discard", 0),
@@ -72,7 +72,7 @@ def tars(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wholes(tars: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Profile, Path]:
+def wholes(tars: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[ProfileName, Path]:
     """The store of an ingest that nothing disturbed, by profile."""
     folder = tmp_path_factory.mktemp("whole")
     for profile in PROFILES:
@@ -81,7 +81,7 @@ def wholes(tars: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Profile
 
 
 @pytest.fixture(params=PROFILES)
-def whole(request: pytest.FixtureRequest, wholes: dict[Profile, Path]) -> Path:
+def whole(request: pytest.FixtureRequest, wholes: dict[ProfileName, Path]) -> Path:
     """That store, in each profile."""
     return wholes[request.param]
 
@@ -123,7 +123,7 @@ def check_unfinished(store: Path) -> None:
     ids=str,
 )
 def test_whenever_a_run_is_killed_the_next_one_ends_with_the_same_bytes(
-    tmp_path: Path, tars: Path, wholes: dict[Profile, Path], moment: tuple[str, str, str, int], profile: Profile
+    tmp_path: Path, tars: Path, wholes: dict[ProfileName, Path], moment: tuple[str, str, str, int], profile: ProfileName
 ) -> None:
     store, whole = tmp_path / "ben.zarr", wholes[profile]
     ingest_until_killed(moment, tars, store, "", profile)
@@ -161,7 +161,7 @@ def test_a_run_that_is_killed_at_random_again_and_again_is_finished(tmp_path: Pa
     assert holdings(tmp_path / "ben.zarr") == holdings(tmp_path / "once.zarr")
 
 
-def test_files_finish_what_a_stream_began(tmp_path: Path, tars: Path, wholes: dict[Profile, Path]) -> None:
+def test_files_finish_what_a_stream_began(tmp_path: Path, tars: Path, wholes: dict[ProfileName, Path]) -> None:
     store, whole = tmp_path / "ben.zarr", wholes["fast"]
     ingest_until_killed(("ingestion.staging", "Staging", "put", 40), tars, store, "", "fast")
     assert (tmp_path / "ben.ingest").exists()
@@ -208,7 +208,7 @@ def test_a_full_disk_is_told_and_what_is_stored_is_kept(
 
 
 @pytest.mark.parametrize("source", ["stream", "file"])
-def test_a_disk_that_is_really_full(tmp_path: Path, tars: Path, wholes: dict[Profile, Path], source: str) -> None:
+def test_a_disk_that_is_really_full(tmp_path: Path, tars: Path, wholes: dict[ProfileName, Path], source: str) -> None:
     archive = tars if source == "stream" else write_archive(tmp_path / "folder", pairs=PAIRS)
     place = tmp_path / "disk"
     place.mkdir()
@@ -226,16 +226,24 @@ def test_a_disk_that_is_really_full(tmp_path: Path, tars: Path, wholes: dict[Pro
 
 def test_two_ingests_do_not_fill_one_store(tmp_path: Path, tars: Path) -> None:
     store = tmp_path / "ben.zarr"
-    with alone(place_of(store)), pytest.raises(StoreError, match=r"ben\.zarr: another ingest is filling it; wait"):
+    with (
+        lock_store(location_of(store)),
+        pytest.raises(StoreError, match=r"ben\.zarr: another ingest is filling it; wait"),
+    ):
         bex.ingest(tars, store)
     assert bex.ingest(tars, store).complete
     assert names(tmp_path) == {"ben.zarr", "ben.parquet"}
 
 
 def test_stores_in_a_bucket_are_locked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bigearth_xr.ingestion.locking.gettempdir", lambda: str(tmp_path))
-    one, other = place_of("s3://one/ben.zarr"), place_of("s3://other/ben.zarr")
-    with alone(one), alone(other), pytest.raises(StoreError, match="another ingest is filling it"), alone(one):
+    monkeypatch.setattr("bigearth_xr.ingestion.staging.gettempdir", lambda: str(tmp_path))
+    one, other = location_of("s3://one/ben.zarr"), location_of("s3://other/ben.zarr")
+    with (
+        lock_store(one),
+        lock_store(other),
+        pytest.raises(StoreError, match="another ingest is filling it"),
+        lock_store(one),
+    ):
         pass
     assert not names(tmp_path)
 
@@ -254,7 +262,7 @@ def test_a_lock_that_is_removed_while_it_is_waited_for_is_taken_anew(
         flock(file, how)  # type: ignore[arg-type]  # passed on
 
     monkeypatch.setattr(fcntl, "flock", as_the_other_ends)
-    with alone(place_of(tmp_path / "ben.zarr")):
+    with lock_store(location_of(tmp_path / "ben.zarr")):
         assert lock.exists()
     assert len(calls) == 2
 
@@ -273,7 +281,7 @@ def test_an_update_that_is_killed_leaves_a_store_that_opens(tmp_path: Path) -> N
     before = files(store)
     for count in (1, 9, 20):
         ingest_until_killed(
-            ("store.place", "LocalPlace", "adopt", count), archive, store, str(tmp_path / "lists"), "fast"
+            ("store.location", "LocalLocation", "adopt", count), archive, store, str(tmp_path / "lists"), "fast"
         )
         check_unfinished(store)
     assert files(store) != before

@@ -24,7 +24,7 @@ import bigearth_xr as bex
 from bigearth_xr.errors import RetrievalError
 from bigearth_xr.ops import nearest as search
 from bigearth_xr.retrieval import Index, Metric, evaluate, random_floor
-from bigearth_xr.table.encode import multi_hot
+from bigearth_xr.table.schema import multi_hot
 
 METRICS: tuple[Metric, ...] = ("cosine", "l2", "l1")
 

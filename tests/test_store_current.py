@@ -18,9 +18,8 @@ from openings import CHUNKED_OPENERS, Opener
 import bigearth_xr as bex
 from bigearth_xr.errors import StoreChangedError, StoreNotFoundError
 from bigearth_xr.store.batch import BatchReader
-from bigearth_xr.store.current import check_current
-from bigearth_xr.store.read import open_store
-from bigearth_xr.store.schema import PROFILES, Profile
+from bigearth_xr.store.codec import PROFILES, ProfileName
+from bigearth_xr.store.open import check_current, open_store
 from bigearth_xr.testing import formula_pixels, write_archive
 
 
@@ -44,7 +43,7 @@ def five(two: Path, tmp_path: Path) -> Path:
     return shutil.copytree(two / "ben.zarr", tmp_path / "ben.zarr")
 
 
-def exchange(store: Path, two: Path, profile: Profile = "fast") -> None:
+def exchange(store: Path, two: Path, profile: ProfileName = "fast") -> None:
     """Put another store at the path, in which the same row is another patch."""
     shutil.rmtree(store)
     shutil.copytree(two / profile / "ben.zarr", store)
@@ -79,7 +78,7 @@ def test_a_pickled_dataset_never_reads_another_store(
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("has_read", [False, True], ids=["fresh", "in use"])
-def test_a_batch_reader_never_reads_another_store(five: Path, two: Path, profile: Profile, has_read: bool) -> None:
+def test_a_batch_reader_never_reads_another_store(five: Path, two: Path, profile: ProfileName, has_read: bool) -> None:
     reader = BatchReader(open_store(five))
     if has_read:
         reader.read([3])

@@ -16,10 +16,10 @@ from numcodecs import Blosc, blosc  # type: ignore[import-untyped]  # ships no t
 from shards import HOLE, INDEX_BYTES, crc32c, index_of
 
 import bigearth_xr as bex
-from bigearth_xr.store.codec import CRC_BYTES, encode_patch
-from bigearth_xr.store.patches import read_patches
-from bigearth_xr.store.read import Store, open_store, read_state
-from bigearth_xr.store.schema import PROFILES, PixelArray, pixel_arrays
+from bigearth_xr.store.codec import CRC_BYTES, PROFILES
+from bigearth_xr.store.open import Store, open_store
+from bigearth_xr.store.read import read_patches, read_state
+from bigearth_xr.store.schema import PixelArray, pixel_arrays
 from bigearth_xr.store.shard import shard_path
 from bigearth_xr.testing import encode_tiff, formula_pixels, formula_reference_map, synthetic_pair, write_archive
 
@@ -82,7 +82,7 @@ def holed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def path_of(store: Store) -> Path:
-    return Path(store.place.address)
+    return Path(store.location.address)
 
 
 fast_only = pytest.mark.parametrize("holed", ["fast"], indirect=True)
@@ -131,7 +131,7 @@ def test_compact_shuffles_bits_of_numbers_not_of_bytes(name: str) -> None:
     array = next(one for one in pixel_arrays(["B02", "VV"], reference_map=False) if one.name == name)
     pixels = np.random.default_rng(0).integers(200, 1200, array.patch_shape).astype(array.dtype)
     theirs = Blosc("lz4", 5, Blosc.BITSHUFFLE).encode(pixels)
-    assert encode_patch(pixels, array, "compact")[:-CRC_BYTES] == theirs
+    assert PROFILES["compact"].encode(pixels, array)[:-CRC_BYTES] == theirs
     assert len(theirs) < 0.75 * pixels.nbytes
 
 

@@ -13,13 +13,13 @@ from holdings import files
 from shards import HOLE, index_of
 
 import bigearth_xr as bex
-from bigearth_xr.store.read import open_store
-from bigearth_xr.store.schema import PROFILES, Profile
+from bigearth_xr.store.codec import PROFILES, ProfileName
+from bigearth_xr.store.open import open_store
 from bigearth_xr.testing import write_archive
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_bytes_do_not_depend_on_the_workers(long_archive: Path, tmp_path: Path, profile: Profile) -> None:
+def test_bytes_do_not_depend_on_the_workers(long_archive: Path, tmp_path: Path, profile: ProfileName) -> None:
     trees = []
     for workers in (1, 2):
         place = tmp_path / f"workers{workers}"

@@ -13,10 +13,10 @@ from holdings import changes, holdings
 from packing import files_of, lists_of, pack, put
 
 import bigearth_xr as bex
-from bigearth_xr.archive.layout import REFERENCE_MAP
+from bigearth_xr.archive.names import REFERENCE_MAP
 from bigearth_xr.errors import ArchiveError
 from bigearth_xr.ingestion import IngestReport
-from bigearth_xr.store.read import open_store
+from bigearth_xr.store.open import open_store
 from bigearth_xr.testing.container import write_tar
 from bigearth_xr.verification import verify
 

@@ -6,8 +6,7 @@ import pytest
 
 from bigearth_xr.archive.scan import scan
 from bigearth_xr.archive.source import FolderSource
-from bigearth_xr.archive.stream_index import StreamIndex
-from bigearth_xr.bands import band
+from bigearth_xr.archive.streams import StreamIndex
 from bigearth_xr.errors import ArchiveError
 
 
@@ -58,7 +57,5 @@ def test_pixels_cannot_be_asked_for() -> None:
     index = StreamIndex("ben.tar.gz")
     with pytest.raises(ArchiveError, match=r"ben\.tar\.gz has passed by; its pixels were read as they came"):
         index.read_files("patch", ["patch_B02.tif"])
-    with pytest.raises(ArchiveError, match=r"B02: ben\.tar\.gz has passed by; its pixels were read as they came"):
-        index.decode(b"", band=band("B02"), epsg=32633, ulx=0, uly=0, where=lambda: "B02")
     assert index.only(["patch"]) is index
     assert index.locate("") == "ben.tar.gz"

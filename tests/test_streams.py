@@ -17,12 +17,12 @@ from packing import Files, files_of, lists_of, pack, put
 
 import bigearth_xr as bex
 from bigearth_xr.errors import BandError, MetadataError, SelectionError, StoreError
-from bigearth_xr.ingestion import passing, workers
-from bigearth_xr.ingestion.arrivals import Arrivals, take_in
+from bigearth_xr.ingestion import run, stream
+from bigearth_xr.ingestion.stream import Receiver, receive
 from bigearth_xr.releases import Release
-from bigearth_xr.store.account import describe
-from bigearth_xr.store.read import open_store
-from bigearth_xr.store.schema import Profile
+from bigearth_xr.store.codec import ProfileName
+from bigearth_xr.store.info import describe
+from bigearth_xr.store.open import open_store
 from bigearth_xr.testing import write_archive
 from bigearth_xr.testing.container import Container
 
@@ -32,11 +32,11 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Of each pass over streams, whether pixels were taken in."""
     seen: list[bool] = []
 
-    def counting(members: object, index: object, arrivals: Arrivals | None, advance: object) -> None:
+    def counting(members: object, index: object, arrivals: Receiver | None, advance: object) -> None:
         seen.append(arrivals is not None)
-        take_in(members, index, arrivals, advance)  # type: ignore[arg-type]  # passed on as they are
+        receive(members, index, arrivals, advance)  # type: ignore[arg-type]  # passed on as they are
 
-    monkeypatch.setattr(passing, "take_in", counting)
+    monkeypatch.setattr(stream, "receive", counting)
     return seen
 
 
@@ -102,7 +102,7 @@ def test_the_order_of_members_does_not_matter(
     tmp_path: Path, archive: Path, fresh: Path, order: Callable[[Files], Files], with_lists: bool
 ) -> None:
     packed = pack(archive, tmp_path / "packed", order)
-    profile: Profile = open_store(fresh).profile
+    profile: ProfileName = open_store(fresh).profile
     if with_lists:
         bex.ingest(packed, tmp_path / "ben.zarr", lists_of(packed), profile=profile)
         assert holdings(tmp_path / "ben.zarr") == holdings(fresh)
@@ -134,9 +134,9 @@ def test_a_part_of_it_is_the_same_part(tmp_path: Path, archive: Path, choice: di
 
 @pytest.mark.parametrize("profile", ["fast", "compact"])
 def test_the_number_of_workers_does_not_matter(
-    tmp_path: Path, profile: Profile, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, profile: ProfileName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(run, "WORTH_PROCESSES", 0)
     folder = write_archive(tmp_path / "ben", pairs=1100, container="tar.zst", as_published=True)
     for count in (1, 2):
         bex.ingest(folder, tmp_path / f"{count}.zarr", bands=["B01", "VV"], profile=profile, workers=count)
@@ -288,7 +288,7 @@ def test_when_one_stream_fails_the_others_stop(tmp_path: Path, monkeypatch: pyte
             taken += 1
             Event().wait(0.05)
 
-    monkeypatch.setattr(passing, "take_in", slow)
+    monkeypatch.setattr(stream, "receive", slow)
     with pytest.raises(OSError, match="the disk is gone"):
         bex.ingest(folder, tmp_path / "ben.zarr")
     assert taken < 40
@@ -308,8 +308,8 @@ def test_ctrl_c_stops_all_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def pressed(_: object) -> Iterator[object]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(passing, "take_in", slow)
-    monkeypatch.setattr(passing, "as_completed", pressed)
+    monkeypatch.setattr(stream, "receive", slow)
+    monkeypatch.setattr(stream, "as_completed", pressed)
     with pytest.raises(KeyboardInterrupt):
         bex.ingest(folder, tmp_path / "ben.zarr")
     assert taken < 20

@@ -11,9 +11,8 @@ from tar_members import AFTER, BLOCK, END, Trickle, by_tarfile, files, index, me
 
 from bigearth_xr.archive.source import Refusal
 from bigearth_xr.archive.tar import read_members, walk
-from bigearth_xr.archive.tar_file import TarFile
-from bigearth_xr.archive.tar_member import LIST_BYTES, PATCH_FILE_BYTES
-from bigearth_xr.archive.tar_tape import FileTape
+from bigearth_xr.archive.tar_header import LIST_BYTES, PATCH_FILE_BYTES
+from bigearth_xr.archive.tar_source import FileTape, TarFile
 from bigearth_xr.errors import ArchiveError
 
 HOSTILE: list[tuple[bytes, str]] = [

@@ -16,10 +16,8 @@ import pytest
 
 from bigearth_xr.archive import Archive, open_archive, read_patch
 from bigearth_xr.archive.containers import find_containers, open_source
-from bigearth_xr.archive.joined import JoinedSource
-from bigearth_xr.archive.source import FolderSource
-from bigearth_xr.archive.tar_index import TarIndex, build_index
-from bigearth_xr.archive.tar_source import TarSource, open_tar
+from bigearth_xr.archive.source import FolderSource, JoinedSource
+from bigearth_xr.archive.tar_source import TarIndex, TarSource, build_index, open_tar
 from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError, PatchError
 from bigearth_xr.releases import Release
 from bigearth_xr.testing import write_archive

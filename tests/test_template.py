@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bigearth_xr.archive import tiff
 from bigearth_xr.archive.pixels import REFERENCE_MAP_BAND
-from bigearth_xr.archive.tiff import decode_tiff, read_pixels
+from bigearth_xr.archive.tiff import decode_band, decode_tiff
 from bigearth_xr.bands import Band, band
 from bigearth_xr.errors import PatchError
 from bigearth_xr.testing import encode_tiff
@@ -54,7 +54,7 @@ def encode(seed: int, encoding: Encoding, ulx: int = ULX) -> bytes:
 
 
 def read(data: bytes, ulx: int = ULX) -> np.ndarray:
-    return read_pixels(data, band=REFERENCE_MAP_BAND, epsg=EPSG, ulx=ulx, uly=ULY, where=lambda: "map")
+    return decode_band(data, band=REFERENCE_MAP_BAND, epsg=EPSG, ulx=ulx, uly=ULY, where=lambda: "map")
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS, ids=str)
@@ -73,7 +73,7 @@ def test_bands_are_exact_by_either_way(name: str) -> None:
     one = band(name)
     for seed in range(3):
         data = encode_tiff(pixels_of(seed, one), epsg=EPSG, ulx=ULX, uly=ULY)
-        found = read_pixels(data, band=one, epsg=EPSG, ulx=ULX, uly=ULY, where=lambda: name)
+        found = decode_band(data, band=one, epsg=EPSG, ulx=ULX, uly=ULY, where=lambda: name)
         assert np.array_equal(found, tifffile.imread(io.BytesIO(data)))
         assert str(found.dtype) == one.dtype
 
@@ -135,4 +135,4 @@ def test_a_file_of_another_corner_or_zone_is_refused(encoding: Encoding) -> None
         read(encode(1, encoding, ULX + 1200))
     assert decode_tiff(encode(1, encoding, ULX + 1200), where="map").ulx == ULX + 1200
     with pytest.raises(PatchError, match="map: coordinate reference system is EPSG:32633, expected EPSG:32634"):
-        read_pixels(encode(1, encoding), band=REFERENCE_MAP_BAND, epsg=32634, ulx=ULX, uly=ULY, where=lambda: "map")
+        decode_band(encode(1, encoding), band=REFERENCE_MAP_BAND, epsg=32634, ulx=ULX, uly=ULY, where=lambda: "map")

@@ -10,7 +10,7 @@ import rasterio
 import tifffile
 
 from bigearth_xr.archive import open_archive, parse_s1, parse_s2, read_patch
-from bigearth_xr.archive.pairing import pair_up
+from bigearth_xr.archive.discover import pair_up
 from bigearth_xr.archive.scan import Scan
 from bigearth_xr.archive.source import FolderSource
 from bigearth_xr.bands import BANDS

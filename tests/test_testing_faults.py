@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from test_testing import tree
 
 from bigearth_xr.archive import parse_s1, parse_s2
-from bigearth_xr.archive.layout import recognize
+from bigearth_xr.archive.names import recognize
 from bigearth_xr.bands import bands
 from bigearth_xr.errors import ArchiveError
 from bigearth_xr.labels import decode_labels, encode_labels, group_labels
 from bigearth_xr.releases import Release
 from bigearth_xr.testing import strategies, synthetic_pair, write_archive
-from bigearth_xr.testing.bad_tiff import Damage
 from bigearth_xr.testing.faults import flipped, hostile_members, truncated, with_corrupt_tiff, with_members
+from bigearth_xr.testing.geotiff import Damage
 from bigearth_xr.testing.strategies import Rows
 
 if sys.version_info >= (3, 14):

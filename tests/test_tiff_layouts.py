@@ -13,7 +13,7 @@ from layouts import LAYOUTS, tiled
 
 from bigearth_xr.archive import tiff
 from bigearth_xr.archive.pixels import REFERENCE_MAP_BAND
-from bigearth_xr.archive.tiff import decode_tiff, read_pixels
+from bigearth_xr.archive.tiff import decode_band, decode_tiff
 from bigearth_xr.bands import Band, band
 from bigearth_xr.errors import PatchError
 from bigearth_xr.testing import encode_tiff, formula_pixels
@@ -47,7 +47,7 @@ def encoded(layout: str, name: str, seed: int = 0) -> bytes:
 
 
 def read(data: bytes, one: Band, seed: int = 0) -> np.ndarray:
-    return read_pixels(data, band=one, epsg=EPSG, ulx=ULX + 1200 * seed, uly=ULY, where=lambda: "patch")
+    return decode_band(data, band=one, epsg=EPSG, ulx=ULX + 1200 * seed, uly=ULY, where=lambda: "patch")
 
 
 def with_tag(data: bytes, code: int, *, new: int | None = None, count: int | None = None, value: int = 0) -> bytes:
@@ -121,7 +121,7 @@ def test_a_file_of_another_place_is_refused(layout: str) -> None:
         with pytest.raises(PatchError, match="patch: upper left corner is"):
             read(data, one, seed=1)
         with pytest.raises(PatchError, match="patch: coordinate reference system is EPSG:32633, expected EPSG:32634"):
-            read_pixels(data, band=one, epsg=32634, ulx=ULX, uly=ULY, where=lambda: "patch")
+            decode_band(data, band=one, epsg=32634, ulx=ULX, uly=ULY, where=lambda: "patch")
         with pytest.raises(PatchError, match=r"patch: shape is \(60, 60\), expected \(120, 120\)"):
             read(data, BANDS["B02"])
         assert np.array_equal(read(data, one), pixels_of("B05", 0))

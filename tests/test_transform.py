@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from transforms import ARRAYS, NAMES, SCALE, parameters_for, some_pixels, sources_of, transforms
 
 from bigearth_xr.errors import AugmentationError, BandError, SelectionError, TransformError
-from bigearth_xr.ops.augment import augment
+from bigearth_xr.ops.augmentation import Augmentation, draw_parameters
 from bigearth_xr.ops.mixing import mix_labels, pixel_boxes
-from bigearth_xr.ops.parameters import Augmentation, draw_parameters
 from bigearth_xr.ops.random import uniform
-from bigearth_xr.ops.reference import round_to, transform_batch
+from bigearth_xr.ops.reference import augment, round_to, transform_batch
 from bigearth_xr.ops.resample import Resampling, upsample
 from bigearth_xr.ops.scale import standardize
 from bigearth_xr.ops.transform import SYMMETRIES, Transform, check_parameters, transform_of

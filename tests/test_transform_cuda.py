@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from stored_pixels import stored_pixels, transform_to_test, widened
 
 from bigearth_xr.device import cuda, host
-from bigearth_xr.device.cubin import kernel_of
+from bigearth_xr.device.cuda import kernel_of
 from bigearth_xr.device.records import Variant
 from bigearth_xr.errors import TransformError
-from bigearth_xr.ops.parameters import Augmentation, AugmentParameters, draw_parameters
+from bigearth_xr.ops.augmentation import Augmentation, AugmentParameters, draw_parameters
 from bigearth_xr.ops.reference import transform_batch
-from bigearth_xr.ops.taps import TAPS
+from bigearth_xr.ops.resample import TAPS
 from bigearth_xr.ops.transform import Precision, Transform
 
 pytestmark = pytest.mark.gpu

@@ -16,9 +16,9 @@ from transforms import ARRAYS, NAMES, SCALE, augmentations, parameters_for, sour
 from bigearth_xr.device.host import addresses_of, apply
 from bigearth_xr.device.kernels.resampling import fill_taps
 from bigearth_xr.errors import TransformError
-from bigearth_xr.ops.parameters import Augmentation, draw_parameters
+from bigearth_xr.ops.augmentation import Augmentation, draw_parameters
 from bigearth_xr.ops.reference import transform_batch
-from bigearth_xr.ops.taps import TAPS, Resampling, crop_taps
+from bigearth_xr.ops.resample import TAPS, Resampling, crop_taps
 from bigearth_xr.ops.transform import Precision, Transform, transform_of
 
 PLAIN = transform_of(ARRAYS, NAMES, SCALE)

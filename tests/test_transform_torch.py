@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import grid_sample, interpolate
 from transforms import ARRAYS, parameters_for, sources_of
 
-from bigearth_xr.ops.parameters import Augmentation
+from bigearth_xr.ops.augmentation import Augmentation
 from bigearth_xr.ops.reference import round_to, transform_batch
 from bigearth_xr.ops.resample import Resampling
 from bigearth_xr.ops.transform import transform_of

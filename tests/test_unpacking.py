@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bigearth_xr.device.kernels.lz4 import decompress
-from bigearth_xr.device.kernels.memory import kernel
-from bigearth_xr.device.kernels.octets import bytes_at
+from bigearth_xr.device.kernels.memory import bytes_at, kernel
 from bigearth_xr.device.unpacking import unpack
 
 SHAPES = [(np.uint16, 800), (np.uint16, 14_400), (np.uint16, 21_600), (np.uint16, 57_600), (np.float32, 28_800)]

@@ -14,14 +14,13 @@ import pytest
 import requests
 from faulty_server import Site
 
-from bigearth_xr.download import Patience, UrlStream, open_url
-from bigearth_xr.download.connection import Version
-from bigearth_xr.download.patience import asked_wait_s
-from bigearth_xr.download.side_by_side import run_side_by_side
+from bigearth_xr.download import RetryPolicy, UrlStream, open_url
+from bigearth_xr.download.connection import Version, parse_retry_after
+from bigearth_xr.download.transfer import run_threads
 from bigearth_xr.errors import DownloadError
 
 MIB = 1024**2
-PATIENCE = Patience(retries=4, first_wait_s=0.001, timeout_s=5)
+RETRY = RetryPolicy(retries=4, first_wait_s=0.001, timeout_s=5)
 CONTENT = random.Random(5).randbytes(3 * MIB + 5)
 SUM = md5(CONTENT, usedforsecurity=False).hexdigest()
 
@@ -34,7 +33,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 def opened(site: Site, md5: str | None = None) -> UrlStream:
-    return open_url(site.of("a.tar"), md5=md5, patience=PATIENCE)
+    return open_url(site.of("a.tar"), md5=md5, retry=RETRY)
 
 
 def read_all(site: Site, md5: str | None = None) -> bytes:
@@ -121,12 +120,12 @@ def test_nothing_comes_twice(site: Site) -> None:
 
 def test_a_mebibyte_between_them_makes_failures_no_row(site: Site) -> None:
     site.faults = [faulty.limited(2, faulty.drops(lambda: MIB))]
-    with open_url(site.of("a.tar"), patience=Patience(retries=1, first_wait_s=0.001)) as stream:
+    with open_url(site.of("a.tar"), retry=RetryPolicy(retries=1, first_wait_s=0.001)) as stream:
         assert stream.read() == CONTENT
 
 
 def test_a_reader_that_takes_its_time_is_no_trickle(site: Site) -> None:
-    with open_url(site.of("a.tar"), patience=Patience(retries=0, timeout_s=0.5)) as stream:
+    with open_url(site.of("a.tar"), retry=RetryPolicy(retries=0, timeout_s=0.5)) as stream:
         read = stream.read(100)
         time.sleep(1)
         assert read + stream.read() == CONTENT
@@ -137,7 +136,7 @@ def test_what_was_survived_is_told(site: Site, ranges: bool) -> None:
     site.ranges = ranges
     site.faults = [faulty.limited(1, faulty.answers(503))]
     said: list[str] = []
-    with open_url(site.of("a.tar"), patience=PATIENCE, notice=said.append) as stream:
+    with open_url(site.of("a.tar"), retry=RETRY, notice=said.append) as stream:
         assert stream.read() == CONTENT
     assert said == [f"{site.of('a.tar')}: HTTP 503 Service Unavailable at byte 0; again in 0.0 s (1 of 4)"]
 
@@ -271,19 +270,19 @@ def test_a_condition_is_a_strong_tag_or_a_date() -> None:
 
 
 def test_waits_grow_to_a_limit() -> None:
-    patience = Patience(first_wait_s=1, longest_wait_s=60)
+    retry = RetryPolicy(first_wait_s=1, longest_wait_s=60)
     for failures, longest in ((1, 1), (2, 2), (5, 16), (7, 60), (10_000, 60)):
-        waits = [patience.wait_s(failures) for _ in range(50)]
+        waits = [retry.wait_s(failures) for _ in range(50)]
         assert longest / 2 <= min(waits) < max(waits) <= longest
 
 
 def test_retry_after_may_be_a_date() -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(minutes=5), usegmt=True)
-    wait_s = asked_wait_s(date)
+    wait_s = parse_retry_after(date)
     assert wait_s is not None
     assert 200 < wait_s <= 300
-    assert asked_wait_s("soon") is None
-    assert asked_wait_s(None) is None
+    assert parse_retry_after("soon") is None
+    assert parse_retry_after(None) is None
 
 
 def test_the_first_error_of_a_thread_is_raised() -> None:
@@ -291,4 +290,4 @@ def test_the_first_error_of_a_thread_is_raised() -> None:
         raise KeyError("x")
 
     with pytest.raises(KeyError):
-        run_side_by_side(work, 3)
+        run_threads(work, 3)

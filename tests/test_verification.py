@@ -18,11 +18,10 @@ from bigearth_xr.errors import (
     StoreNotFoundError,
 )
 from bigearth_xr.releases import Release
-from bigearth_xr.store.patches import read_encoded
-from bigearth_xr.store.presence import shard_count
-from bigearth_xr.store.read import open_store
-from bigearth_xr.store.schema import PROFILES
-from bigearth_xr.store.write import ShardWriter
+from bigearth_xr.store.codec import PROFILES
+from bigearth_xr.store.open import open_store
+from bigearth_xr.store.read import read_encoded, shard_count
+from bigearth_xr.store.shard import ShardWriter
 from bigearth_xr.testing import encode_tiff, formula_pixels, synthetic_pair, write_archive
 from bigearth_xr.verification import shards, verify
 from bigearth_xr.verification.examination import draw_sample
@@ -142,7 +141,7 @@ def plant(store: Path, row: int) -> None:
     first = row // 1024 * 1024
     places = range(first, min(first + 1024, opened.rows))
     chunks = [read_encoded(opened, array, place) for place in places]
-    with ShardWriter(opened.place, array, row // 1024, opened.profile, patches=len(places)) as writer:
+    with ShardWriter(opened.location, array, row // 1024, opened.profile, patches=len(places)) as writer:
         for place, chunk in enumerate(chunks):
             if first + place == row:
                 writer.put(place, [np.full((20, 20), 4242, np.uint16)])

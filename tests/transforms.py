@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bigearth_xr.bands import BANDS, GROUPS
-from bigearth_xr.ops.parameters import Augmentation, AugmentParameters, draw_parameters
-from bigearth_xr.ops.taps import Resampling
+from bigearth_xr.ops.augmentation import Augmentation, AugmentParameters, draw_parameters
+from bigearth_xr.ops.resample import Resampling
 from bigearth_xr.ops.transform import Precision, Transform, transform_of
 
 NAMES = tuple(band.name for band in BANDS)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 import bigearth_xr  # registers .ben  # noqa: F401
 from benchmarks.peers.rounds import Action, serve
 from benchmarks.peers.task import SIDE, Task
-from bigearth_xr.ops.augment import augment
-from bigearth_xr.ops.parameters import Augmentation, draw_parameters
+from bigearth_xr.ops.augmentation import Augmentation, draw_parameters
+from bigearth_xr.ops.reference import augment
 from bigearth_xr.ops.scale import standardize
 
 __all__ = ["main"]

@@ -13,7 +13,7 @@ from benchmarks.peers.native import ARRAYS, Native, native_pixels
 from benchmarks.peers.rounds import Action, serve
 from benchmarks.peers.task import SIDE, Task
 from benchmarks.peers.twin import COMPARED, VARIANTS, Variant, parameters_of
-from bigearth_xr.ops.parameters import AugmentParameters
+from bigearth_xr.ops.augmentation import AugmentParameters
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 

@@ -15,8 +15,8 @@ from benchmarks.peers.task import Task
 from bigearth_xr.device.host import apply, apply_packed
 from bigearth_xr.ops.transform import transform_of
 from bigearth_xr.store.batch import BatchReader
-from bigearth_xr.store.read import open_store
-from bigearth_xr.store.schema import PROFILES
+from bigearth_xr.store.codec import PROFILES
+from bigearth_xr.store.open import open_store
 from bigearth_xr.torch import PatchLoader
 
 __all__ = ["Batches", "native"]

@@ -13,8 +13,7 @@ from benchmarks.peers.rounds import Action, serve
 from benchmarks.peers.task import SIDE, Task
 from bigearth_xr.device.host import addresses_of, apply
 from bigearth_xr.device.kernels.memory import kernel
-from bigearth_xr.ops.augmentation import Augmentation
-from bigearth_xr.ops.parameters import AugmentParameters, draw_parameters
+from bigearth_xr.ops.augmentation import Augmentation, AugmentParameters, draw_parameters
 from bigearth_xr.ops.transform import Precision, Transform, transform_of
 from bigearth_xr.store.schema import pixel_arrays
 

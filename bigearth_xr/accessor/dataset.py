@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 import xarray as xr
 
-from bigearth_xr.accessor.pixels import PixelMethods
+from bigearth_xr.accessor.dataarray import PixelMethods
 from bigearth_xr.spelling import takes_known
 
 if TYPE_CHECKING:

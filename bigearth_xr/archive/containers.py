@@ -8,27 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from bigearth_xr.archive.bytestream import ByteStream, open_bytes
-from bigearth_xr.archive.joined import JoinedSource
+from bigearth_xr.archive.bytestream import ByteStream, Pipe, is_pipe, open_bytes, real_place
 from bigearth_xr.archive.lmdb_source import LmdbSource, is_lmdb
 from bigearth_xr.archive.parts import Chain, Parts, find_parts, siblings, whole_of
-from bigearth_xr.archive.pipe import Pipe, is_pipe, real_place
 from bigearth_xr.archive.scan import release_of_list
-from bigearth_xr.archive.source import FolderSource, PixelSource
+from bigearth_xr.archive.source import FolderSource, JoinedSource, PixelSource
 from bigearth_xr.archive.tar_header import BLOCK, parse_header
 from bigearth_xr.archive.tar_source import open_tar
 from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError
 
-__all__ = [
-    "Container",
-    "Containers",
-    "Paths",
-    "expand",
-    "find_containers",
-    "name_containers",
-    "open_parts",
-    "open_source",
-]
+__all__ = ["Container", "Paths", "expand", "find_containers", "open_source"]
 
 Paths: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """One path or address, or several."""
@@ -45,7 +34,7 @@ _Kind: TypeAlias = Literal["folder", "tar", "stream"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Containers:
+class _Containers:
     """What an archive lies in, by how it can be read."""
 
     folders: tuple[Path, ...]
@@ -65,7 +54,7 @@ class Containers:
         return (*map(str, self.folders), *tars, *self.streams)
 
 
-def find_containers(paths: Paths) -> Containers:
+def find_containers(paths: Paths) -> _Containers:
     """Tell folders, plain and compressed tars apart, those that lie directly in a folder among them.
 
     Parameters
@@ -103,7 +92,7 @@ def find_containers(paths: Paths) -> Containers:
     if not found:
         raise ArchiveError(f"{', '.join(places)}: only lists, no archive; give the path of its folder or of its tars")
     _check_together([place for _, place in found], [kind for kind, _ in found])
-    return Containers(
+    return _Containers(
         folders=tuple(Path(str(place)) for kind, place in found if kind == "folder"),
         tars=tuple(place if isinstance(place, Parts) else Path(str(place)) for kind, place in found if kind == "tar"),
         streams=tuple(place for kind, place in found if kind == "stream"),

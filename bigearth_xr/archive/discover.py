@@ -1,21 +1,29 @@
 """Opens an archive: finds its patches and pairs them, and says what it could not use."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 from os import PathLike
 
-from bigearth_xr.archive.assembly import Assembly
+import numpy as np
+
 from bigearth_xr.archive.containers import Paths, open_source
-from bigearth_xr.archive.pairing import pair_up
-from bigearth_xr.archive.patches import Archive, PatchFiles, Problem
+from bigearth_xr.archive.metadata import partner_of, tile_corner
+from bigearth_xr.archive.names import JSON_SUFFIX, REFERENCE_MAP, S1Name, S2Name, parse_s1, parse_s2
+from bigearth_xr.archive.patch_files import Archive, PatchFiles, Problem
 from bigearth_xr.archive.scan import Scan, scan
-from bigearth_xr.archive.source import PixelSource
-from bigearth_xr.archive.split import SplitSource
-from bigearth_xr.bands import BANDS, Band, Sensor
+from bigearth_xr.archive.source import PixelSource, SplitSource
+from bigearth_xr.bands import BANDS, PATCH_SIDE_M, Band, Sensor
 from bigearth_xr.bands import bands as find_bands
 from bigearth_xr.errors import ArchiveError, BandError
+from bigearth_xr.products import PRODUCTS
 from bigearth_xr.releases import Release
+from bigearth_xr.tiles import tile_origin
 
 __all__ = ["choose_bands", "open_archive", "survey_archive", "tell_release"]
+
+_MOST_DAYS_APART = np.timedelta64(6, "D")
 
 
 def open_archive(
@@ -103,7 +111,7 @@ def survey_archive(
     found = found or scan(source)
     release = tell_release(found, name)
     source = SplitSource(source, found.rest, found.spelled) if found.rest or found.spelled else source
-    assembly = Assembly(
+    assembly = _Assembly(
         source=source,
         found=found,
         pairs=pair_up(source, found, pairs or {}),
@@ -174,6 +182,139 @@ def choose_bands(sensors: Sensor | Iterable[Sensor], names: Iterable[str] | None
     return chosen
 
 
+def pair_up(source: PixelSource, found: Scan, given: Mapping[str, str]) -> dict[str, str]:
+    """Find the partner of every patch, as far as it can be known.
+
+    Parameters
+    ----------
+    source
+        Read for the JSONs of Sentinel-1 patches that ``given`` does not know.
+    found
+        What lies in it.
+    given
+        Sentinel-1 name by patch id; wins over all else and may name more than was found.
+
+    Returns
+    -------
+    dict[str, str]
+        Sentinel-1 name by patch id; each name comes once, but need not have been found.
+
+    Examples
+    --------
+    >>> from bigearth_xr.archive.scan import scan
+    >>> from bigearth_xr.archive.source import FolderSource
+    >>> from bigearth_xr.testing import write_archive
+    >>> source = FolderSource(write_archive(getfixture("tmp_path") / "v2", pairs=1))
+    >>> len(pair_up(source, scan(source), {}))
+    1
+    """
+    pairs = {s2: s1 for s2, s1 in given.items() if s2 in found.s2 or s1 in found.s1}
+    if "v1" in found.releases:
+        _add(pairs, _named_by_json(source, found, set(pairs.values())))
+    _add(pairs, _alone_at_place(source, found, pairs))
+    return pairs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Assembly:
+    """What was found, how it pairs, and what is wanted of it."""
+
+    source: PixelSource
+    """Where the files are."""
+
+    found: Scan
+    """The folders."""
+
+    pairs: Mapping[str, str]
+    """Sentinel-1 name by patch id."""
+
+    release: Release
+    """Release of the archive."""
+
+    sensors: tuple[Sensor, ...]
+    """Halves that a patch must have."""
+
+    bands: tuple[str, ...]
+    """Bands to read."""
+
+    def outcomes(self) -> Iterator[PatchFiles | Problem]:
+        """Give a patch or a problem for everything that was found, but what is reported already."""
+        ids = set(self.found.s2) if "s2" in self.sensors else set()
+        if "s1" in self.sensors:
+            ids |= {s2 for s2, s1 in self.pairs.items() if s1 in self.found.s1}
+            for s1 in self.found.s1.keys() - self.pairs.values() - self.found.twice:
+                yield self._lonely(s1, "a Sentinel-2 patch that fits is not in the archive")
+        for patch in sorted(ids):
+            if self.found.twice.isdisjoint((patch, self.pairs.get(patch))):
+                yield self._outcome(patch)
+        for patch in self.found.reference_maps.keys() - self.found.s2.keys() - ids:
+            yield self._lonely(patch, "it is a reference map without a patch")
+
+    def _outcome(self, patch: str) -> PatchFiles | Problem:
+        """Give one patch, or say what it lacks."""
+        s1_name = self.pairs.get(patch)
+        if "s2" in self.sensors and patch not in self.found.s2:
+            return self._lonely(str(s1_name), f"its partner {patch} is not in the archive")
+        if "s1" in self.sensors and s1_name not in self.found.s1:
+            known = f"its partner {s1_name}" if s1_name else "a Sentinel-1 patch that fits"
+            return self._lonely(patch, f"{known} is not in the archive")
+        return self._place(parse_s2(patch), parse_s1(s1_name) if s1_name else None)
+
+    def _place(self, s2: S2Name, s1: S1Name | None) -> PatchFiles | Problem:
+        """Find the tile of a patch and put its files together."""
+        tile = s2.tile or (s1.tile if s1 else self._tile_by_json(s2))
+        if tile is None:
+            return Problem(
+                patch=s2.name,
+                kind="unplaced",
+                message=f"{s2.name} has an unknown tile: neither its JSON nor a partner tells it; "
+                "unpack its JSON, or give the metadata that names its partner",
+            )
+        if s1 and (s1.tile, s1.column, s1.row) != (tile, s2.column, s2.row):
+            return self._lonely(s2.name, f"it is said to pair with {s1.name}, which lies elsewhere")
+        return self._files(s2, tile, s1.name if s1 else None)
+
+    def _files(self, s2: S2Name, tile: str, s1_name: str | None) -> PatchFiles:
+        """Say where each file of a patch must be."""
+        origin = tile_origin(tile)
+        maps = self.found.reference_maps.get(s2.name)
+        return PatchFiles(
+            patch=s2.name,
+            s1_name=s1_name,
+            release=self.release,
+            tile=tile,
+            column=s2.column,
+            row=s2.row,
+            epsg=origin.epsg,
+            ulx=origin.ulx + PATCH_SIDE_M * s2.column,
+            uly=origin.uly - PATCH_SIDE_M * s2.row,
+            bands=self.bands,
+            s2_folder=self.found.s2[s2.name] if "s2" in self.sensors else None,
+            s1_folder=self.found.s1[str(s1_name)] if "s1" in self.sensors else None,
+            reference_map=f"{maps}/{s2.name}_{REFERENCE_MAP}.tif" if maps is not None else None,
+            # A conversion to safetensors drops them.
+            has_json=self.release == "v1" and self.source.encoding == "geotiff",
+        )
+
+    def _tile_by_json(self, s2: S2Name) -> str | None:
+        """Find the tile on whose grid the JSON of a v1 patch puts it."""
+        if s2.name not in self.found.s2:
+            return None
+        path = f"{self.found.s2[s2.name]}/{s2.name}_{JSON_SUFFIX}"
+        corner = tile_corner(self.source, path, column=s2.column, row=s2.row)
+        return None if corner is None else _tiles_by_corner().get(corner)
+
+    def _lonely(self, name: str, reason: str) -> Problem:
+        """Report a half that cannot be used."""
+        places = (self.found.s2, self.found.s1, self.found.reference_maps)
+        where = next(folders[name] for folders in places if name in folders)
+        message = (
+            f"{self.source.locate(where)} is not used: {reason}; unpack the rest, ask for "
+            "one sensor with sensors=…, or give the metadata that names its partner"
+        )
+        return Problem(patch=name, kind="unpaired", message=message)
+
+
 def _check_presence(found: Scan, chosen: tuple[Band, ...], name: str) -> None:
     """Refuse an archive that was published or unpacked without some of the bands."""
     absent = [one.name for one in chosen if one.name not in found.bands]
@@ -183,3 +324,61 @@ def _check_presence(found: Scan, chosen: tuple[Band, ...], name: str) -> None:
             f"no patch below {name} has a file of {', '.join(absent)}; unpack them, or ask for "
             f"those that are there with bands={there}"
         )
+
+
+def _add(pairs: dict[str, str], more: Iterable[tuple[str, str]]) -> None:
+    """Add pairs whose halves are both still free."""
+    taken = set(pairs.values())
+    for s2, s1 in more:
+        if s2 not in pairs and s1 not in taken:
+            pairs[s2] = s1
+            taken.add(s1)
+
+
+def _named_by_json(source: PixelSource, found: Scan, taken: set[str]) -> Iterator[tuple[str, str]]:
+    """Ask the JSON of each radar patch for its partner."""
+    for s1, folder in found.s1.items():
+        if s1 not in taken:
+            s2 = partner_of(source, f"{folder}/{s1}_{JSON_SUFFIX}")
+            if s2 is not None:
+                yield s2, s1
+
+
+def _alone_at_place(source: PixelSource, found: Scan, pairs: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Match halves that have one candidate each: same place, at most six days apart."""
+    radar: dict[tuple[str, int, int], list[S1Name]] = defaultdict(list)
+    for s1 in map(parse_s1, found.s1.keys() - set(pairs.values())):
+        radar[s1.tile, s1.column, s1.row].append(s1)
+    tiles = {tile for tile, _, _ in radar}
+    candidates = {
+        s2.name: [
+            s1.name
+            for tile in ([s2.tile] if s2.tile else tiles)
+            for s1 in radar.get((tile, s2.column, s2.row), ())
+            if _may_pair(source, found, s2, s1)
+        ]
+        for s2 in map(parse_s2, found.s2.keys() - pairs.keys())
+    }
+    wanted = Counter(s1 for names in candidates.values() for s1 in names)
+    for s2_name, names in candidates.items():
+        if len(names) == 1 and wanted[names[0]] == 1:
+            yield s2_name, names[0]
+
+
+def _may_pair(source: PixelSource, found: Scan, s2: S2Name, s1: S1Name) -> bool:
+    """Tell whether two halves of one column and row may be a pair."""
+    if abs(s2.date - s1.date) > _MOST_DAYS_APART:
+        return False
+    if s2.tile is not None:
+        return s2.tile == s1.tile
+    json_file = f"{found.s2[s2.name]}/{s2.name}_{JSON_SUFFIX}"
+    origin = tile_origin(s1.tile)
+    corner = tile_corner(source, json_file, column=s2.column, row=s2.row)
+    return corner is None or corner == (origin.epsg, origin.ulx, origin.uly)
+
+
+@cache
+def _tiles_by_corner() -> dict[tuple[int, float, float], str]:
+    """Index the tiles of both releases by zone and upper left corner."""
+    origins = {tile_origin(product.tile) for product in PRODUCTS}
+    return {(origin.epsg, origin.ulx, origin.uly): origin.tile for origin in origins}

@@ -4,32 +4,48 @@ A key is the name of a patch and its value holds the bands, bit for bit; the key
 ``_reference_map``. What the conversion dropped, the place on the ground, is restored from the names.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from math import prod
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_xr.archive.layout import REFERENCE_MAP, S1Name, S2Name, recognize
-from bigearth_xr.archive.mdb import Mdb, Value, is_mdb, open_mdb
-from bigearth_xr.archive.source import Folder, Refusal
-from bigearth_xr.archive.template import Data
-from bigearth_xr.archive.tensors import MOST_HEADER, find_tensors, is_pickle
+from bigearth_xr.archive.lmdb_file import Mdb, Value, is_mdb, open_mdb
+from bigearth_xr.archive.names import REFERENCE_MAP, S1Name, S2Name, recognize
+from bigearth_xr.archive.source import Data, Encoding, Folder, Refusal
 from bigearth_xr.bands import BANDS, Band
 from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError, PatchError
 
 __all__ = ["LmdbSource", "is_lmdb"]
 
 _FILE = "data.mdb"
+
 _MAPS = "Reference_Maps"
+
 _MAP_TENSOR = "Data"
+
 _DTYPES = {"uint16": "U16", "float32": "F32"}
+
 # A patch has 160 kB; whoever stored all bands enlarged has less than 1 MB.
 _MOST_BYTES = 1 << 24
+
 _HEAD = 4080
+
 _CONVERT_AGAIN = "copy the LMDB again, convert the archive again, or remove the key"
+
+_MOST_HEADER = 65_536
+"""Bytes of the longest header that is read, its size included; one of all bands has 824."""
+
+_SIZE = 8
+
+_BYTES = {"U8": 1, "I8": 1, "BOOL": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2, "U32": 4, "I32": 4, "F32": 4}
+
+_BYTES |= {"U64": 8, "I64": 8, "F64": 8}
 
 
 def is_lmdb(path: Path) -> bool:
@@ -58,7 +74,7 @@ class LmdbSource:
     'ben/data.mdb: key S2A_MSIL2A_20170613T101031_87_48, tensor B02'
     """
 
-    has_json: ClassVar[bool] = False
+    encoding: ClassVar[Encoding] = "safetensors"
 
     root: Path
     """The environment: a folder, or the file that would lie in it."""
@@ -110,28 +126,11 @@ class LmdbSource:
             return [error for _ in files]
         try:
             tensors = find_tensors(data, len(data))
-        # `decode` says what is wrong with it.
+        # `decode_tensor` says what is wrong with it.
         except ValueError:
             return [data for _ in files]
         names = [_tensor(folder, file) for file in files]
         return [data if name in tensors else FileNotFoundError(f"there is no tensor {name}") for name in names]
-
-    def decode(
-        self, data: Data, *, band: Band, epsg: int, ulx: int, uly: int, where: Callable[[], str]
-    ) -> NDArray[np.generic]:
-        """Take a band from its value; what it does not know is where on the ground it lies."""
-        try:
-            tensors = find_tensors(data, len(data))
-            # Some keep the map among the bands, under its own name.
-            tensor = tensors[band.name if band.name in tensors or band.name != REFERENCE_MAP else _MAP_TENSOR]
-        except (KeyError, ValueError) as error:
-            reason = "it was pickled, which is never read" if is_pickle(data) else error
-            raise PatchError(f"{where()} is no safetensors: {reason}; {_CONVERT_AGAIN}") from error
-        found, expected = (tensor.dtype, tensor.shape), (_DTYPES[band.dtype], (band.size, band.size))
-        if found != expected:
-            raise PatchError(f"{where()}: dtype and shape are {found}, expected {expected}; {_CONVERT_AGAIN}")
-        dtype = np.dtype(band.dtype).newbyteorder("<")
-        return np.frombuffer(data, dtype, count=band.size**2, offset=tensor.offset).reshape(tensor.shape)
 
     def locate(self, path: str) -> str:
         """Name file, key and tensor."""
@@ -169,6 +168,86 @@ class LmdbSource:
             "convert the archive again"
         )
         self._refused.append(Refusal(member=name, kind="refused", message=message))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tensor:
+    """One array of a value, not yet read."""
+
+    dtype: str
+    """Type as safetensors spells it, e.g. ``"U16"``; little-endian."""
+
+    shape: tuple[int, ...]
+    """Length of each dimension, row by row."""
+
+    offset: int
+    """Its first byte in the value."""
+
+
+def decode_tensor(
+    data: Data, *, band: Band, epsg: int, ulx: int, uly: int, where: Callable[[], str]
+) -> NDArray[np.generic]:
+    """Take a band from the value of a key, which does not say where on the ground it lies.
+
+    Takes what `bigearth_xr.archive.tiff.decode_band` takes.
+    """
+    try:
+        tensors = find_tensors(data, len(data))
+        # Some keep the map among the bands, under its own name.
+        tensor = tensors[band.name if band.name in tensors or band.name != REFERENCE_MAP else _MAP_TENSOR]
+    except (KeyError, ValueError) as error:
+        reason = "it was pickled, which is never read" if is_pickle(data) else error
+        raise PatchError(f"{where()} is no safetensors: {reason}; {_CONVERT_AGAIN}") from error
+    found, expected = (tensor.dtype, tensor.shape), (_DTYPES[band.dtype], (band.size, band.size))
+    if found != expected:
+        raise PatchError(f"{where()}: dtype and shape are {found}, expected {expected}; {_CONVERT_AGAIN}")
+    dtype = np.dtype(band.dtype).newbyteorder("<")
+    return np.frombuffer(data, dtype, count=band.size**2, offset=tensor.offset).reshape(tensor.shape)
+
+
+def find_tensors(data: Data, size: int) -> Mapping[str, Tensor]:
+    """Tell which tensors a value holds.
+
+    Parameters
+    ----------
+    data
+        The value, or at least its header.
+    size
+        Bytes of the whole value, which the tensors have to fill.
+
+    Raises
+    ------
+    ValueError
+        If the header is damaged, or does not fit the value.
+
+    Examples
+    --------
+    >>> header = b'{"VV": {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]}}'
+    >>> data = len(header).to_bytes(8, "little") + header + bytes(8)
+    >>> find_tensors(data, len(data))
+    {'VV': Tensor(dtype='F32', shape=(1, 2), offset=73)}
+    """
+    length = int.from_bytes(data[:_SIZE], "little")
+    if size < _SIZE or length > min(size, _MOST_HEADER) - _SIZE:
+        raise ValueError(f"its header should have {length:,} bytes, the value has {size:,}")
+    if len(data) < _SIZE + length:
+        raise ValueError(f"its header should have {length:,} bytes, {len(data) - _SIZE:,} of them are there")
+    tensors, end = _parse_header(bytes(data[_SIZE : _SIZE + length]))
+    if end != size:
+        raise ValueError(f"its header tells of {end:,} bytes, the value has {size:,}")
+    return tensors
+
+
+def is_pickle(data: Data) -> bool:
+    """Tell whether bytes begin as a pickle does; as safetensors, their header would be larger than any.
+
+    Examples
+    --------
+    >>> import pickle
+    >>> is_pickle(pickle.dumps([0] * 10)), is_pickle(bytes([128, 4, 0, 0, 0, 0, 0, 0]))
+    (True, False)
+    """
+    return len(data) > _SIZE and data[0] == 0x80 and data[1] in range(2, 6) and any(data[3:_SIZE])
 
 
 def _recognize(key: bytes) -> tuple[str, S1Name | S2Name | None]:
@@ -211,7 +290,7 @@ def _read_head(mdb: Mdb, value: Value) -> Data:
     try:
         head = mdb.read(value, _HEAD)
         is_whole = int.from_bytes(head[:8], "little") <= len(head) - 8
-        return head if is_whole else mdb.read(value, MOST_HEADER)
+        return head if is_whole else mdb.read(value, _MOST_HEADER)
     except OSError:
         return b""
 
@@ -223,3 +302,53 @@ def _read_value(mdb: Mdb, key: bytes) -> Data:
     if value.size > _MOST_BYTES:
         raise OSError(f"it should have {value.size:,} bytes, a patch has less than {_MOST_BYTES:,}")
     return mdb.read(value)
+
+
+@lru_cache(maxsize=64)
+def _parse_header(header: bytes) -> tuple[Mapping[str, Tensor], int]:
+    """Parse a header; gives the end of the value too."""
+    try:
+        found = json.loads(header, object_pairs_hook=_once)
+        if not isinstance(found, dict):
+            raise ValueError(f"it is a {type(found).__name__}, expected an object")
+        entries = {name: _parse_entry(name, entry) for name, entry in found.items() if name != "__metadata__"}
+    # Brackets within brackets within brackets end the parser.
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"its header is damaged ({error})") from error
+    start = end = _SIZE + len(header)
+    tensors = {}
+    for name, (dtype, shape, (first, last)) in sorted(entries.items(), key=lambda item: item[1][2]):
+        if start + first != end or last - first != prod(shape) * _BYTES[dtype]:
+            raise ValueError(
+                f"its header is damaged (tensor {name}, {dtype} {list(shape)}, should lie at {[first, last]})"
+            )
+        tensors[name] = Tensor(dtype=dtype, shape=shape, offset=end)
+        end = start + last
+    return tensors, end
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse an object that says two things of one name."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name comes twice")
+    return found
+
+
+def _parse_entry(name: str, entry: object) -> tuple[str, tuple[int, ...], tuple[int, int]]:
+    """Type, shape and offsets of one tensor."""
+    if not isinstance(entry, dict):
+        raise ValueError(f"tensor {name} is {entry!r}, expected an object")
+    dtype, shape, offsets = (entry.get(key) for key in ("dtype", "shape", "data_offsets"))
+    sizes, places = _sizes(shape), _sizes(offsets)
+    if not isinstance(dtype, str) or dtype not in _BYTES or sizes is None or places is None or len(places) != 2:
+        raise ValueError(f"tensor {name} is {entry!r}, expected a known dtype, a shape and two data_offsets")
+    return dtype, sizes, (places[0], places[1])
+
+
+def _sizes(values: object) -> tuple[int, ...] | None:
+    """Whole numbers as they are; None for anything else."""
+    # JSON as Python reads it has NaN and true, which is an int too.
+    if not isinstance(values, list) or not all(type(value) is int and 0 <= value < 2**48 for value in values):
+        return None
+    return tuple(values)

@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from bigearth_xr.archive.layout import parse_s1, parse_s2
-from bigearth_xr.archive.patches import Archive, PatchFiles
+from bigearth_xr.archive.names import parse_s1, parse_s2
+from bigearth_xr.archive.patch_files import Archive, PatchFiles
 from bigearth_xr.archive.source import PixelSource
 from bigearth_xr.bands import PATCH_SIDE_M
 from bigearth_xr.errors import LabelError, PatchError

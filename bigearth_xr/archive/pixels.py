@@ -1,23 +1,34 @@
 """Reads one patch: every band asked for, exact and checked, or an error that names the file."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_xr.archive.layout import REFERENCE_MAP
+from bigearth_xr.archive.lmdb_source import decode_tensor
 from bigearth_xr.archive.metadata import PatchMetadata, read_metadata
-from bigearth_xr.archive.patches import Archive, PatchFiles
-from bigearth_xr.archive.template import Data
-from bigearth_xr.bands import band
+from bigearth_xr.archive.names import REFERENCE_MAP
+from bigearth_xr.archive.patch_files import Archive, PatchFiles
+from bigearth_xr.archive.source import Data, Encoding
+from bigearth_xr.archive.tiff import decode_band
+from bigearth_xr.bands import Band, band
 from bigearth_xr.errors import PatchError
 
 __all__ = ["MISSING", "REFERENCE_MAP_BAND", "PatchPixels", "read_patch", "read_pixels"]
 
+
+class _Decoder(Protocol):
+    def __call__(
+        self, data: Data, *, band: Band, epsg: int, ulx: int, uly: int, where: Callable[[], str]
+    ) -> NDArray[np.generic]: ...
+
+
 MISSING = "is missing; unpack or download the archive again, or ask for other bands with bands=[…]"
 """What is said of a file that is not where it has to be."""
+
+_DECODERS: Mapping[Encoding, _Decoder] = {"geotiff": decode_band, "safetensors": decode_tensor}
 
 # On the grid of the 10 m bands, and uint16 as they are.
 REFERENCE_MAP_BAND = replace(band("B02"), name=REFERENCE_MAP, description="CORINE code of each pixel")
@@ -129,4 +140,5 @@ def _decode(archive: Archive, patch: PatchFiles, name: str, path: str, data: Dat
     if isinstance(data, OSError):
         raise PatchError(f"{where()} cannot be read ({data}); check the file system") from data
     expected = REFERENCE_MAP_BAND if name == REFERENCE_MAP else band(name)
-    return archive.source.decode(data, band=expected, epsg=patch.epsg, ulx=patch.ulx, uly=patch.uly, where=where)
+    decode = _DECODERS[archive.source.encoding]
+    return decode(data, band=expected, epsg=patch.epsg, ulx=patch.ulx, uly=patch.uly, where=where)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from bigearth_xr.archive.layout import (
+from bigearth_xr.archive.names import (
     JSON_SUFFIX,
     REFERENCE_MAP,
     S1Name,
@@ -14,7 +14,7 @@ from bigearth_xr.archive.layout import (
     may_be_of_patch,
     recognize,
 )
-from bigearth_xr.archive.patches import Problem, sum_up
+from bigearth_xr.archive.patch_files import Problem, sum_up
 from bigearth_xr.archive.source import Folder, PixelSource
 from bigearth_xr.bands import BANDS, S1_BANDS, S2_BANDS
 from bigearth_xr.errors import ArchiveError
@@ -58,7 +58,7 @@ class Scan:
     """Folder of each reference map, by the name of its Sentinel-2 patch."""
 
     rest: dict[str, dict[str, str]] = field(default_factory=dict)
-    """What lies elsewhere of patches that lie in several folders, as `bigearth_xr.archive.split.SplitSource` has it."""
+    """What lies elsewhere of patches that lie in several folders, as `SplitSource` has it."""
 
     spelled: dict[str, Mapping[str, str]] = field(default_factory=dict)
     """How the files of a folder are called that the archive calls otherwise, such as ``B02.TIFF``, likewise."""

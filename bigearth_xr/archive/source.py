@@ -4,20 +4,29 @@ A source knows folders, file names and bytes. What they mean is for the other mo
 """
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, TypeAlias
 
-from numpy import generic
-from numpy.typing import NDArray
-
-from bigearth_xr.archive.template import Data
-from bigearth_xr.archive.tiff import read_pixels
-from bigearth_xr.bands import Band
 from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError
 
-__all__ = ["Folder", "FolderSource", "PixelSource", "Refusal"]
+__all__ = [
+    "Data",
+    "Encoding",
+    "Folder",
+    "FolderSource",
+    "JoinedSource",
+    "PixelSource",
+    "Refusal",
+    "SplitSource",
+]
+
+Data: TypeAlias = bytes | memoryview
+"""Content of a file."""
+
+Encoding: TypeAlias = Literal["geotiff", "safetensors"]
+"""How the pixels of a band are encoded in its file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +63,8 @@ class Refusal:
 class PixelSource(Protocol):
     """The files of one archive. Implementations can be pickled: they travel to worker processes."""
 
-    has_json: ClassVar[bool]
-    """Whether patches of v1 come with the JSONs that hold their labels."""
+    encoding: ClassVar[Encoding]
+    """How bands are encoded; `bigearth_xr.archive.pixels` decodes them."""
 
     def folders(self) -> Iterator[Folder]:
         """Give every folder once, in an order that depends only on the names."""
@@ -71,12 +80,6 @@ class PixelSource(Protocol):
 
     def read_files(self, folder: str, files: Sequence[str]) -> list[Data | OSError]:
         """Read several files of one folder at once; for one that cannot be read, the reason."""
-        ...
-
-    def decode(
-        self, data: Data, *, band: Band, epsg: int, ulx: int, uly: int, where: Callable[[], str]
-    ) -> NDArray[generic]:
-        """Decode a file that has to be this band of the patch at this corner, shape ``(y, x)``; else PatchError."""
         ...
 
     def locate(self, path: str) -> str:
@@ -104,7 +107,7 @@ class FolderSource:
     b'II*'
     """
 
-    has_json: ClassVar[bool] = True
+    encoding: ClassVar[Encoding] = "geotiff"
 
     root: Path
     """Folder at the top."""
@@ -133,12 +136,6 @@ class FolderSource:
         """Read several files of one folder."""
         return [self._read_or_tell(f"{folder}/{file}") for file in files]
 
-    def decode(
-        self, data: Data, *, band: Band, epsg: int, ulx: int, uly: int, where: Callable[[], str]
-    ) -> NDArray[generic]:
-        """Decode a GeoTIFF."""
-        return read_pixels(data, band=band, epsg=epsg, ulx=ulx, uly=uly, where=where)
-
     def locate(self, path: str) -> str:
         """Give the full path of a file."""
         return str(self.root / path)
@@ -164,3 +161,152 @@ class FolderSource:
         yield Folder(path=path, files=tuple(sorted(files)))
         for name in sorted(below):
             yield from self._walk(f"{path}/{name}" if path else name)
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedSource:
+    """Sources side by side, each below a folder of its name.
+
+    Examples
+    --------
+    >>> from bigearth_xr.archive.source import FolderSource
+    >>> root = getfixture("tmp_path")
+    >>> for half in ("S1", "S2"):
+    ...     (root / half).mkdir()
+    >>> _ = (root / "S2" / "a.tif").write_bytes(b"II*")
+    >>> source = JoinedSource((("S1", FolderSource(root / "S1")), ("S2", FolderSource(root / "S2"))))
+    >>> [(folder.path, folder.files) for folder in source.folders()], source.read("S2/a.tif")
+    ([('S1', ()), ('S2', ('a.tif',))], b'II*')
+    """
+
+    encoding: ClassVar[Encoding] = "geotiff"
+
+    parts: tuple[tuple[str, PixelSource], ...]
+    """Name and source, sorted by name; one may have no name, and has the paths that the names of others do not begin.
+    All hold GeoTIFFs."""
+
+    def folders(self) -> Iterator[Folder]:
+        """Give the folders of one source after the other."""
+        for name, source in self.parts:
+            for folder in source.folders():
+                yield Folder(path=f"{name}/{folder.path}".strip("/"), files=folder.files)
+
+    def refusals(self) -> Sequence[Refusal]:
+        """Give what none of the sources reads."""
+        return [refusal for _, source in self.parts for refusal in source.refusals()]
+
+    def read(self, path: str) -> bytes:
+        """Read a whole file."""
+        _, source, below = self._find(path)
+        return source.read(below)
+
+    def read_files(self, folder: str, files: Sequence[str]) -> list[Data | OSError]:
+        """Read several files of one folder."""
+        _, source, below = self._find(folder)
+        return source.read_files(below, files)
+
+    def locate(self, path: str) -> str:
+        """Say where a file is, in the words of its source."""
+        if not path:
+            return ", ".join(source.locate("") for _, source in self.parts)
+        _, source, below = self._find(path)
+        return source.locate(below)
+
+    def only(self, folders: Collection[str]) -> "JoinedSource":
+        """Give the sources that have these folders, with these alone."""
+        wanted: dict[str, list[str]] = {}
+        for folder in folders:
+            name, _, below = self._find(folder)
+            wanted.setdefault(name, []).append(below)
+        return JoinedSource(tuple((name, source.only(wanted[name])) for name, source in self.parts if name in wanted))
+
+    def _find(self, path: str) -> tuple[str, PixelSource, str]:
+        """Give the source of a path, its name, and the path in it."""
+        # The one without a name is first, and so the last to be asked.
+        for name, source in reversed(self.parts):
+            if not name or path == name or path.startswith(f"{name}/"):
+                return name, source, path[len(name) :].lstrip("/")
+        raise FileNotFoundError(2, "no such file in the archive", path)
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSource:
+    """A source that finds each file of a patch under the first of the patch's folders, by its name in the archive.
+
+    Examples
+    --------
+    >>> from bigearth_xr.archive.source import FolderSource
+    >>> root = getfixture("tmp_path")
+    >>> for path in ("1/patch/patch_B02.tif", "2/patch/patch_B03.tif"):
+    ...     (root / path).parent.mkdir(parents=True)
+    ...     _ = (root / path).write_bytes(path.encode())
+    >>> source = SplitSource(FolderSource(root), {"1/patch": {"B03.tif": "2/patch"}})
+    >>> source.read_files("1/patch", ["patch_B02.tif", "patch_B03.tif"])
+    [b'1/patch/patch_B02.tif', b'2/patch/patch_B03.tif']
+    """
+
+    encoding: ClassVar[Encoding] = "geotiff"
+
+    source: PixelSource
+    """Where the files are; no LMDB, which has each patch under one key."""
+
+    rest: Mapping[str, Mapping[str, str]]
+    """By the first folder of a patch that has several: folder of each file that lies in another one, by its name
+    without that of the patch."""
+
+    spelled: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By folder: what the files are called there that the archive calls otherwise, both without the name of the
+    patch."""
+
+    def folders(self) -> Iterator[Folder]:
+        """Give the folders as they are."""
+        return self.source.folders()
+
+    def refusals(self) -> Sequence[Refusal]:
+        """Give what is not read."""
+        return self.source.refusals()
+
+    def read(self, path: str) -> bytes:
+        """Read a whole file."""
+        return self.source.read(self._find(path))
+
+    def read_files(self, folder: str, files: Sequence[str]) -> list[Data | OSError]:
+        """Read several files of one patch, those of each of its folders at once."""
+        if folder not in self.rest and folder not in self.spelled:
+            return self.source.read_files(folder, files)
+        found = [self._find(f"{folder}/{file}") for file in files]
+        places: dict[str, list[str]] = {}
+        for path in found:
+            place, _, file = path.rpartition("/")
+            places.setdefault(place, []).append(file)
+        data = {
+            f"{place}/{file}": one
+            for place, here in places.items()
+            for file, one in zip(here, self.source.read_files(place, here), strict=True)
+        }
+        return [data[path] for path in found]
+
+    def locate(self, path: str) -> str:
+        """Say where a file really is."""
+        return self.source.locate(self._find(path))
+
+    def only(self, folders: Collection[str]) -> "SplitSource":
+        """Give a source with these patches, and all of their folders."""
+        rest = {folder: self.rest[folder] for folder in folders if folder in self.rest}
+        places = self.all_of(folders)
+        spelled = {folder: self.spelled[folder] for folder in places if folder in self.spelled}
+        return SplitSource(self.source.only(places), rest, spelled)
+
+    def all_of(self, folders: Collection[str]) -> set[str]:
+        """Give these folders, and those that hold the rest of their patches."""
+        return {*folders, *(other for folder in folders for other in self.rest.get(folder, {}).values())}
+
+    def _find(self, path: str) -> str:
+        """Give the path of a file where it really is."""
+        folder, _, file = path.rpartition("/")
+        if folder not in self.rest and folder not in self.spelled:
+            return path
+        patch = folder.rpartition("/")[2]
+        ending = file.removeprefix(f"{patch}_")
+        place = self.rest.get(folder, {}).get(ending, folder)
+        return f"{place}/{patch}_{self.spelled.get(place, {}).get(ending, ending)}"

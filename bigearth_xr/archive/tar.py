@@ -7,28 +7,57 @@ A compressed bomb does no harm: of a file whose size is refused no byte is kept,
 ever gathered up to the limits below, and the rest streams past in blocks.
 """
 
+import sys
 from collections.abc import Iterator
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
-from bigearth_xr.archive.source import Refusal
-from bigearth_xr.archive.tar_header import BLOCK, Header, parse_header, parse_records
-from bigearth_xr.archive.tar_member import Entry, Member, clean_name, why_refused
-from bigearth_xr.archive.tar_tape import StreamTape, Tape, TapeStream
+from bigearth_xr.archive.source import Data, Refusal
+from bigearth_xr.archive.tar_header import (
+    BLOCK,
+    Entry,
+    Header,
+    Member,
+    clean_name,
+    parse_header,
+    parse_records,
+    why_refused,
+)
+from bigearth_xr.errors import ArchiveError, DamagedError
 
 __all__ = ["read_members", "walk"]
 
 _ZEROS = bytes(BLOCK)
+
 _CHUNK = 2**16
+
 _EXTENSION_BYTES = 2**16
+
 _LONG_NAMES = 64
 """Headers of long names that are kept: one for each length that there is."""
 
 _LONG_NAME, _LONG_LINK, _RECORDS_OF_ALL = b"L", b"K", b"g"
+
 _EXTENSIONS = (_LONG_NAME, _LONG_LINK, b"x", b"X", _RECORDS_OF_ALL)
+
 _WITHOUT_DATA = (b"1", b"2", b"3", b"4", b"5", b"6")
 """Links, devices, folders and pipes: of these the size means nothing."""
 
 _AGAIN = "download or copy it again"
+
+_Told: TypeAlias = tuple[bytes | None, int | None, str | None]
+"""What the headers before a header say of its member: name, size, and why it is refused."""
+
+_NOTHING: _Told = (None, None, None)
+
+_STREAM_BLOCK = 2**22
+
+
+class TapeStream(Protocol):
+    """Anything that is read like a binary file, from front to back."""
+
+    def read(self, size: int, /) -> bytes | memoryview | None:
+        """Give up to `size` bytes, fewer where that is easier; none at the end."""
+        ...
 
 
 def read_members(stream: TapeStream, *, where: str) -> Iterator[Member | Refusal]:
@@ -58,7 +87,7 @@ def read_members(stream: TapeStream, *, where: str) -> Iterator[Member | Refusal
     >>> member.name, bytes(member.data)
     ('patch_B02.tif', b'II*')
     """
-    tape = StreamTape(stream)
+    tape = _StreamTape(stream)
     on_the_way = _Walk(tape, where)
     for item in on_the_way:
         if isinstance(item, Refusal):
@@ -72,6 +101,29 @@ def read_members(stream: TapeStream, *, where: str) -> Iterator[Member | Refusal
                 return
             on_the_way.whole += 1
             yield Member(name, data)
+
+
+class Tape(Protocol):
+    """Bytes of a tar."""
+
+    @property
+    def end(self) -> int:
+        """Bytes in all; as many as there can be until that is known."""
+        ...
+
+    @property
+    def fault(self) -> str | None:
+        """Why it ended early, where that is known."""
+        ...
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether what came before its end is not certain either."""
+        ...
+
+    def read(self, at: int, size: int) -> Data:
+        """Give `size` bytes from byte `at` on, fewer only at the end."""
+        ...
 
 
 def walk(tape: Tape, *, where: str) -> Iterator[Entry | Refusal]:
@@ -93,8 +145,7 @@ def walk(tape: Tape, *, where: str) -> Iterator[Entry | Refusal]:
     Examples
     --------
     >>> import tarfile
-    >>> from bigearth_xr.archive.tar_file import TarFile
-    >>> from bigearth_xr.archive.tar_tape import FileTape
+    >>> from bigearth_xr.archive.tar_source import FileTape, TarFile
     >>> path = getfixture("tmp_path") / "S2.tar"
     >>> _ = path.write_bytes(tarfile.TarInfo("patch_B02.tif").tobuf() + bytes(1024))
     >>> list(walk(FileTape(TarFile([path])), where="S2.tar"))
@@ -111,10 +162,44 @@ def walk(tape: Tape, *, where: str) -> Iterator[Entry | Refusal]:
         yield item
 
 
-_Told: TypeAlias = tuple[bytes | None, int | None, str | None]
-"""What the headers before a header say of its member: name, size, and why it is refused."""
+class _StreamTape:
+    """A tar that is read once, in big blocks; what lies within one of them is not copied."""
 
-_NOTHING: _Told = (None, None, None)
+    def __init__(self, stream: TapeStream) -> None:
+        self.end = sys.maxsize
+        self.fault: str | None = None
+        self.is_damaged = False
+        self._stream = stream
+        self._start = 0
+        self._block = memoryview(b"")
+
+    def read(self, at: int, size: int) -> memoryview:
+        """Give `size` bytes from byte `at` on, which is never before the end of what was given."""
+        offset = at - self._start
+        if offset + size <= len(self._block):
+            return self._block[offset : offset + size]
+        parts = [bytes(self._block[offset:])]
+        missing = size - len(parts[0])
+        # Where much is passed over, whole blocks are.
+        skipped = max(0, offset - len(self._block))
+        while missing > 0 and self._next():
+            part = self._block[skipped : skipped + missing]
+            skipped = max(0, skipped - len(self._block))
+            missing -= len(part)
+            parts.append(bytes(part))
+        return memoryview(b"".join(parts))
+
+    def _next(self) -> bool:
+        """Go on to the next block, if there is one."""
+        self._start += len(self._block)
+        try:
+            self._block = memoryview(self._stream.read(_STREAM_BLOCK) or b"")
+        except ArchiveError as error:
+            self._block, self.fault = memoryview(b""), str(error)
+            self.is_damaged = isinstance(error, DamagedError)
+        if not self._block:
+            self.end = self._start
+        return self.end == sys.maxsize
 
 
 class _Walk:

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_xr.archive.directory import Directory, learn_directory
-from bigearth_xr.archive.segments import STORED, Data, Segments, find_segments
-from bigearth_xr.archive.template import CORNER, Template, learn_template
+from bigearth_xr.archive.source import Data
+from bigearth_xr.archive.tiff_headers import CORNER, Directory, Template, learn_directory, learn_template
+from bigearth_xr.archive.tiff_segments import STORED, Segments, find_segments
 from bigearth_xr.bands import Band
 from bigearth_xr.errors import PatchError
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
 
-__all__ = ["Raster", "check_raster", "decode_tiff", "read_pixels"]
+__all__ = ["decode_band", "decode_tiff"]
 
 _STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES = 273, 279, 324, 325
 _PIXEL_SCALE, _TIEPOINT, _GEO_KEYS = 33550, 33922, 34735
@@ -57,7 +57,7 @@ _met: list[Template | Directory] = []
 _right: dict[tuple[str, int], Template | Directory] = {}
 
 
-def read_pixels(
+def decode_band(
     data: Data, *, band: Band, epsg: int, ulx: int, uly: int, where: Callable[[], str]
 ) -> NDArray[np.generic]:
     """Decode a GeoTIFF that has to be this band of the patch whose upper left corner this is.
@@ -88,7 +88,7 @@ def read_pixels(
     >>> from bigearth_xr.bands import band
     >>> from bigearth_xr.testing import encode_tiff
     >>> data = encode_tiff(np.full((20, 20), 7, "uint16"), epsg=32633, ulx=331200, uly=5331600)
-    >>> read_pixels(data, band=band("B01"), epsg=32633, ulx=331200, uly=5331600, where=lambda: "B01.tif")[0, :3]
+    >>> decode_band(data, band=band("B01"), epsg=32633, ulx=331200, uly=5331600, where=lambda: "B01.tif")[0, :3]
     array([7, 7, 7], dtype=uint16)
     """
     right = _right.get((band.name, epsg))

@@ -1,20 +1,23 @@
-"""What a store says of each patch besides pixels, as lazily indexed arrays of texts, truth values and times."""
+"""What a store says of each patch besides pixels, embeddings included, as lazily indexed arrays."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from bigearth_xr.backend.keys import read_by_axis
-from bigearth_xr.backend.pixels import Rows
-from bigearth_xr.store.current import reading
-from bigearth_xr.store.read import Store, read_column, read_meanings
+from bigearth_xr.backend.pixels import Rows, read_by_axis, row_numbers
+from bigearth_xr.errors import EmbeddingError
+from bigearth_xr.store.embeddings import Embedding, open_embedding, read_computed, read_vectors
+from bigearth_xr.store.open import Store, check_current, reading
+from bigearth_xr.store.read import read_column, read_meanings
 from bigearth_xr.store.schema import UNKNOWN, Column
 
-__all__ = ["StoredColumn", "decode_column", "decoded_dtype"]
+__all__ = ["StoredColumn", "decoded_dtype", "embedding_variables"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +59,7 @@ class StoredColumn(BackendArray):
         kept = stored if isinstance(self.rows, range) else stored[self.rows]
         for axis in reversed(range(len(key))):
             kept = kept[(slice(None),) * axis + (key[axis],)]
-        return decode_column(self.column, kept, self.store)
+        return _decode_column(self.column, kept, self.store)
 
 
 def decoded_dtype(column: Column) -> np.dtype[Any]:
@@ -72,16 +75,8 @@ def decoded_dtype(column: Column) -> np.dtype[Any]:
     return np.dtype(decoded.get(column.kind, column.dtype))
 
 
-def decode_column(column: Column, stored: NDArray[Any], store: Store) -> Any:
-    """Decode values: codes to texts (unknown = ""), flags to truth (unknown = False), seconds to times.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.schema import COLUMNS
-    >>> snow = next(column for column in COLUMNS if column.name == "seasonal_snow")
-    >>> decode_column(snow, np.uint8([0, 1, 255]), None)
-    array([False,  True, False])
-    """
+def _decode_column(column: Column, stored: NDArray[Any], store: Store) -> Any:
+    """Decode values: codes to texts (unknown = ""), flags to truth (unknown = False), seconds to times."""
     if column.kind == "code":
         texts = np.full(UNKNOWN + 1, "", dtype=object)
         meanings = read_meanings(store, column.name)
@@ -94,3 +89,103 @@ def decode_column(column: Column, stored: NDArray[Any], store: Store) -> Any:
     if column.kind == "time":
         return np.asarray(stored).astype("datetime64[s]")
     return stored
+
+
+@dataclass(frozen=True, eq=False)
+class StoredVectors(BackendArray):
+    """Chosen rows of an embedding, read when indexed."""
+
+    embedding: Embedding
+    """Where the vectors lie."""
+
+    rows: Rows
+    """Row in the store of each vector."""
+
+    dtype = np.dtype("float32")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape: ``(patch, feature)``."""
+        return len(self.rows), self.embedding.features
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        """Read the rows that xarray asks for, in C order."""
+        return read_by_axis(key, self.shape, self._read)
+
+    def _read(self, key: tuple[Any, ...]) -> Any:
+        _check_current(self.embedding)
+        rows = row_numbers(self.rows)[key[0]]
+        vectors = read_vectors(self.embedding, np.atleast_1d(rows))
+        return (vectors if np.ndim(rows) else vectors[0])[..., key[1]]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredFlags(BackendArray):
+    """Whether the vectors of chosen rows are computed."""
+
+    embedding: Embedding
+    """Which vectors."""
+
+    rows: Rows
+    """Row in the store of each."""
+
+    dtype = np.dtype("bool")
+
+    @property
+    def shape(self) -> tuple[int]:
+        """Shape: ``(patch,)``."""
+        return (len(self.rows),)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        """Read all, and take what xarray asks for, in C order."""
+        return read_by_axis(key, self.shape, self._read)
+
+    def _read(self, key: tuple[Any, ...]) -> NDArray[np.bool_]:
+        _check_current(self.embedding)
+        flags: NDArray[np.bool_] = read_computed(self.embedding)[row_numbers(self.rows)[key[0]]]
+        return flags
+
+
+def embedding_variables(embedding: Embedding, rows: Rows) -> dict[str, xr.Variable]:
+    """Give an embedding's vectors and flags as variables that are read when used.
+
+    Parameters
+    ----------
+    embedding
+        Which one.
+    rows
+        Rows of the store to show.
+
+    Returns
+    -------
+    dict
+        ``embedding (patch, feature)`` float32, NaN where not computed, its provenance as JSON in
+        ``attrs["bigearth"]``; ``computed (patch)`` bool.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.embeddings import create_embedding
+    >>> from bigearth_xr.store.open import open_store
+    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> embedding = create_embedding(store, "mine", features=2, provenance={})
+    >>> embedding_variables(embedding, range(3))["embedding"].shape
+    (3, 2)
+    """
+    lazy = indexing.LazilyIndexedArray
+    attributes = {"long_name": f"embedding {embedding.name}", "units": "1"}
+    provenance = {"bigearth": json.dumps(dict(embedding.provenance))}
+    vectors = xr.Variable(("patch", "feature"), lazy(StoredVectors(embedding, rows)), attributes | provenance)
+    flags = {"long_name": "whether the vector of a patch was computed"}
+    return {"embedding": vectors, "computed": xr.Variable("patch", lazy(StoredFlags(embedding, rows)), flags)}
+
+
+def _check_current(embedding: Embedding) -> None:
+    """Refuse to read vectors that were made otherwise than those that were opened."""
+    check_current(embedding.store)
+    now = open_embedding(embedding.store, embedding.name)
+    if (now.provenance, now.features) != (embedding.provenance, embedding.features):
+        raise EmbeddingError(
+            f"{embedding.store.location}: embedding {embedding.name!r} was replaced, made otherwise, since it was "
+            "opened; open it again for the new vectors"
+        )

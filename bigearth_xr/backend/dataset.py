@@ -13,8 +13,7 @@ from xarray.indexes import PandasIndex
 
 from bigearth_xr import bands as band_facts
 from bigearth_xr import releases
-from bigearth_xr.backend.columns import StoredColumn
-from bigearth_xr.backend.embeddings import embedding_variables
+from bigearth_xr.backend.columns import StoredColumn, embedding_variables
 from bigearth_xr.backend.pixels import CHUNK_PATCHES, SIZE_10M, Rows, StoredPixels, row_numbers
 from bigearth_xr.errors import LabelError, SelectionError
 from bigearth_xr.labels import Nomenclature, label_names
@@ -22,7 +21,8 @@ from bigearth_xr.ops.resample import Resampling, check_resampling
 from bigearth_xr.spelling import check_choice
 from bigearth_xr.store import schema
 from bigearth_xr.store.embeddings import embedding_names, open_embedding
-from bigearth_xr.store.read import Store, read_column, read_state
+from bigearth_xr.store.open import Store
+from bigearth_xr.store.read import read_column, read_state
 from bigearth_xr.store.schema import Column
 
 __all__ = ["States", "band_coordinates", "build_dataset", "build_groups", "pixel_attributes"]
@@ -54,7 +54,7 @@ def build_dataset(
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
     >>> dict(build_dataset(store, resampling="nearest", nomenclature=19, states="all").sizes)
     {'patch': 3, 'band': 12, 'y': 120, 'x': 120, 'polarization': 2, 'label': 19}
@@ -88,7 +88,7 @@ def build_groups(store: Store, *, states: States) -> dict[str, xr.Dataset]:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
     >>> build_groups(store, states=("stored",))["/"].s2_60m.shape
     (3, 2, 20, 20)
@@ -182,7 +182,7 @@ def _labels(store: Store, rows: Rows, nomenclature: Nomenclature, *, dim: str) -
     names = label_names(nomenclature)
     if f"labels_{nomenclature}" not in store.columns:
         raise LabelError(
-            f"{store.place}: release {store.release} has no {nomenclature}-class labels: reBEN publishes the 19 "
+            f"{store.location}: release {store.release} has no {nomenclature}-class labels: reBEN publishes the 19 "
             "classes only; open it with nomenclature=19"
         )
     column = Column(name=f"labels_{nomenclature}", kind="number", dtype="bool", long_name="")
@@ -241,7 +241,7 @@ def _axes(y: str, x: str, size: int) -> dict[str, xr.Variable]:
 def _attributes(store: Store, **opened: Any) -> dict[str, str]:
     """Identity and origin. The identity is one JSON text: netCDF takes no nested attributes."""
     identity = {
-        "store": store.place.address,
+        "store": store.location.address,
         "uuid": store.uuid,
         "format": store.format_version,
         "release": store.release,

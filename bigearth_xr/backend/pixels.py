@@ -1,6 +1,6 @@
 """Pixels of a store as lazily indexed arrays: nothing is read before somebody asks for values."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from bigearth_xr.backend.keys import read_by_axis
 from bigearth_xr.bands import PATCH_SIDE_M, group_of
 from bigearth_xr.ops.resample import Resampling, upsample
-from bigearth_xr.store.current import reading
-from bigearth_xr.store.patches import each_patch
-from bigearth_xr.store.read import Store
+from bigearth_xr.store.open import Store, reading
+from bigearth_xr.store.read import each_patch
 from bigearth_xr.store.schema import PixelArray
 
-__all__ = ["CHUNK_PATCHES", "Rows", "StoredPixels", "row_numbers"]
+__all__ = ["CHUNK_PATCHES", "Rows", "StoredPixels", "c_ordered", "read_by_axis", "row_numbers"]
 
 SIZE_10M = PATCH_SIDE_M // 10
 
@@ -170,3 +168,45 @@ def _as_slice(places: NDArray[np.intp]) -> slice | NDArray[np.intp]:
     """Places as a slice where each follows the one before, so that they are taken without a copy."""
     in_step = places.size > 0 and np.array_equal(places, np.arange(places[0], places[0] + places.size))
     return slice(int(places[0]), int(places[0]) + places.size) if in_step else places
+
+
+def read_by_axis(key: indexing.ExplicitIndexer, shape: tuple[int, ...], read: Callable[[tuple[Any, ...]], Any]) -> Any:
+    """Read what xarray asks for, in C order; any other key than an orthogonal one is taken apart by xarray.
+
+    An orthogonal key is read as it is: xarray would sort it, put what it got into the order asked for by a copy that is
+    not in C order, and raise ``IndexError: range object index out of range`` for an empty slice of negative step.
+
+    Parameters
+    ----------
+    key
+        What xarray asks for.
+    shape
+        Of the array that is indexed.
+    read
+        Reads by an orthogonal key of one integer, slice or integer array an axis.
+
+    Returns
+    -------
+    numpy.ndarray or scalar
+        The values.
+
+    Examples
+    --------
+    >>> values = np.arange(12)
+    >>> read_by_axis(indexing.BasicIndexer((slice(11, 11, -1),)), (12,), lambda key: values[key])
+    array([], dtype=int64)
+    """
+    if isinstance(key, indexing.BasicIndexer | indexing.OuterIndexer):
+        return c_ordered(read(key.tuple))
+    return c_ordered(indexing.explicit_indexing_adapter(key, shape, indexing.IndexingSupport.OUTER, read))
+
+
+def c_ordered(found: Any) -> Any:
+    """Give an array the order of its axes in memory too: a copy, where it has another; a single value as it is.
+
+    Examples
+    --------
+    >>> c_ordered(np.zeros((2, 3)).T).strides
+    (16, 8)
+    """
+    return np.ascontiguousarray(found) if np.ndim(found) else found

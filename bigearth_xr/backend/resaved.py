@@ -17,26 +17,28 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from bigearth_xr.backend.columns import StoredColumn, decoded_dtype
-from bigearth_xr.backend.keys import read_by_axis
+from bigearth_xr.backend.pixels import read_by_axis
 from bigearth_xr.bands import GROUPS
 from bigearth_xr.store.schema import COLUMNS
 
-__all__ = ["Kind", "as_opened", "converted"]
+__all__ = [
+    "_Kind",
+    "as_opened",
+]
 
-Kind = Literal["text", "truth", "time", "integer", "decimal"]
+_Kind = Literal["text", "truth", "time", "integer", "decimal"]
 """What a variable holds."""
 
 Given = TypeVar("Given", xr.Dataset, xr.DataArray)
-
-_BY_LETTER: Mapping[str, Kind] = {"O": "text", "b": "truth", "M": "time", "i": "integer", "f": "decimal"}
+_BY_LETTER: Mapping[str, _Kind] = {"O": "text", "b": "truth", "M": "time", "i": "integer", "f": "decimal"}
 _LAZY = ("text", "truth")
-_SETTLED: Mapping[Kind, str] = {"truth": "b", "time": "M", "integer": "iu", "decimal": "f"}
+_SETTLED: Mapping[_Kind, str] = {"truth": "b", "time": "M", "integer": "iu", "decimal": "f"}
 """Kinds of data type that are as they should be; of texts the values have to be looked at."""
 _NO_TEXT = "biufcmM"
 """Kinds of data type that hold no texts: what else is called so, as patches that are only numbered, stays as it is."""
 
 _LABELS = ("labels", "labels_19", "labels_43")
-_KINDS: Mapping[str, Kind] = {
+_KINDS: Mapping[str, _Kind] = {
     **{column.name: _BY_LETTER[decoded_dtype(column).kind] for column in COLUMNS},
     **dict.fromkeys(["band", "polarization", "label", "label_19", "label_43", "state"], "text"),
     **dict.fromkeys([group.dim for group in GROUPS], "text"),
@@ -89,23 +91,8 @@ def as_opened(given: Given) -> Given:
     return given
 
 
-def converted(kind: Kind, values: Any) -> NDArray[Any]:
-    """Convert values of any spelling; what is of another kind, as patches that are only numbered, stays as it is.
-
-    Parameters
-    ----------
-    kind
-        What they are meant to be.
-    values
-        Any array.
-
-    Examples
-    --------
-    >>> converted("text", np.array([b"train", None, "test"], dtype=object))
-    array(['train', '', 'test'], dtype=object)
-    >>> converted("truth", np.array([1, 0, np.nan]))
-    array([ True, False, False])
-    """
+def _converted(kind: _Kind, values: Any) -> NDArray[Any]:
+    """Convert values of any spelling; what is of another kind, as patches that are only numbered, stays as it is."""
     given = np.asarray(values)
     if kind == "text":
         return given if given.dtype.kind in _NO_TEXT else _each(_text, given)
@@ -124,7 +111,7 @@ class _Converted(BackendArray):
     """A variable in a file, or in a graph of Dask, converted when it is indexed."""
 
     source: xr.Variable
-    kind: Kind
+    kind: _Kind
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -135,7 +122,7 @@ class _Converted(BackendArray):
         return np.dtype(object if self.kind == "text" else bool)
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return read_by_axis(key, self.shape, lambda axes: converted(self.kind, self.source[axes].values))
+        return read_by_axis(key, self.shape, lambda axes: _converted(self.kind, self.source[axes].values))
 
 
 def _settled(name: Hashable, variable: xr.Variable) -> xr.Variable:
@@ -151,7 +138,7 @@ def _settled(name: Hashable, variable: xr.Variable) -> xr.Variable:
     return settled
 
 
-def _is_settled(kind: Kind, variable: xr.Variable) -> bool:
+def _is_settled(kind: _Kind, variable: xr.Variable) -> bool:
     if _is_encoded(variable) or isinstance(variable.dtype, pd.api.extensions.ExtensionDtype):
         return False
     letter = getattr(variable.dtype, "kind", "")
@@ -184,7 +171,7 @@ def _is_encoded(variable: xr.Variable) -> bool:
     return any(name in variable.attrs for name in _ENCODED)
 
 
-def _as_kind(kind: Kind, variable: xr.Variable) -> xr.Variable:
+def _as_kind(kind: _Kind, variable: xr.Variable) -> xr.Variable:
     """The variable converted: now where its values are in memory or have to be seen, else when they are used."""
     if kind == "text" and getattr(variable.dtype, "kind", "") in _NO_TEXT:
         return variable
@@ -192,7 +179,7 @@ def _as_kind(kind: Kind, variable: xr.Variable) -> xr.Variable:
     if is_lazy and variable.ndim:
         data: Any = indexing.LazilyIndexedArray(_Converted(variable, kind))
     else:
-        data = converted(kind, variable.values)
+        data = _converted(kind, variable.values)
     return xr.Variable(variable.dims, data, variable.attrs)
 
 

@@ -5,46 +5,75 @@ What does not fit is read as before, a shard's patches together, so that the dis
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_xr.batches.held import HeldReader, copy_located
-from bigearth_xr.batches.patches import NativeArray
+from bigearth_xr import former
+from bigearth_xr.batches.patches import NativeArray, Part, Patches
+from bigearth_xr.batches.prefetch import PrefetchReader, copy_located
 from bigearth_xr.errors import LoaderError
-from bigearth_xr.store.batch import BatchReader, Located
+from bigearth_xr.progress import Progress
+from bigearth_xr.store.batch import BatchReader
+from bigearth_xr.store.buffers import Located
 from bigearth_xr.store.schema import SHARD_PATCHES
 
-__all__ = ["CachedReader", "Memory", "fitting_rows", "free_host_bytes"]
+__all__ = ["Cache", "CachedReader", "HostMemory", "PixelMemory", "fill_caches", "free_host_bytes", "with_cache"]
+
+Cache = Literal["device", "host"]
+"""Where native pixels are kept: beside the loader's batches, or in any case on the host."""
 
 _FILLED_AT_ONCE = 256
 """Patches read into the cache together: what is on its way is beside the budget."""
 
 
-class Memory:
-    """Where native pixels are kept; this one is the host's, and a GPU's has the same names.
+class PixelMemory(Protocol):
+    """Where native pixels are kept: `HostMemory`, or that of a GPU."""
+
+    on_gpu: bool
+    """Whether addresses are of a GPU."""
+
+    def allocate(self, name: str, patches: int, patch_bytes: int) -> None:
+        """Take memory for N patches of an array."""
+        ...
+
+    def start(self, name: str) -> int:
+        """Address of the first patch of an array."""
+        ...
+
+    def read(self, reader: BatchReader, rows: NDArray[np.integer], slots: slice) -> None:
+        """Read patches of every array into their slots."""
+        ...
+
+    def keep(self) -> object:
+        """What has to live as long as its addresses are used."""
+        ...
+
+
+class HostMemory:
+    """Memory of the host for native pixels.
 
     Examples
     --------
-    >>> memory = Memory()
+    >>> memory = HostMemory()
     >>> memory.allocate("s1", 2, 115_200)
     >>> memory.start("s1") > 0
     True
     """
 
     on_gpu = False
-    """Whether addresses are of a GPU."""
 
     def __init__(self) -> None:
         self._arrays: dict[str, NDArray[np.uint8]] = {}
 
-    def __reduce__(self) -> tuple[type["Memory"], tuple[()]]:
-        """Travel empty."""
-        return Memory, ()
+    def __reduce__(self) -> tuple[type["HostMemory"], tuple[()]]:
+        """Pickle empty."""
+        return HostMemory, ()
 
     def allocate(self, name: str, patches: int, patch_bytes: int) -> None:
-        """Take memory for so many patches of an array."""
+        """Take memory for N patches of an array."""
         self._arrays[name] = np.empty((patches, patch_bytes), np.uint8)
 
     def start(self, name: str) -> int:
@@ -67,7 +96,7 @@ class Memory:
 
 
 class CachedReader:
-    """Reads batches as the reader does that it stands before, those of some rows from memory.
+    """Reads batches as the reader that it wraps, those of some rows from memory.
 
     Parameters
     ----------
@@ -81,24 +110,27 @@ class CachedReader:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> reader = BatchReader(open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)))
-    >>> cached = CachedReader(reader, np.array([0, 2]), Memory())
+    >>> cached = CachedReader(reader, np.array([0, 2]), HostMemory())
     >>> cached.fill()
     >>> with cached.locate(np.array([2, 1])) as located:
     ...     located.addresses.shape
     (4, 2)
     """
 
-    def __init__(self, reader: BatchReader, rows: NDArray[np.integer], memory: Any) -> None:
+    keeps = True
+    """Whether what is prefetched is kept in memory until it is released."""
+
+    def __init__(self, reader: BatchReader, rows: NDArray[np.integer], memory: PixelMemory) -> None:
         self._reader, self._rows, self._memory = reader, rows, memory
-        self._others: BatchReader | HeldReader = reader if reader.store.place.local else HeldReader(reader)
+        self._others: BatchReader | PrefetchReader = reader if reader.store.location.local else PrefetchReader(reader)
         self._slot = np.full(reader.store.rows, -1, np.intp)
         self._slot[rows] = np.arange(rows.size)
         self._filled = False
 
     def __reduce__(self) -> tuple[type["CachedReader"], tuple[Any, ...]]:
-        """Travel without what is kept: it is read again."""
+        """Pickle without what is kept: it is read again."""
         return CachedReader, (self._reader, self._rows, self._memory)
 
     @property
@@ -140,10 +172,10 @@ class CachedReader:
     @property
     def is_on_gpu(self) -> bool:
         """Whether what is kept is kept on a GPU."""
-        return bool(self._memory.on_gpu)
+        return self._memory.on_gpu
 
     @property
-    def uncached(self) -> BatchReader | HeldReader:
+    def uncached(self) -> BatchReader | PrefetchReader:
         """Reads what is not kept."""
         return self._others
 
@@ -183,45 +215,72 @@ class CachedReader:
         """Have those rows read from disk that are not kept."""
         self._others.prefetch(rows[~self.is_kept(rows)])
 
-    def forget(self, rows: NDArray[np.integer]) -> None:
-        """Let those go that are not kept, and were fetched ahead."""
-        if isinstance(self._others, HeldReader):
-            self._others.forget(rows[~self.is_kept(rows)])
+    def release(self, rows: NDArray[np.integer]) -> None:
+        """Let those go that are not kept, and were prefetched."""
+        self._others.release(rows[~self.is_kept(rows)])
 
     def close(self) -> None:
         """Give up the reader's files and threads; what is kept stays."""
         self._others.close()
 
 
-def fitting_rows(rows: NDArray[np.integer], patch_bytes: int, budget: int) -> NDArray[np.int64]:
-    """Choose rows to keep: of as many whole shards as fit, in stored order.
+def with_cache(
+    patches: Patches, places: NDArray[np.intp], budget: int, new_memory: Callable[[], PixelMemory]
+) -> Patches:
+    """Have native pixels kept in memory, as far as they fit; nothing is read yet.
 
     Parameters
     ----------
-    rows
-        Rows wanted, any order, repeats allowed.
-    patch_bytes
-        Bytes of a patch in all arrays.
+    patches
+        Of what.
+    places
+        Which of them.
     budget
         Bytes that may be used.
+    new_memory
+        Called once for each Dataset.
 
-    Returns
-    -------
-    NDArray
-        Ascending, each once. Where not even one shard fits, as many of its patches as do.
+    Raises
+    ------
+    LoaderError
+        If pixels are computed, which nothing keeps.
 
     Examples
     --------
-    >>> fitting_rows(np.array([1030, 5, 7, 1031]), 10, 35)
-    array([5, 7])
+    >>> import bigearth_xr as bex
+    >>> from bigearth_xr.batches.patches import patches_of
+    >>> from bigearth_xr.batches.recipe import Recipe
+    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
+    >>> kept = with_cache(patches_of([ds], Recipe()), np.arange(2), 10**6, HostMemory)
+    >>> kept.parts[0].reader.patches
+    2
     """
-    unique = np.unique(rows).astype(np.int64)
-    room = budget // patch_bytes
-    if unique.size <= room:
-        return unique
-    ends = np.flatnonzero(np.diff(unique // SHARD_PATCHES)) + 1
-    fitting = ends[ends <= room]
-    return unique[: fitting[-1] if fitting.size else room]
+    parts = []
+    for number, part in enumerate(patches.parts):
+        rows = patches.number[places[patches.part[places] == number]]
+        cached, used = _cached(part, rows, budget, new_memory)
+        parts.append(cached)
+        budget -= used
+    return replace(patches, parts=tuple(parts))
+
+
+def fill_caches(patches: Patches) -> None:
+    """Read what is to be kept, with a bar on the terminal; nothing happens the second time.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> fill_caches(SimpleNamespace(parts=()))
+    """
+    empty = [
+        part.reader for part in patches.parts if isinstance(part.reader, CachedReader) and not part.reader.is_filled
+    ]
+    if not empty:
+        return
+    with Progress() as progress:
+        advance = progress.steps("caching patches", sum(reader.patches for reader in empty))
+        for reader in empty:
+            reader.fill(advance)
 
 
 def free_host_bytes() -> int:
@@ -241,3 +300,37 @@ def free_host_bytes() -> int:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
         raise LoaderError("this system does not tell how much memory is free; give cache_bytes=…") from None
+
+
+def _cached(
+    part: Part, rows: NDArray[np.int64], budget: int, new_memory: Callable[[], PixelMemory]
+) -> tuple[Part, int]:
+    """A part that is kept, and how many bytes it takes."""
+    if not isinstance(part.reader, BatchReader):
+        raise LoaderError("pixels that were computed are not kept in a cache; compute them beforehand: ds.load()")
+    patch_bytes = sum(array.patch_bytes for array in part.reader.sources)
+    kept = _fitting_rows(rows, patch_bytes, budget)
+    return replace(part, reader=CachedReader(part.reader, kept, new_memory())), kept.size * patch_bytes
+
+
+def _fitting_rows(rows: NDArray[np.integer], patch_bytes: int, budget: int) -> NDArray[np.int64]:
+    """Choose rows to keep, each once, ascending: of as many whole shards as fit.
+
+    Where not even one shard fits, as many of its patches as do.
+
+    Examples
+    --------
+    >>> _fitting_rows(np.array([1030, 5, 7, 1031]), 10, 35)
+    array([5, 7])
+    """
+    unique = np.unique(rows).astype(np.int64)
+    room = budget // patch_bytes
+    if unique.size <= room:
+        return unique
+    ends = np.flatnonzero(np.diff(unique // SHARD_PATCHES)) + 1
+    fitting = ends[ends <= room]
+    return unique[: fitting[-1] if fitting.size else room]
+
+
+def __getattr__(name: str) -> object:
+    return former.find_moved(__name__, name)

@@ -1,10 +1,10 @@
-"""The patches of one or more Datasets as something to make batches of: where their pixels are, and their labels."""
+"""The patches of one or more Datasets as something to build batches of: where their pixels are, and their targets."""
 
 import hashlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import xarray as xr
@@ -12,21 +12,30 @@ from numpy.typing import NDArray
 
 from bigearth_xr.backend.origin import own_pixels
 from bigearth_xr.backend.pixels import StoredPixels, row_numbers
+from bigearth_xr.backend.resaved import as_opened
 from bigearth_xr.bands import band
-from bigearth_xr.batches.computed import ComputedReader
-from bigearth_xr.batches.datasets import datasets_of
-from bigearth_xr.batches.marks import marks_of
 from bigearth_xr.batches.recipe import Recipe
 from bigearth_xr.errors import LabelError, LoaderError
 from bigearth_xr.image import image
-from bigearth_xr.ops.taps import SIDE
+from bigearth_xr.labels import Nomenclature, Order, group_multi_hot, label_names, reorder_labels
+from bigearth_xr.ops.resample import SIDE
 from bigearth_xr.ops.transform import StoredArray, Transform, transform_of
 from bigearth_xr.scaling import Scale, scale_of
-from bigearth_xr.store.batch import BatchReader, Located
-from bigearth_xr.store.intake import Checks
-from bigearth_xr.store.read import Store
+from bigearth_xr.store.batch import BatchReader
+from bigearth_xr.store.buffers import Located
+from bigearth_xr.store.open import Store, reading
+from bigearth_xr.store.read import read_column
+from bigearth_xr.store.rows import Checks
+from bigearth_xr.units import UnitCheck
 
-__all__ = ["NativeArray", "Part", "Patches", "Reader", "patches_of"]
+__all__ = [
+    "NativeArray",
+    "Part",
+    "Patches",
+    "Reader",
+    "datasets_of",
+    "patches_of",
+]
 
 
 class NativeArray(StoredArray, Protocol):
@@ -56,6 +65,15 @@ class Reader(Protocol):
 
     def prefetch(self, rows: NDArray[np.integer]) -> None:
         """Have patches read from disk that are wanted soon."""
+        ...
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what is prefetched is kept in this process's memory until it is released."""
+        ...
+
+    def release(self, rows: NDArray[np.integer]) -> None:
+        """Let patches go that were prefetched, each as often as it was asked for."""
         ...
 
     def close(self) -> None:
@@ -105,7 +123,7 @@ class Patches:
     keys: int
     """Rows of all stores together: keys are less."""
 
-    marks: NDArray[np.float32]
+    targets: NDArray[np.float32]
     """Labels, shape ``(patch, label)``; NaN where unknown."""
 
     labels: tuple[str, ...]
@@ -159,6 +177,135 @@ def patches_of(datasets: xr.Dataset | Sequence[xr.Dataset], recipe: Recipe, *, c
     return _joined([_found(ds, recipe, checks) for ds in datasets_of(datasets)])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ComputedArray:
+    """All bands of an image, as if a store held them in one pixel array."""
+
+    bands: tuple[str, ...]
+    """Their order."""
+
+    dtype: Literal["uint16", "float32"]
+    """Data type of a pixel."""
+
+    name: str = "computed"
+    """What to call it."""
+
+    size: int = SIDE
+    """Pixels along a side."""
+
+    @property
+    def patch_bytes(self) -> int:
+        """Bytes of one patch."""
+        return len(self.bands) * self.size**2 * np.dtype(self.dtype).itemsize
+
+
+class _ComputedReader:
+    """Reads patches of a DataArray, of whole patches at 10 m, as `BatchReader` reads those of a store.
+
+    The check sees values before they are scaled: those in memory once, others whenever they are computed.
+    """
+
+    keeps = False
+
+    def __init__(self, image: xr.DataArray, check: UnitCheck | None = None) -> None:
+        if image.dims != ("patch", "band", "y", "x") or image.shape[2:] != (SIDE, SIDE):
+            sizes = ", ".join(f"{name}: {size}" for name, size in image.sizes.items())
+            raise LoaderError(
+                f"pixels are ({sizes}), expected (patch, band, y: {SIDE}, x: {SIDE}); load whole patches, and crop "
+                "them with Augmentation(crop=…)"
+            )
+        is_here = isinstance(image.variable._data, np.ndarray)
+        if check is not None and is_here:
+            check(np.moveaxis(image.values, 1, -1))
+        self._image, self._check = image, None if is_here else check
+        self._type = "uint16" if image.dtype == np.uint16 else "float32"
+        bands = tuple(map(str, image["band"].values))
+        self.sources: tuple[_ComputedArray, ...] = (
+            _ComputedArray(bands=bands, dtype="uint16" if self._type == "uint16" else "float32"),
+        )
+
+    def locate(self, rows: Sequence[int] | NDArray[np.integer]) -> Located:
+        """Compute patches by their place in the array, into memory of their own."""
+        values = self._values(rows)
+        pixels = np.ascontiguousarray(values, self._type)
+        (array,) = self.sources
+        starts = pixels.ctypes.data + np.arange(len(pixels), dtype=np.uint64) * np.uint64(array.patch_bytes)
+        return Located(starts[None], pixels)
+
+    def read(
+        self, rows: Sequence[int] | NDArray[np.integer], out: Mapping[str, NDArray[Any]] | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """Compute patches by their place in the array."""
+        (array,) = self.sources
+        values = self._values(rows)
+        if out is None:
+            return {array.name: np.ascontiguousarray(values, self._type)}
+        out[array.name][...] = values
+        return dict(out)
+
+    def _values(self, rows: Sequence[int] | NDArray[np.integer]) -> NDArray[Any]:
+        values: NDArray[Any] = self._image.isel(patch=np.asarray(rows)).values
+        if self._check is not None:
+            self._check(np.moveaxis(values, 1, -1))
+        return values
+
+    def prefetch(self, rows: Sequence[int] | NDArray[np.integer]) -> None:
+        """Do nothing: what is computed is not on a disk."""
+
+    def release(self, rows: NDArray[np.integer]) -> None:
+        """Do nothing: nothing was kept."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def datasets_of(ds: xr.Dataset | Sequence[xr.Dataset]) -> list[xr.Dataset]:
+    """List one Dataset or several, those that were saved and opened again as a store's own.
+
+    Raises
+    ------
+    LoaderError
+        If they are none, or have no patch.
+
+    Examples
+    --------
+    >>> datasets_of(None)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    bigearth_xr.errors.LoaderError: expected Datasets with at least one patch along 'patch' each, ...
+    """
+    datasets = [ds] if isinstance(ds, xr.Dataset) else list(ds) if isinstance(ds, Iterable) else []
+    if not datasets or not all(isinstance(one, xr.Dataset) and one.sizes.get("patch") for one in datasets):
+        raise LoaderError(
+            "expected Datasets with at least one patch along 'patch' each, as bex.open gives them; a single patch is "
+            "ds.isel(patch=[0])"
+        )
+    return [as_opened(one) for one in datasets]
+
+
+def _targets(
+    ds: xr.Dataset, nomenclature: Nomenclature | None, order: Order, store: Store | None, rows: NDArray[np.integer]
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Labels of patches as numbers to train on, shape ``(patch, label)``, and their names.
+
+    A label is 1 or 0, and NaN for every label of a patch of which none is known. `store` and `rows` say where to look
+    up the 43 classes of a Dataset of 19.
+    """
+    if "labels" not in ds:
+        raise LabelError("the Dataset has no variable 'labels'; keep it: ds[['s2', 's1', 'labels']]")
+    targets, known = _in_paper_order(ds)
+    wanted: Nomenclature = known if nomenclature is None else nomenclature
+    if known == 43 and wanted == 19:
+        targets = group_multi_hot(targets)
+    elif known == 19 and wanted == 43:
+        targets = _all_classes(store, rows)
+    targets = reorder_labels(targets, wanted, from_order="paper", to_order=order)
+    numbers = targets.astype(np.float32)
+    if "has_labels" in ds.coords:
+        numbers[~ds["has_labels"].values.astype(bool)] = np.nan
+    return numbers, label_names(wanted, order)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Found:
     """What is known of the patches of one Dataset."""
@@ -166,7 +313,7 @@ class _Found:
     part: Part
     row: NDArray[np.int64]
     number: NDArray[np.int64]
-    marks: NDArray[np.float32]
+    targets: NDArray[np.float32]
     labels: tuple[str, ...]
     country: NDArray[Any]
 
@@ -190,13 +337,13 @@ def _found(ds: xr.Dataset, recipe: Recipe, checks: Checks) -> _Found:
     places = np.arange(ds.sizes["patch"])
     row = ds["row"].values if "row" in ds.coords else places if own is None else row_numbers(own.rows)
     number = places if own is None else row_numbers(own.rows)
-    marks, labels = marks_of(ds, recipe.nomenclature, recipe.label_order, part.store, number)
+    targets, labels = _targets(ds, recipe.nomenclature, recipe.label_order, part.store, number)
     country = ds["country"].values if "country" in ds.coords else np.full(places.size, "", object)
     return _Found(
         part=part,
         row=np.asarray(row, np.int64),
         number=np.asarray(number, np.int64),
-        marks=marks,
+        targets=targets,
         labels=labels,
         country=country,
     )
@@ -225,7 +372,7 @@ def _stored(images: xr.DataArray, own: StoredPixels, recipe: Recipe, checks: Che
 
 def _computed(ds: xr.Dataset, images: xr.DataArray, recipe: Recipe) -> Part:
     scale = _scale(images, recipe)
-    reader = ComputedReader(images, None if scale is None else scale.check)
+    reader = _ComputedReader(images, None if scale is None else scale.check)
     names = [name for name in ("s2", "s1") if name in ds and own_pixels(ds[name]) is None]
     warnings.warn(
         f"{' and '.join(names) or 'the image'} of this Dataset is not as a store holds it: computed with, joined, "
@@ -286,7 +433,31 @@ def _joined(found: Sequence[_Found]) -> Patches:
         number=np.concatenate([one.number for one in found]),
         key=np.concatenate([one.row + starts[one.home] for one in found]),
         keys=sum(sizes.values()),
-        marks=np.concatenate([one.marks for one in found]),
+        targets=np.concatenate([one.targets for one in found]),
         labels=first.labels,
         country=np.concatenate([one.country for one in found]),
     )
+
+
+def _in_paper_order(ds: xr.Dataset) -> tuple[NDArray[np.bool_], Nomenclature]:
+    there = [str(name) for name in ds["label"].values]
+    sizes: tuple[Nomenclature, ...] = (19, 43)
+    known = next((size for size in sizes if sorted(there) == sorted(label_names(size))), None)
+    if known is None:
+        raise LabelError(
+            f"the Dataset has {len(there)} labels, and they are neither the 19 classes nor the 43; leave out classes "
+            "of what the model gives, not of the Dataset"
+        )
+    places = [there.index(name) for name in label_names(known)]
+    return np.asarray(ds["labels"].transpose("patch", "label").values, np.bool_)[:, places], known
+
+
+def _all_classes(store: Store | None, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
+    if store is None or "labels_43" not in store.columns:
+        raise LabelError(
+            "the Dataset has 19 classes, and 43 are asked for; open the store with nomenclature=43, which v1 has and "
+            "v2 has not"
+        )
+    with reading(store):
+        targets: NDArray[np.bool_] = read_column(store, "labels_43")[rows].astype(np.bool_)
+    return targets

@@ -8,7 +8,7 @@ from bigearth_xr import bands as band_facts
 from bigearth_xr.errors import LabelError, LoaderError, NormalizationError
 from bigearth_xr.labels import Nomenclature, Order
 from bigearth_xr.ops.augmentation import Augmentation
-from bigearth_xr.ops.taps import SIDE, Resampling
+from bigearth_xr.ops.resample import SIDE, Resampling
 from bigearth_xr.ops.transform import Precision
 from bigearth_xr.scaling import Method, Statistics
 from bigearth_xr.spelling import check_choice

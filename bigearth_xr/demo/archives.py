@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bigearth_xr.archive.layout import archive_ending
+from bigearth_xr.archive.names import archive_ending
 from bigearth_xr.archive.scan import scan
 from bigearth_xr.archive.source import FolderSource
 from bigearth_xr.bands import BANDS

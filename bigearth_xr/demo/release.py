@@ -16,7 +16,7 @@ from bigearth_xr.demo.archives import common_bands
 from bigearth_xr.errors import BigEarthError, StoreError
 from bigearth_xr.ingestion import IngestReport, ingest
 from bigearth_xr.report.measures import FEW_PATCHES, MEASURES, by_label, by_patch
-from bigearth_xr.store import read
+from bigearth_xr.store import open as stores
 from bigearth_xr.verification import verify
 
 __all__ = ["Opened", "open_release"]
@@ -77,7 +77,7 @@ def _emptied(store: Path) -> Path:
     """Remove the store of an earlier demo; anything else of that name is not ours to remove."""
     if store.exists():
         try:
-            read.open_store(store)
+            stores.open_store(store)
         except BigEarthError as error:
             raise StoreError(f"{store}: is in the way and no store ({error}); choose another --out") from None
         shutil.rmtree(store)

@@ -11,12 +11,12 @@ from typing import Any
 
 from rich.console import Console
 
-from bigearth_xr.keeping import is_writable, own_folders
+from bigearth_xr.cache_folders import cache_folders, is_writable
 
 __all__ = ["cache_folder", "compile_kernel", "compiled_once"]
 
 _KERNELS = Path(__file__).with_name("kernels")
-_CONSTANTS = tuple(_KERNELS.parents[1] / "ops" / name for name in ("taps.py", "transform.py"))
+_CONSTANTS = tuple(_KERNELS.parents[1] / "ops" / name for name in ("resample.py", "transform.py"))
 """Where the kernels take numbers from, which are compiled in."""
 
 _OURS = "bigearth-xr"
@@ -109,7 +109,7 @@ def _parents() -> Iterator[Path]:
     if os.environ.get("NUMBA_CACHE_DIR"):
         yield Path(os.environ["NUMBA_CACHE_DIR"])
     yield _KERNELS / "__pycache__"
-    yield from own_folders()
+    yield from cache_folders()
 
 
 def _keep_in(kernel: Any, folder: Path | None) -> bool:

@@ -1,16 +1,28 @@
-"""Transform batches on a GPU: `ops.transform` as one kernel, which reads stored pixels once and writes a batch once."""
+"""Transform batches on a GPU: `ops.transform` as one kernel, which reads stored pixels once and writes a batch once.
 
+`fused.cu` is compiled for the GPU at hand, once for each variant, and the machine code is kept on disk. CuPy's own
+compilation is not used: it flushes small numbers to zero, which no option undoes, and fails where the home folder
+cannot be written to.
+"""
+
+import hashlib
+import tempfile
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_xr.device.cubin import kernel_of
+from bigearth_xr.device.compiling import cache_folder
 from bigearth_xr.device.records import (
     MAX_PATCHES,
     THREADS,
+    Variant,
     band_records,
     launch_of,
     pack,
@@ -18,26 +30,21 @@ from bigearth_xr.device.records import (
     scalars,
     variant_of,
 )
-from bigearth_xr.device.targets import Target, check_target, target_of
 from bigearth_xr.device.transfer import _cupy, on_gpu
-from bigearth_xr.errors import TransformError
+from bigearth_xr.errors import DeviceError, TransformError
+from bigearth_xr.ops.augmentation import AugmentParameters
 from bigearth_xr.ops.namespace import Array
-from bigearth_xr.ops.parameters import AugmentParameters
 from bigearth_xr.ops.transform import Transform, check_parameters
+from bigearth_xr.progress import Progress
 
-__all__ = ["addresses_of", "apply", "prepared"]
+__all__ = ["SOURCE", "Target", "addresses_of", "apply", "check_target", "kernel_of", "prepared", "target_of"]
 
 _TYPES = ("uint16", "float32")
 
+SOURCE = Path(__file__).with_name("fused.cu")
+"""The kernel, CUDA C++; needs no header."""
 
-@dataclass(frozen=True, slots=True)
-class _Foreign:
-    """A stream of somebody else's, by the protocol that libraries share."""
-
-    number: int
-
-    def __cuda_stream__(self) -> tuple[int, int]:
-        return 0, self.number
+_NAME = "transform"
 
 
 def apply(
@@ -188,6 +195,148 @@ def addresses_of(arrays: Mapping[str, Array], rows: Any = None) -> Any:
     return xp.stack(starts) if starts else xp.empty((0, at.size), np.uint64)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """An array or tensor on a GPU, as far as a kernel has to know it."""
+
+    pointer: int
+    """Address of its first element."""
+
+    device: int
+    """Number of its GPU."""
+
+    shape: tuple[int, ...]
+    """Length of every dimension."""
+
+    dtype: str
+    """Name of its data type."""
+
+    contiguous: bool
+    """Whether it is whole, last dimension first."""
+
+
+def target_of(out: Any) -> Target:
+    """Look at where a batch is to be written.
+
+    Parameters
+    ----------
+    out
+        CuPy array or CUDA tensor.
+
+    Raises
+    ------
+    TransformError
+        If it is anything else.
+
+    Examples
+    --------
+    >>> target_of([1])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    bigearth_xr.errors.TransformError: out is a builtins.list, expected a CuPy array or a CUDA tensor; ...
+    """
+    if on_gpu(out):
+        return Target(
+            pointer=out.data.ptr,
+            device=out.device.id,
+            shape=tuple(out.shape),
+            dtype=out.dtype.name,
+            contiguous=out.flags.c_contiguous,
+        )
+    if hasattr(out, "data_ptr") and out.device.type == "cuda":
+        return Target(
+            pointer=out.data_ptr(),
+            device=out.device.index,
+            shape=tuple(out.shape),
+            dtype=str(out.dtype).rpartition(".")[2],
+            contiguous=out.is_contiguous(),
+        )
+    where = f" on {out.device}" if hasattr(out, "device") else ""
+    raise TransformError(
+        f"out is a {type(out).__module__}.{type(out).__qualname__}{where}, expected a CuPy array or a CUDA tensor; "
+        "memory of the host is written by bigearth_xr.device.host.apply"
+    )
+
+
+def check_target(target: Target, transform: Transform, patches: int) -> None:
+    """Refuse memory that a batch does not fit into.
+
+    Raises
+    ------
+    TransformError
+        If its shape or data type is another, or it is not contiguous.
+
+    Examples
+    --------
+    >>> transform = Transform(bands=(), sources=(), planes=(), subtract=(), factor=())
+    >>> held = Target(pointer=0, device=0, shape=(1, 0, 120, 120), dtype="float32", contiguous=True)
+    >>> check_target(held, transform, 1)
+    """
+    shape = transform.out_shape(patches)
+    types = {transform.dtype, transform.out_dtype.name}
+    if target.shape != shape or target.dtype not in types:
+        raise TransformError(
+            f"out is {target.dtype} of shape {target.shape}, expected {' or '.join(sorted(types))} of shape {shape}"
+        )
+    if not target.contiguous:
+        raise TransformError("out is not contiguous; give memory that is whole, not a view with steps")
+
+
+@lru_cache(maxsize=256)
+def kernel_of(variant: Variant, device: int) -> Any:
+    """Load a variant of the kernel on a GPU, compiling it first where it is not on disk.
+
+    Parameters
+    ----------
+    variant
+        What it is compiled for.
+    device
+        Number of the GPU, which is the current one.
+
+    Returns
+    -------
+    cupy.RawKernel
+        Loaded: its `num_regs` and `local_size_bytes` tell what the compiler made of it.
+
+    Raises
+    ------
+    DeviceError
+        If there is no GPU, or it does not compile for this one.
+
+    Examples
+    --------
+    >>> from bigearth_xr.device import gpu_available
+    >>> plain = Variant(taps=1, dtype="float32", noise=False, mix=False)
+    >>> kernel_of(plain, 0).local_size_bytes if gpu_available() else 0
+    0
+    """
+    cupy = _cupy()
+    target = f"sm_{cupy.cuda.Device(device).compute_capability}"
+    options = (f"--gpu-architecture={target}", *variant.options)
+    path = _cached(options)
+    if path is not None and path.is_file():
+        return _load(cupy, path)
+    code = _compile(cupy, options)
+    with suppress(OSError):  # a full disk: compiled again next time
+        if path is not None:
+            _write(path, code)
+            return _load(cupy, path)
+    with tempfile.TemporaryDirectory() as folder:
+        once = Path(folder, f"{_NAME}.cubin")
+        once.write_bytes(code)
+        return _load(cupy, once)
+
+
+@dataclass(frozen=True, slots=True)
+class _Foreign:
+    """A stream of somebody else's, by the protocol that libraries share."""
+
+    number: int
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.number
+
+
 def _check_stored(name: str, array: Any) -> None:
     if not on_gpu(array):
         raise TransformError(f"{name} is a {type(array).__module__}.{type(array).__qualname__}, expected a CuPy array")
@@ -271,3 +420,47 @@ def _prepare(
             kernel(grid, (THREADS,), (*arguments, np.int32(first)), shared_mem=launch.shared_bytes)
 
     return start
+
+
+def _load(cupy: Any, path: Path) -> Any:
+    kernel = cupy.RawModule(path=str(path)).get_function(_NAME)
+    _ = kernel.num_regs  # asks the GPU, so that the file is read now
+    return kernel
+
+
+def _cached(options: tuple[str, ...]) -> Path | None:
+    """Where machine code is kept: it depends on the source, the options and the compiler."""
+    from cupy.cuda import nvrtc
+
+    folder = cache_folder()
+    if folder is None:
+        return None
+    said = "\0".join([SOURCE.read_text(encoding="utf-8"), *options, *map(str, nvrtc.getVersion())])
+    return folder / f"{_NAME}-{hashlib.sha256(said.encode()).hexdigest()[:16]}.cubin"
+
+
+def _compile(cupy: Any, options: tuple[str, ...]) -> bytes:
+    from cupy.cuda import nvrtc
+
+    began = time.perf_counter()
+    program = nvrtc.createProgram(SOURCE.read_text(encoding="utf-8"), SOURCE.name, (), ())
+    try:
+        nvrtc.compileProgram(program, options)
+        code: bytes = nvrtc.getCUBIN(program)
+    except nvrtc.NVRTCError as error:
+        raise DeviceError(
+            f"the transform does not compile for this GPU ({' '.join(options)}): {error}; "
+            f"{nvrtc.getProgramLog(program).strip()}; update CuPy and its CUDA, or transform on the host"
+        ) from error
+    finally:
+        nvrtc.destroyProgram(program)
+    took = time.perf_counter() - began
+    Progress().say(f"bigearth-xr: compiled the transform for this GPU ({options[0].partition('=')[2]}) in {took:.1f} s")
+    return code
+
+
+def _write(path: Path, code: bytes) -> None:
+    """Write a file that others read either whole or not at all."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as beside:
+        beside.write(code)
+    Path(beside.name).replace(path)

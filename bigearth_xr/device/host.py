@@ -4,26 +4,46 @@ Threads may call it at once, each for a batch of its own.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from bigearth_xr.device.arguments import drawn_of, layout_of, packed_of, plain
 from bigearth_xr.device.compiling import compile_kernel, compiled_once
-from bigearth_xr.device.unpacking import Packed
+from bigearth_xr.device.unpacking import Packed, packed_of
 from bigearth_xr.errors import TransformError
-from bigearth_xr.ops.parameters import AugmentParameters
-from bigearth_xr.ops.transform import Transform, check_parameters
+from bigearth_xr.ops.augmentation import AugmentParameters
+from bigearth_xr.ops.mixing import pixel_boxes
+from bigearth_xr.ops.resample import SIDE, TAPS
+from bigearth_xr.ops.transform import Plane, Precision, Transform, check_parameters
 
 if TYPE_CHECKING:
-    from bigearth_xr.device.kernels.unpacking import PackedArrays
+    from bigearth_xr.device.kernels.blosc import PackedArrays
+    from bigearth_xr.device.kernels.transform import Drawn, Layout
 
-__all__ = ["addresses_of", "apply", "apply_packed"]
+__all__ = [
+    "addresses_of",
+    "apply",
+    "apply_packed",
+    "drawn_of",
+    "is_block",
+    "is_large",
+    "layout_of",
+    "plain",
+    "transform_block",
+]
 
 _TYPES = ("uint16", "float32")
+
 _CACHE_LINE = 64
 _FEWEST = 3  # dimensions of stored pixels: patch, y, x
+_LARGE = 1 << 24
+"""Bytes from which on a machine that has never compiled may be made to wait: less is done before that begins."""
+
+_BLOCK = "block"
+
+_BITS: dict[Precision, int] = {"float32": 32, "float16": 16, "bfloat16": 8}
 
 
 def apply(
@@ -120,7 +140,7 @@ def apply_packed(
     >>> import bigearth_xr as bex
     >>> from bigearth_xr.ops.transform import transform_of
     >>> from bigearth_xr.store.batch import BatchReader
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3, profile="compact")
     >>> reader = BatchReader(open_store(path), ["B01"])
     >>> transform = transform_of(reader.sources, ["B01"], {"B01": (0, 1)})
@@ -136,22 +156,6 @@ def apply_packed(
     arrays = packed_of(packed)
     _run(transform, parameters, arrays, np.zeros(packed.starts.shape, np.uint64), out, nonfinite)
     return bool(arrays.unpacked.all())
-
-
-def _run(
-    transform: Transform,
-    parameters: AugmentParameters | None,
-    packed: "PackedArrays",
-    addresses: NDArray[np.uint64],
-    out: NDArray[Any],
-    nonfinite: NDArray[np.int64] | None,
-) -> None:
-    counts = np.zeros(0 if nonfinite is None else addresses.shape[1], np.int64)
-    layout = layout_of(transform, cropped=parameters is not None and parameters.augmentation.crops)
-    drawn = drawn_of(parameters, addresses.shape[1], transform)
-    transform_patches()(layout, drawn, packed, addresses, counts, np.uint64(out.ctypes.data))
-    if nonfinite is not None:
-        nonfinite[...] = counts
 
 
 def addresses_of(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:
@@ -194,17 +198,6 @@ def addresses_of(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:
     return np.array(steps, np.uint64).reshape(len(arrays), -1)
 
 
-def _check_arrays(arrays: Any) -> None:
-    """Refuse what are no stored pixels by name."""
-    if not isinstance(arrays, Mapping) or not arrays:
-        given = "empty" if isinstance(arrays, Mapping) else f"a {type(arrays).__name__}"
-        raise TransformError(f"the arrays are {given}, expected stored pixels by name, as a reader's read gives them")
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray) or array.ndim < _FEWEST:
-            given = f"of shape {array.shape}" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
-            raise TransformError(f"{name} is {given}, expected a NumPy array of shape (patch, ..., y, x)")
-
-
 def transform_patches() -> Any:
     """Give the compiled kernel, which is compiled now if it is nowhere on disk.
 
@@ -216,14 +209,184 @@ def transform_patches() -> Any:
     return _compiled()
 
 
+def is_block(pixels: Any) -> bool:
+    """Whether pixels are some that `transform_block` takes: of squares, of a type that patches are stored in.
+
+    Examples
+    --------
+    >>> is_block(np.zeros((3, 2, 20, 20), np.uint16)), is_block(np.zeros((3, 2, 20, 40), np.uint16))
+    (True, False)
+    """
+    return (
+        isinstance(pixels, np.ndarray)
+        and pixels.ndim == 4
+        and pixels.size > 0
+        and pixels.shape[-1] == pixels.shape[-2]
+        and pixels.dtype in (np.uint16, np.float32)
+    )
+
+
+def is_large(pixels: NDArray[Any]) -> bool:
+    """Whether compiling is worth it for these pixels alone, as float32.
+
+    Examples
+    --------
+    >>> is_large(np.zeros((3, 2, 20, 20), np.uint16))
+    False
+    """
+    return pixels.size * np.dtype(np.float32).itemsize >= _LARGE
+
+
+def transform_block(
+    pixels: NDArray[Any],
+    parameters: AugmentParameters | None = None,
+    *,
+    subtract: ArrayLike = 0,
+    factor: ArrayLike = 1,
+) -> NDArray[np.float32]:
+    """Scale pixels by band, and vary them by patch, as `ops.transform` says.
+
+    Parameters
+    ----------
+    pixels
+        Shape ``(patch, band, y, x)``, as `is_block` asks for; copied if a patch of them is not contiguous.
+    parameters
+        How each patch varies, without crops and partners; None for not at all.
+    subtract, factor
+        For each band, float32.
+
+    Returns
+    -------
+    NDArray
+        Same shape, float32, new memory.
+
+    Examples
+    --------
+    >>> transform_block(np.full((1, 1, 2, 2), 7, np.uint16), subtract=1, factor=0.5)[0, 0]
+    array([[3., 3.],
+           [3., 3.]], dtype=float32)
+    """
+    patch = pixels if pixels[:1].flags.c_contiguous else np.ascontiguousarray(pixels)
+    count, size = patch.shape[1:3]
+    dtype = "float32" if patch.dtype == np.float32 else "uint16"
+    transform = Transform(
+        bands=parameters.bands if parameters is not None else tuple(map(str, range(count))),
+        sources=(_BLOCK,),
+        planes=tuple(
+            Plane(source=0, offset=band * patch[0, 0].nbytes, size=size, dtype=dtype)  # type: ignore[arg-type]  # of two
+            for band in range(count)
+        ),
+        subtract=tuple(np.broadcast_to(np.asarray(subtract, np.float32), count).tolist()),
+        factor=tuple(np.broadcast_to(np.asarray(factor, np.float32), count).tolist()),
+        size=size,
+    )
+    return apply(transform, addresses_of({_BLOCK: patch}), parameters and _unmixed(parameters))
+
+
+def layout_of(transform: Transform, *, cropped: bool) -> "Layout":
+    """Lay a transform out; with crops, every band takes its pixels by tables.
+
+    Examples
+    --------
+    >>> layout_of(Transform(bands=(), sources=(), planes=(), subtract=(), factor=()), cropped=False).size
+    120
+    """
+    from bigearth_xr.device.kernels.transform import COPIED, Layout
+
+    sides = list(dict.fromkeys(plane.size for plane in transform.planes))
+
+    def table(plane: Plane) -> int:
+        repeated = transform.taps_of(plane, cropped=cropped) == "nearest" and transform.size % plane.size == 0
+        return COPIED if repeated and not cropped else sides.index(plane.size)
+
+    planes = [(p.source, p.offset, p.size, p.dtype == "float32", table(p)) for p in transform.planes]
+    return Layout(
+        planes=plain(planes, np.int64).reshape(-1, 5),
+        scale=plain([*zip(transform.subtract, transform.factor, strict=True)], np.float32).reshape(-1, 2),
+        sides=plain(sides, np.int64),
+        taps=TAPS[transform.resampling],
+        size=transform.size,
+        bits=_BITS[transform.dtype],
+    )
+
+
+def drawn_of(parameters: AugmentParameters | None, patches: int, transform: Transform) -> "Drawn":
+    """Say how patches vary; without parameters, not at all.
+
+    Examples
+    --------
+    >>> drawn_of(None, 3, Transform(bands=(), sources=(), planes=(), subtract=(), factor=())).gain
+    array([1., 1., 1.], dtype=float32)
+    """
+    from bigearth_xr.device.kernels.transform import Drawn
+
+    bands, p = len(transform.bands), parameters
+    cropped = p is not None and p.augmentation.crops
+    boxes = pixel_boxes(p.box, transform.size) if p is not None else np.zeros((patches, 4))
+    return Drawn(
+        symmetry=plain(p.d4 if p is not None else np.zeros(patches), np.uint8),
+        varies=p is not None and p.augmentation.changes_values,
+        gain=plain(p.gain if p is not None else np.ones(patches), np.float32),
+        bias=plain(p.bias if p is not None else np.zeros(patches), np.float32),
+        dropped=plain(p.dropped if p is not None else np.zeros((patches, bands)), np.bool_),
+        noise_std=np.float32(p.augmentation.noise_std if p is not None else 0),
+        rows=plain(p.rows if p is not None else np.zeros(patches), np.uint64),
+        noise_words=plain(p.noise_words if p is not None else np.zeros(bands), np.uint64),
+        epoch=np.uint64(p.epoch if p is not None else 0),
+        seed=np.uint64(p.seed if p is not None else 0),
+        crop=plain(p.crop if p is not None and cropped else [(0, 0, SIDE, SIDE)], np.float64),
+        partner=plain(p.partner if p is not None else np.arange(patches), np.int64),
+        weight=plain(p.weight if p is not None else np.ones(patches), np.float32),
+        box=plain(boxes, np.int64),
+    )
+
+
+def plain(values: Any, dtype: type[np.generic]) -> NDArray[Any]:
+    """Make a contiguous array that may be written to: those that may not are of another type for the kernel.
+
+    Examples
+    --------
+    >>> plain((1, 2), np.int64).flags.writeable
+    True
+    """
+    return np.array(values, dtype, order="C")
+
+
+def _run(
+    transform: Transform,
+    parameters: AugmentParameters | None,
+    packed: "PackedArrays",
+    addresses: NDArray[np.uint64],
+    out: NDArray[Any],
+    nonfinite: NDArray[np.int64] | None,
+) -> None:
+    counts = np.zeros(0 if nonfinite is None else addresses.shape[1], np.int64)
+    layout = layout_of(transform, cropped=parameters is not None and parameters.augmentation.crops)
+    drawn = drawn_of(parameters, addresses.shape[1], transform)
+    transform_patches()(layout, drawn, packed, addresses, counts, np.uint64(out.ctypes.data))
+    if nonfinite is not None:
+        nonfinite[...] = counts
+
+
+def _check_arrays(arrays: Any) -> None:
+    """Refuse what are no stored pixels by name."""
+    if not isinstance(arrays, Mapping) or not arrays:
+        given = "empty" if isinstance(arrays, Mapping) else f"a {type(arrays).__name__}"
+        raise TransformError(f"the arrays are {given}, expected stored pixels by name, as a reader's read gives them")
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray) or array.ndim < _FEWEST:
+            given = f"of shape {array.shape}" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
+            raise TransformError(f"{name} is {given}, expected a NumPy array of shape (patch, ..., y, x)")
+
+
 @compiled_once
 def _compiled() -> Any:
-    from bigearth_xr.device.kernels import batch
+    from bigearth_xr.device.kernels.transform import transform_patches as kernel
 
     sample = Transform(bands=(), sources=(), planes=(), subtract=(), factor=())
     layout, drawn = layout_of(sample, cropped=False), drawn_of(None, 0, sample)
     arguments = (layout, drawn, packed_of(None), np.zeros((0, 0), np.uint64), np.zeros(0, np.int64), np.uint64(0))
-    return compile_kernel(batch.transform_patches, arguments)
+    return compile_kernel(kernel, arguments)
 
 
 def _new_batch(transform: Transform, patches: int) -> NDArray[Any]:
@@ -255,3 +418,15 @@ def _check_out(out: Any, transform: Transform, patches: int) -> None:
         raise TransformError(f"out is unaligned; give memory that begins at a multiple of {dtype.itemsize} bytes")
     if not out.flags.writeable:
         raise TransformError("out is read-only; give memory that may be written to")
+
+
+def _unmixed(parameters: AugmentParameters) -> AugmentParameters:
+    """Parameters of patches that are neither cropped nor mixed: what is drawn for that may be of other patches."""
+    count = len(parameters.rows)
+    return replace(
+        parameters,
+        crop=np.tile(np.array([0, 0, SIDE, SIDE], np.float32), (count, 1)),
+        partner=np.arange(count),
+        weight=np.ones(count, np.float32),
+        box=np.zeros((count, 4), np.int32),
+    )

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bigearth_xr.ops.augmentation import AugmentParameters
 from bigearth_xr.ops.mixing import pixel_boxes
-from bigearth_xr.ops.parameters import AugmentParameters
-from bigearth_xr.ops.taps import SIDE, TAPS
+from bigearth_xr.ops.resample import SIDE, TAPS
 from bigearth_xr.ops.transform import SYMMETRIES, Plane, Precision, Transform
 
 __all__ = [

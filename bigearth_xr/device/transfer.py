@@ -1,16 +1,21 @@
 """Move arrays between host and GPU, at once or, for Dask arrays, block by block when they are computed."""
 
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import xarray as xr
 
 from bigearth_xr.errors import DeviceError
 from bigearth_xr.ops.namespace import Array
 
-__all__ = ["gpu_available", "on_gpu", "to_cpu", "to_gpu"]
+__all__ = ["gpu_available", "move", "on_gpu", "to_cpu", "to_gpu", "view_in_cupy"]
 
 _INSTALL = "pip install 'bigearth-xr[cuda12]', or [cuda13] where nvidia-smi says CUDA 13"
+
+Labelled = TypeVar("Labelled", xr.DataArray, xr.Dataset)
+
 _NUMBERS = "biufc"
 
 
@@ -98,6 +103,55 @@ def to_cpu(array: Array) -> Array:
     if not on_gpu(array):
         return array
     return _convert(array, _cupy().asnumpy, np)
+
+
+def move(labelled: Labelled, transfer: Callable[[Array], Array]) -> Labelled:
+    """Move the values of an array, or of every variable of a Dataset that holds numbers or truth values.
+
+    Parameters
+    ----------
+    labelled
+        Values of NumPy, CuPy or Dask; lazily indexed ones that are not Dask are read first.
+    transfer
+        `to_gpu` or `to_cpu`.
+
+    Returns
+    -------
+    xarray.DataArray or xarray.Dataset
+        The same names, dims, coordinates, attributes and encoding; lazy where it was Dask.
+
+    Examples
+    --------
+    >>> from bigearth_xr.device import to_cpu
+    >>> move(xr.DataArray([1, 2], dims="patch"), to_cpu).values
+    array([1, 2])
+    """
+    if isinstance(labelled, xr.DataArray):
+        return labelled.copy(deep=False, data=transfer(labelled.data))
+    moved = {name: move(array, transfer) for name, array in labelled.data_vars.items() if array.dtype.kind in _NUMBERS}
+    return labelled.assign(moved)
+
+
+def view_in_cupy(tensor: Any) -> Array:
+    """View a CUDA tensor as a CuPy array of the same memory, on the tensor's own device.
+
+    What torch's current stream has been given is done before CuPy's current stream goes on.
+
+    Raises
+    ------
+    DeviceError
+        If CuPy is not installed or finds no GPU.
+
+    Examples
+    --------
+    >>> import torch  # doctest: +SKIP
+    >>> view_in_cupy(torch.ones(2, device="cuda"))  # doctest: +SKIP
+    array([1., 1.], dtype=float32)
+    """
+    cupy = _cupy()
+    with cupy.cuda.Device(tensor.device.index):
+        array: Array = cupy.from_dlpack(tensor)
+    return array
 
 
 def _convert(array: Any, convert: Any, xp: ModuleType) -> Array:

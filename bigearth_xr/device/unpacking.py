@@ -1,14 +1,17 @@
 """Decode packed patches on the host, many in one call, without a line of Python a patch, and without the lock."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.device.compiling import compile_kernel, compiled_once
 
-__all__ = ["Packed", "unpack"]
+if TYPE_CHECKING:
+    from bigearth_xr.device.kernels.blosc import PackedArrays
+
+__all__ = ["Packed", "packed_of", "unpack"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,6 +72,26 @@ def unpack(
     unpacked = np.zeros(len(sources), np.bool_)
     _kernel()(sources, lengths.astype(np.int64), targets, patch_bytes, itemsize, unpacked)
     return unpacked
+
+
+def packed_of(packed: Packed | None) -> "PackedArrays":
+    """Say where patches lie packed; with no patches, where they lie as they are.
+
+    Examples
+    --------
+    >>> packed_of(None).unpacked.size
+    0
+    """
+    from bigearth_xr.device.kernels.blosc import PackedArrays
+
+    starts = np.zeros((0, 0)) if packed is None else packed.starts
+    sizes = [] if packed is None else [*zip(packed.patch_bytes, packed.itemsizes, strict=True)]
+    return PackedArrays(
+        starts=np.array(starts, np.uint64),
+        lengths=np.array(starts if packed is None else packed.lengths, np.int64),
+        sizes=np.array(sizes, np.int64).reshape(-1, 2),
+        unpacked=np.zeros(starts.shape[1], np.bool_),
+    )
 
 
 @compiled_once

@@ -3,17 +3,15 @@
 What can go wrong on the way does, with files of 60 GB: connections drop, servers are overloaded, processes are killed.
 """
 
-from bigearth_xr.download.connection import RefusedError
-from bigearth_xr.download.patience import Patience
-from bigearth_xr.download.report import DownloadReport, FileOutcome
-from bigearth_xr.download.run import download, published_files
-from bigearth_xr.download.stream import UrlStream, open_url
+from bigearth_xr.download.connection import RefusedError, RetryPolicy
+from bigearth_xr.download.fetch import DownloadReport, FileOutcome, download, published_files
+from bigearth_xr.download.url_stream import UrlStream, open_url
 
 __all__ = [
     "DownloadReport",
     "FileOutcome",
-    "Patience",
     "RefusedError",
+    "RetryPolicy",
     "UrlStream",
     "download",
     "open_url",

@@ -1,44 +1,81 @@
 """One file on its way to a folder: in pieces side by side, into ``NAME.part``, checked before it gets its name."""
 
+import hashlib
+import json
 import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from threading import Event, Lock
+from threading import Event, Lock, Thread
 
-from bigearth_xr.download.checksum import check_md5
-from bigearth_xr.download.connection import ChangedError, NoRangesError, Version
-from bigearth_xr.download.journal import Journal, Range, cut, gaps, read_journal, start_journal
-from bigearth_xr.download.locking import locked
-from bigearth_xr.download.patience import Patience
-from bigearth_xr.download.reader import RangeReader
-from bigearth_xr.download.side_by_side import run_side_by_side
+from bigearth_xr.download.connection import ChangedError, NoRangesError, RetryPolicy, Version
+from bigearth_xr.download.url_stream import RangeReader
 from bigearth_xr.errors import DownloadError
+from bigearth_xr.locking import lock_file
 from bigearth_xr.progress import Progress
-from bigearth_xr.published import PublishedFile
+from bigearth_xr.releases import PublishedFile
 
-__all__ = ["Transfer"]
+__all__ = ["Transfer", "check_md5"]
 
 _LONGEST_PIECE_BYTES = 256 * 1024**2
 """One request: few enough for servers that count them (Zenodo does)."""
 
 _SHORTEST_PIECE_BYTES = 1024**2
+
 _PIECES_A_CONNECTION = 4
-"""So many or more, so that none of the connections works alone for long at the end."""
+"""At least as many, so that none of the connections works alone for long at the end."""
 
 _NOTED_BYTES, _NOTED_S = 16 * 1024**2, 2.0
 """What a killed process loses of each connection, at most: so many bytes, and what came in so many seconds."""
 
 _RESTARTS = 3
 
+_Range = tuple[int, int]
+"""First byte, and the one behind the last."""
+
+_CHUNK_BYTES = 1024**2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Journal:
+    """What was fetched of one file."""
+
+    address: str
+    """Where it was fetched from."""
+
+    version: Version
+    """Which version it is of."""
+
+    held: tuple[_Range, ...] = ()
+    """Bytes on disk when the journal was opened: ascending, apart from each other."""
+
+    path: Path
+    """Where the journal is kept."""
+
+    lock: Lock
+    """Held by the thread that writes a line."""
+
+    def add(self, start: int, stop: int) -> None:
+        """Note that these bytes are on disk."""
+        with self.lock, self.path.open("a", encoding="utf-8") as file:
+            file.write(f"{json.dumps([start, stop])}\n")
+
 
 class Transfer:
     """One published file, fetched from an address."""
 
     def __init__(
-        self, file: PublishedFile, address: str, folder: Path, *, parallel: int, patience: Patience, progress: Progress
+        self,
+        file: PublishedFile,
+        address: str,
+        folder: Path,
+        *,
+        parallel: int,
+        retry: RetryPolicy,
+        progress: Progress,
     ) -> None:
         self.file = file
         self.version = Version(size=None)
@@ -49,7 +86,7 @@ class Transfer:
         self._part = folder / f"{file.name}.part"
         self._journal = folder / f"{file.name}.part.ranges"
         self._parallel = parallel
-        self._patience = patience
+        self._retry = retry
         self._progress = progress
         self._ranged = True
         self._count = Lock()
@@ -57,7 +94,7 @@ class Transfer:
     def probe(self) -> None:
         """Ask the server for the size of the file, and whether it gives ranges."""
         # One byte of it: HEAD is not answered everywhere, and rarely says whether ranges are.
-        reader = RangeReader(self._address, 0, 1, patience=self._patience, notice=self._progress.say)
+        reader = RangeReader(self._address, 0, 1, retry=self._retry, notice=self._progress.say)
         try:
             self.version = reader.connect()
             if self.version.size != 0:
@@ -82,7 +119,9 @@ class Transfer:
 
     def run(self) -> None:
         """Fetch what is missing, check it, and give it its name."""
-        with locked(self._part):
+        with lock_file(self._part) as is_ours:
+            if not is_ours:
+                raise DownloadError(f"{self._part}: another process is fetching it; wait for that one")
             began = time.monotonic()
             try:
                 self._fetch()
@@ -112,7 +151,7 @@ class Transfer:
                 self.probe()
         raise DownloadError(f"{self._address}: the server gives ranges now and then; try again later")
 
-    def _held(self) -> tuple[Range, ...]:
+    def _held(self) -> tuple[_Range, ...]:
         """What an earlier run left of this version."""
         journal = read_journal(self._journal)
         if journal is None or journal.version.size != self.version.size or not self._part.exists():
@@ -127,13 +166,13 @@ class Transfer:
         earlier = read_journal(self._journal)
         if earlier is not None and earlier.held and not held:
             self._progress.say(f"{self.file.name}: what an earlier run left is of another version; starting over")
-        journal = start_journal(self._journal, self._address, self.version, held)
+        journal = _start_journal(self._journal, self._address, self.version, held)
         with self._part.open("r+b") as part:
             part.truncate(size)  # sparse: takes no space before its bytes come
-        missing = gaps(held, size)
+        missing = _gaps(held, size)
         piece_bytes = size // (self._parallel * _PIECES_A_CONNECTION)
         piece_bytes = min(max(piece_bytes, _SHORTEST_PIECE_BYTES), _LONGEST_PIECE_BYTES)
-        pieces = deque(cut(missing, piece_bytes))
+        pieces = deque(_cut(missing, piece_bytes))
         done = size - sum(stop - start for start, stop in missing)
         advance = self._progress.steps(self.file.name, size, done)
 
@@ -145,15 +184,15 @@ class Transfer:
                     return
                 self._fetch_piece(piece, journal, advance, stopped)
 
-        run_side_by_side(fetch, min(self._parallel, len(pieces)))
+        run_threads(fetch, min(self._parallel, len(pieces)))
 
-    def _fetch_piece(self, piece: Range, journal: Journal, advance: Callable[..., None], stopped: Event) -> None:
+    def _fetch_piece(self, piece: _Range, journal: _Journal, advance: Callable[..., None], stopped: Event) -> None:
         """Fetch one piece, noting what has come."""
         reader = RangeReader(
             self._address,
             *piece,
             version=self.version,
-            patience=self._patience,
+            retry=self._retry,
             notice=self._progress.say,
             stopped=stopped,
         )
@@ -174,7 +213,7 @@ class Transfer:
         """Fetch it through one connection, from the first byte."""
         self._journal.unlink(missing_ok=True)
         advance = self._progress.steps(self.file.name, self.version.size)
-        reader = RangeReader(self._address, patience=self._patience, notice=self._progress.say)
+        reader = RangeReader(self._address, retry=self._retry, notice=self._progress.say)
         try:
             with self._part.open("r+b", buffering=0) as part:
                 part.truncate(0)
@@ -196,7 +235,7 @@ class Transfer:
             self.fetched_bytes += len(data)
         advance(len(data))
 
-    def _note(self, part: FileIO, journal: Journal, noted: int) -> int:
+    def _note(self, part: FileIO, journal: _Journal, noted: int) -> int:
         """Note what was written since; it is on disk before the journal says so."""
         position = part.tell()
         if position > noted:
@@ -212,3 +251,172 @@ class Transfer:
             self._part.unlink()
             self._journal.unlink(missing_ok=True)
             raise DownloadError(f"{error}; it was deleted: try again, or another address") from None
+
+
+def _start_journal(path: Path, address: str, version: Version, held: tuple[_Range, ...] = ()) -> _Journal:
+    """Begin a journal, in place of an earlier one whose ranges are passed on.
+
+    Examples
+    --------
+    >>> path = getfixture("tmp_path") / "x.part.ranges"
+    >>> journal = _start_journal(path, "https://example.org/x", Version(size=100))
+    >>> journal.add(0, 10)
+    >>> journal.add(10, 40)
+    >>> read_journal(path).held
+    ((0, 40),)
+    """
+    head = {"address": address, "size": version.size, "etag": version.etag, "modified": version.modified}
+    lines = [json.dumps(head), *(json.dumps(one) for one in held)]
+    new = path.with_name(f"{path.name}.new")
+    new.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    os.replace(new, path)
+    return _Journal(address=address, version=version, held=held, path=path, lock=Lock())
+
+
+def read_journal(path: Path) -> _Journal | None:
+    """Read what an earlier run has left.
+
+    Returns
+    -------
+    _Journal or None
+        None if there is none, or none of ours.
+
+    Examples
+    --------
+    >>> read_journal(getfixture("tmp_path") / "nothing") is None
+    True
+    """
+    try:
+        head, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        said = json.loads(head)
+        version = Version(size=int(said["size"]), etag=said["etag"], modified=said["modified"])
+        held = _merged(filter(None, map(_range, lines)))
+        address = str(said["address"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    if held and not 0 <= held[0][0] < held[-1][1] <= int(said["size"]):
+        return None
+    return _Journal(address=address, version=version, held=held, path=path, lock=Lock())
+
+
+def _gaps(held: Iterable[_Range], size: int) -> list[_Range]:
+    """What is missing between ascending ranges.
+
+    Examples
+    --------
+    >>> _gaps([(0, 10), (30, 40)], 50)
+    [(10, 30), (40, 50)]
+    """
+    missing, position = [], 0
+    for start, stop in held:
+        if start > position:
+            missing.append((position, start))
+        position = stop
+    return [*missing, (position, size)] if position < size else missing
+
+
+def _cut(ranges: Iterable[_Range], most: int) -> list[_Range]:
+    """Divide ranges into pieces of at most so many bytes.
+
+    Examples
+    --------
+    >>> _cut([(10, 30), (40, 50)], 15)
+    [(10, 25), (25, 30), (40, 50)]
+    """
+    return [(at, min(at + most, stop)) for start, stop in ranges for at in range(start, stop, most)]
+
+
+def check_md5(path: Path, expected: str, steps: Callable[[str, int], Callable[[int], None]]) -> None:
+    """Read a file, and refuse it if it has another md5 than expected.
+
+    Parameters
+    ----------
+    path
+        The file.
+    expected
+        Hexadecimal.
+    steps
+        Starts a bar, such as that of `bigearth_xr.progress.Progress`.
+
+    Raises
+    ------
+    DownloadError
+        If the sums differ.
+
+    Examples
+    --------
+    >>> path = getfixture("tmp_path") / "x"
+    >>> _ = path.write_bytes(b"hello")
+    >>> check_md5(path, "5d41402abc4b2a76b9719d911017c592", lambda step, total: lambda count: None)
+    """
+    size = path.stat().st_size
+    advance = steps(f"{path.name}: md5", size)
+    digest = hashlib.md5(usedforsecurity=False)
+    buffer = memoryview(bytearray(_CHUNK_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            digest.update(buffer[:count])
+            advance(count)
+    if digest.hexdigest() != expected.lower():
+        raise DownloadError(f"{path}: md5 of its {size:,} bytes is {digest.hexdigest()}, published is {expected}")
+
+
+def run_threads(work: Callable[[Event], None], threads: int) -> None:
+    """Run it in so many threads; the first error stops all of them, and is raised.
+
+    Parameters
+    ----------
+    work
+        Called with an event that is set when it has to stop.
+    threads
+        How many. They do not keep the interpreter alive: Ctrl-C ends it though a server keeps one waiting.
+
+    Examples
+    --------
+    >>> done = []
+    >>> run_threads(lambda stopped: done.append(stopped.is_set()), 3)
+    >>> done
+    [False, False, False]
+    """
+    stopped = Event()
+    errors: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            work(stopped)
+        except BaseException as error:
+            errors.append(error)
+            stopped.set()
+
+    workers = [Thread(target=guarded, daemon=True) for _ in range(threads)]
+    for thread in workers:
+        thread.start()
+    try:
+        for thread in workers:
+            while thread.is_alive():
+                thread.join(1.0)  # on Windows, Ctrl-C waits for the end of a wait
+    except BaseException:
+        stopped.set()
+        raise
+    if errors:
+        raise errors[0]
+
+
+def _range(line: str) -> _Range | None:
+    """Read a line; None if it was torn, or another was written behind a torn one."""
+    try:
+        start, stop = json.loads(line)
+    except ValueError:
+        return None
+    return (start, stop) if line.endswith("\n") else None
+
+
+def _merged(ranges: Iterable[_Range]) -> tuple[_Range, ...]:
+    """Join ranges that touch or overlap."""
+    merged: list[_Range] = []
+    for start, stop in sorted(ranges):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+        else:
+            merged.append((start, stop))
+    return tuple(merged)

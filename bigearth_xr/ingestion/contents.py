@@ -10,14 +10,15 @@ import pyarrow.compute as pc
 
 from bigearth_xr.archive import Archive, PixelSource, survey_archive, tell_release
 from bigearth_xr.archive.scan import Scan, release_of_list, scan
+from bigearth_xr.archive.streams import is_address
 from bigearth_xr.errors import MetadataError
-from bigearth_xr.ingestion.members import is_address
 from bigearth_xr.ingestion.request import Request
 from bigearth_xr.progress import Progress
 from bigearth_xr.releases import Release
 from bigearth_xr.store.schema import PixelArray, pixel_arrays
 from bigearth_xr.table import FoundLabels, from_archive, read_labels
-from bigearth_xr.table.lists import V1_PAIRS, find_lists, read_lists
+from bigearth_xr.table.lists import find_lists, read_lists
+from bigearth_xr.table.lists_v1 import V1_PAIRS
 
 __all__ = ["Contents", "Lists", "list_folders", "read_contents", "read_inner_lists", "read_named_lists"]
 
@@ -89,9 +90,9 @@ def read_named_lists(request: Request) -> Lists | None:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.address import place_of
+    >>> from bigearth_xr.store.location import location_of
     >>> archive = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=3)
-    >>> request = Request(archive=(str(archive),), store=place_of("ben.zarr"), metadata=(), sensors=("s1", "s2"),
+    >>> request = Request(archive=(str(archive),), store=location_of("ben.zarr"), metadata=(), sensors=("s1", "s2"),
     ...                   bands=("B02", "VV"), rows="found", profile=None)
     >>> read_named_lists(request).release
     'v2'
@@ -129,13 +130,6 @@ def read_contents(source: PixelSource, request: Request, lists: Lists | None, pr
         What is known already; without, lists inside the archive are used.
     progress
         Shows the reading of JSONs.
-
-    Examples
-    --------
-    Called by `bigearth_xr.ingest`.
-
-    >>> read_contents.__name__
-    'read_contents'
     """
     found = scan(source)
     release = tell_release(found, request.name)

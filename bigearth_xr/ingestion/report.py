@@ -2,19 +2,26 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rich.markup import escape
+
 from bigearth_xr.archive import Problem
 from bigearth_xr.labels import Release
-from bigearth_xr.store.place import Place
-from bigearth_xr.store.schema import Profile
+from bigearth_xr.store.codec import ProfileName
+from bigearth_xr.store.location import Location
 
-__all__ = ["IngestReport"]
+__all__ = [
+    "IngestReport",
+    "left_out_lines",
+]
 
 _UNPAIRED = ("unpaired", "duplicate", "unplaced")
 """Kinds of problems with a patch."""
+
+_COLORS = {"quarantined": "red", "truncated": "red", "damaged": "red", "refused": "red"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +31,13 @@ class IngestReport:
     archive: str
     """What was ingested: a folder, tars or addresses."""
 
-    store: Place
+    store: Location
     """Where the store is."""
 
     release: Release
     """Release of the archive."""
 
-    profile: Profile
+    profile: ProfileName
     """How pixels are encoded."""
 
     rows: int
@@ -120,3 +127,41 @@ class IngestReport:
         told = ("found", "unpaired", "is_cut_short", "complete")
         content = asdict(self) | {"store": str(self.store)} | {name: getattr(self, name) for name in told}
         path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def left_out_lines(report: IngestReport, most: int = 20) -> Iterator[str]:
+    """Lay out what gave no row, or lacks something, by kind, name and reason: a table in rich's markup.
+
+    Its lines are as long as they are: names are to be copied, and a narrow terminal breaks them itself.
+
+    Parameters
+    ----------
+    report
+        Of an ingest.
+    most
+        Lines at most; another one says how many there are more.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> archive = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=2)
+    >>> _ = sorted(archive.rglob("*_B05.tif"))[0].write_bytes(b"")
+    >>> for line in left_out_lines(bex.ingest(archive, getfixture("tmp_path") / "ben.zarr")):
+    ...     print(line[:77].rstrip())
+    [bold]what         patch                                              why[/]
+    [red]quarantined[/]  S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_68_76  band
+    """
+    shown, rest = report.left_out[:most], len(report.left_out) - most
+    widths = [max(map(len, column)) for column in zip(("what", "patch"), *(line[:2] for line in shown), strict=True)]
+    yield f"[bold]{'what':<{widths[0]}}  {'patch':<{widths[1]}}  why[/]"
+    for kind, name, reason in shown:
+        color, gap = _COLORS.get(kind, "yellow"), " " * (widths[0] - len(kind))
+        yield f"[{color}]{kind}[/]{gap}  {escape(name):<{widths[1]}}  {escape(_in_short(reason))}"
+    if rest > 0:
+        yield f"… and {rest:,} more; --report FILE writes all"
+
+
+def _in_short(reason: str) -> str:
+    """A reason without the place, which the name tells, and without what to do, which is the same for all."""
+    problem = reason.rpartition("; ")[0] or reason
+    return problem.partition(" is not used: ")[2] or problem

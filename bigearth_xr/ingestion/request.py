@@ -9,13 +9,14 @@ from typing import get_args
 import numpy as np
 
 from bigearth_xr.archive.containers import expand
+from bigearth_xr.archive.streams import is_address
 from bigearth_xr.bands import Sensor
 from bigearth_xr.errors import ArchiveNotFoundError, SelectionError, StoreError
-from bigearth_xr.ingestion.members import is_address
 from bigearth_xr.spelling import check_choice
-from bigearth_xr.store.place import Place
-from bigearth_xr.store.schema import PROFILES, PixelArray, Profile, pixel_arrays
-from bigearth_xr.table.found import Rows
+from bigearth_xr.store.codec import PROFILES, ProfileName
+from bigearth_xr.store.location import Location
+from bigearth_xr.store.schema import PixelArray, pixel_arrays
+from bigearth_xr.table.assembly import Rows
 
 __all__ = ["Request", "check_count", "check_request", "name_of", "texts_of"]
 
@@ -29,7 +30,7 @@ class Request:
     archive: tuple[str, ...]
     """Folders, tars, their parts, LMDBs, addresses or ``-`` that together are the archive, at least one."""
 
-    store: Place
+    store: Location
     """Where the store is, or is to be."""
 
     metadata: tuple[Path, ...]
@@ -44,7 +45,7 @@ class Request:
     rows: Rows
     """Whether listed pairs that were not found get rows too."""
 
-    profile: Profile | None
+    profile: ProfileName | None
     """How to encode pixels; None for the store's own, or `fast`."""
 
     @property
@@ -107,15 +108,7 @@ def check_count(name: str, number: object) -> None:
 
 
 def check_request(request: Request) -> None:
-    """Refuse what no archive can make sense of, before anything is read.
-
-    Examples
-    --------
-    Called by `bigearth_xr.ingest`.
-
-    >>> check_request.__name__
-    'check_request'
-    """
+    """Refuse what no archive can make sense of, before anything is read."""
     check_choice("rows", request.rows, get_args(Rows), SelectionError)
     check_choice("profile", request.profile, (*PROFILES, None), StoreError)
     if not request.archive:

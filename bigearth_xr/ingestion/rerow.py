@@ -1,6 +1,8 @@
 """Give a store other rows, once it is certain which they are: what it holds moves along, encoded as it is."""
 
+import ctypes
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,16 +15,19 @@ from numpy.typing import NDArray
 
 from bigearth_xr import table as tables
 from bigearth_xr.errors import StoreError
-from bigearth_xr.ingestion.exchange import exchange_folders
-from bigearth_xr.store.create import create_store, table_path, write_states
-from bigearth_xr.store.marker import Marker
-from bigearth_xr.store.patches import read_encoded
-from bigearth_xr.store.presence import read_held
-from bigearth_xr.store.read import Store, open_store, read_column, read_state
+from bigearth_xr.store.create import Marker, create_store, table_path, write_states
+from bigearth_xr.store.open import Store, open_store
+from bigearth_xr.store.read import read_column, read_encoded, read_present, read_state
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
-from bigearth_xr.store.write import ShardWriter
+from bigearth_xr.store.shard import ShardWriter
 
 __all__ = ["finish_rerow", "rerow_store"]
+
+_HERE = -100
+"""``AT_FDCWD``: paths are taken as they are."""
+
+_EXCHANGE = 2
+"""``RENAME_EXCHANGE``."""
 
 
 def rerow_store(
@@ -47,25 +52,18 @@ def rerow_store(
     ------
     StoreError
         If the store is on object storage, where nothing can be renamed.
-
-    Examples
-    --------
-    Called by `bigearth_xr.ingest` where it is known only at last which patches there are.
-
-    >>> rerow_store.__name__
-    'rerow_store'
     """
-    if store.place.local is None:
+    if store.location.local is None:
         raise StoreError(
-            f"{store.place}: its rows are those of an archive that was cut short, and cannot be moved on object "
+            f"{store.location}: its rows are those of an archive that was cut short, and cannot be moved on object "
             "storage; delete it and ingest the whole archive"
         )
-    path = store.place.local
+    path = store.location.local
     _remove(path)
     names = _names(path)
     create_store(names.new, table, profile=store.profile, arrays=arrays, sensors=sensors, marker=marker)
     _move_pixels(store, open_store(names.new))
-    exchange_folders(path, names.new, by_way_of=names.old)
+    _exchange_folders(path, names.new, by_way_of=names.old)
     finish_rerow(path)
 
 
@@ -82,6 +80,32 @@ def finish_rerow(path: Path) -> None:
     if names.table.exists() and path.exists() and _is_table_of(names.table, path):
         names.table.replace(table_path(path))
     _remove(path)
+
+
+def _exchange_folders(one: Path, other: Path, *, by_way_of: Path) -> None:
+    """Give each of two folders the name of the other.
+
+    Parameters
+    ----------
+    one, other
+        Folders on one file system.
+    by_way_of
+        A name that is free. Where the system cannot exchange (Linux can, on local file systems), `one` bears it for a
+        moment in which nothing is called `one`.
+
+    Examples
+    --------
+    >>> root = getfixture("tmp_path")
+    >>> for name in ("old", "new"):
+    ...     (root / name / f"it was {name}").mkdir(parents=True)
+    >>> _exchange_folders(root / "old", root / "new", by_way_of=root / "between")
+    >>> [path.name for path in (root / "old").iterdir()]
+    ['it was new']
+    """
+    if not _exchange_at_once(one, other):
+        one.replace(by_way_of)
+        other.replace(one)
+        by_way_of.replace(other)
 
 
 class _Names(NamedTuple):
@@ -125,7 +149,7 @@ def _move_pixels(old: Store, new: Store) -> None:
     for array in new.arrays:
         if array not in old.arrays:
             continue
-        held = is_stored & read_held(old, array)[came_from]
+        held = is_stored & read_present(old, array)[came_from]
         for first in range(0, new.rows, SHARD_PATCHES):
             _move_shard(old, new, array, came_from[first : first + SHARD_PATCHES], held, first)
         if array.name == REFERENCE_MAP:
@@ -139,6 +163,15 @@ def _move_shard(
     places = np.flatnonzero(held[first : first + SHARD_PATCHES])
     if not places.size:
         return
-    with ShardWriter(new.place, array, first // SHARD_PATCHES, new.profile, patches=len(came_from)) as writer:
+    with ShardWriter(new.location, array, first // SHARD_PATCHES, new.profile, patches=len(came_from)) as writer:
         for place in places.tolist():
             writer.put_encoded(place, read_encoded(old, array, int(came_from[place])) or b"")
+
+
+def _exchange_at_once(one: Path, other: Path) -> bool:
+    """Ask the system to; False where it cannot."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):  # another C library, another system
+        return False
+    return bool(rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0)

@@ -1,45 +1,53 @@
 """Write the patches of one shard: the unit of work that workers take, and that no two of them share."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, TypeAlias
 
+import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.archive import Archive, PatchFiles, read_pixels
-from bigearth_xr.errors import ArchiveError, PatchError
-from bigearth_xr.store.current import check_current
-from bigearth_xr.store.patches import read_encoded
-from bigearth_xr.store.read import Store
+from bigearth_xr.errors import ArchiveError, ChecksumError, PatchError
+from bigearth_xr.ingestion.staging import Plane, staged_file
+from bigearth_xr.store.codec import CRC_BYTES, combine_crc32c
+from bigearth_xr.store.open import Store, check_current
+from bigearth_xr.store.read import read_encoded
 from bigearth_xr.store.schema import QUARANTINED, REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
-from bigearth_xr.store.shard import HOLE, read_index, shard_key
-from bigearth_xr.store.write import ShardWriter
+from bigearth_xr.store.shard import HOLE, ShardWriter, encode_index, read_index, shard_key
 
-__all__ = ["Job", "PatchReader", "ShardJob", "ShardResult", "write_shard"]
+__all__ = ["Job", "ShardJob", "ShardResult", "StagedJob", "StagedPatch"]
 
-PatchReader: TypeAlias = Callable[[int], dict[str, NDArray[Any]]]
+_PatchReader: TypeAlias = Callable[[int], dict[str, NDArray[Any]]]
+
+
+class _NamedPatch(Protocol):
+    """What is to be written at a place."""
+
+    @property
+    def patch(self) -> str:
+        """Patch id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShardJob:
-    """What a worker needs to know to write one shard of every array from the files of an archive."""
+class Job:
+    """What a worker needs to know to write one shard of every array, wherever its pixels are."""
 
     store: Store
     """The store, created already."""
 
-    archive: Archive
-    """Where the files are; without its list of patches, which would be sent with every job."""
-
     shard: int
     """Number of the shard."""
 
-    patches: Mapping[int, PatchFiles]
-    """Patches to read from the archive, by their place in the shard."""
+    patches: Mapping[int, _NamedPatch]
+    """Patches of the shard that are not stored yet, by their place in it."""
 
     refused: Mapping[int, str]
-    """Why what the archive says of a patch, beside its pixels, is wrong; by its place in the shard."""
+    """Why a patch cannot be stored, by its place."""
 
     kept: frozenset[int]
     """Places whose pixels an earlier run stored."""
@@ -53,8 +61,27 @@ class ShardJob:
         """Patch id at a place."""
         return self.patches[place].patch
 
+    def reading(self) -> AbstractContextManager[_PatchReader]:
+        """Give what reads the patch at a place whole, all its pixels by band; PatchError if that cannot be."""
+        raise NotImplementedError
+
+    def write(self, advance: Callable[[], None] = lambda: None) -> "ShardResult":
+        """Write the shard."""
+        return write_shard(self, advance)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardJob(Job):
+    """A shard to write from the files of an archive."""
+
+    archive: Archive
+    """Where the files are; without its list of patches, which would be sent with every job."""
+
+    patches: Mapping[int, PatchFiles]
+    """Patches to read from the archive, by their place in the shard."""
+
     @contextmanager
-    def reading(self) -> Iterator[PatchReader]:
+    def reading(self) -> Iterator[_PatchReader]:
         """Give what reads the patch at a place whole, all its pixels by band; PatchError if that cannot be."""
 
         def read(place: int) -> dict[str, NDArray[Any]]:
@@ -63,43 +90,6 @@ class ShardJob:
             return read_pixels(self.archive, self.patches[place])
 
         yield read
-
-    def write(self, advance: Callable[[], None] = lambda: None) -> "ShardResult":
-        """Write the shard."""
-        return write_shard(self, advance)
-
-
-class Job(Protocol):
-    """One shard of every array to write, from wherever its pixels are."""
-
-    @property
-    def store(self) -> Store:
-        """The store, created already."""
-
-    @property
-    def shard(self) -> int:
-        """Number of the shard."""
-
-    @property
-    def length(self) -> int:
-        """Places in this shard."""
-
-    @property
-    def patches(self) -> Mapping[int, object]:
-        """What is to be written, by place."""
-
-    @property
-    def kept(self) -> frozenset[int]:
-        """Places whose pixels an earlier run stored."""
-
-    def name(self, place: int) -> str:
-        """Patch id at a place."""
-
-    def reading(self) -> AbstractContextManager[PatchReader]:
-        """Give what reads the patch at a place whole, all its pixels by band; PatchError if that cannot be."""
-
-    def write(self, advance: Callable[[], None] = lambda: None) -> "ShardResult":
-        """Write the shard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,13 +125,6 @@ def write_shard(job: Job, advance: Callable[[], None] = lambda: None) -> ShardRe
     -------
     ShardResult
         Nothing is raised for a bad patch: it is quarantined, with its reason.
-
-    Examples
-    --------
-    Called by `bigearth_xr.ingest`; it needs a store that is laid out already.
-
-    >>> write_shard.__name__
-    'write_shard'
     """
     check_current(job.store)  # another machine may have another store at this place, of other rows
     states: dict[int, int] = {}
@@ -168,14 +151,132 @@ def write_shard(job: Job, advance: Callable[[], None] = lambda: None) -> ShardRe
     return ShardResult(shard=job.shard, states=states, mapped=frozenset(mapped), failures=failures)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedPatch:
+    """A patch that is to move from its slot to its row."""
+
+    patch: str
+    """Patch id."""
+
+    slot: int
+    """Its place in the staging area."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedJob(Job):
+    """A shard to write from what arrived in the staging area."""
+
+    folder: Path
+    """The staging area."""
+
+    planes: tuple[Plane, ...]
+    """Its planes."""
+
+    patches: Mapping[int, StagedPatch]
+    """Patches of the shard that are not stored yet, by their place in it."""
+
+    arrived: NDArray[np.bool_]
+    """Which of their planes have arrived, shape ``(place, plane)``."""
+
+    checksums: NDArray[np.uint32]
+    """CRC-32C of each, shape ``(place, plane)``."""
+
+    is_in_slots: bool
+    """Whether every patch of the shard has the slot of its row, and no other patch lies between."""
+
+    @contextmanager
+    def reading(self) -> Iterator[_PatchReader]:
+        """Give what reads the patch at a place, and checks that it is what arrived."""
+        with ExitStack() as stack:
+            files: dict[Path, BinaryIO] = {}
+
+            def read_slot(array: PixelArray, slot: int) -> bytes:
+                path = staged_file(self.folder, array, slot // SHARD_PATCHES)
+                if path not in files:
+                    files[path] = stack.enter_context(path.open("rb", buffering=0))
+                start = slot % SHARD_PATCHES * _slot_bytes(array)
+                return os.pread(files[path].fileno(), array.patch_bytes, start)
+
+            yield lambda place: self._read(place, read_slot)
+
+    def write(self, advance: Callable[[], None] = lambda: None) -> ShardResult:
+        """Write the shard: where its files can stay what they are, only what they lack."""
+        if self.is_in_slots and self.store.profile == "fast" and self.store.location.local and not self.kept:
+            return self._seal(advance)
+        return write_shard(self, advance)
+
+    def _read(self, place: int, read_slot: Callable[[PixelArray, int], bytes]) -> dict[str, NDArray[Any]]:
+        if place in self.refused:
+            raise PatchError(self.refused[place])
+        pixels: dict[str, NDArray[Any]] = {}
+        for array in self.store.arrays:
+            planes = [plane for plane in self.planes if plane.array.name == array.name]
+            if not self.arrived[place, planes[0].number]:
+                continue
+            dtype = np.dtype(array.dtype).newbyteorder("<")
+            values = np.frombuffer(read_slot(array, self.patches[place].slot), dtype)
+            for plane, band in zip(planes, values.reshape(len(planes), array.size, array.size), strict=True):
+                if google_crc32c.value(band) != self.checksums[place, plane.number]:
+                    raise ChecksumError(
+                        f"{self.folder}: {self.name(place)}, {plane.name}: changed since it arrived; delete the "
+                        "folder and ingest again"
+                    )
+                pixels[plane.name] = band
+        return pixels
+
+    def _seal(self, advance: Callable[[], None]) -> ShardResult:
+        """Turn staged files into shards where they lie."""
+        good = np.array(sorted(self.patches.keys() - self.refused.keys()), np.intp)
+        for array in self.store.arrays:
+            self._seal_array(array, good)
+        has_map = self._has_map()
+        for _ in self.patches:
+            advance()
+        return ShardResult(
+            shard=self.shard,
+            states={place: QUARANTINED if place in self.refused else STORED for place in self.patches},
+            mapped=frozenset(good[has_map[good]].tolist()),
+            failures={self.name(place): reason for place, reason in self.refused.items()},
+        )
+
+    def _seal_array(self, array: PixelArray, good: NDArray[np.intp]) -> None:
+        path, key = staged_file(self.folder, array, self.shard), shard_key(array, self.shard)
+        numbers = [plane.number for plane in self.planes if plane.array.name == array.name]
+        there = good[self.arrived[good, numbers[0]]]
+        if not there.size:
+            self.store.location.delete(key)
+            return
+        checksums = combine_crc32c(self.checksums[np.ix_(there, numbers)], array.patch_bytes // len(numbers))
+        index = np.full((SHARD_PATCHES, 2), HOLE, dtype="<u8")
+        index[there, 0], index[there, 1] = there * _slot_bytes(array), _slot_bytes(array)
+        try:
+            with path.open("r+b", buffering=0) as file:
+                _finish_file(file.fileno(), array, index[: self.length], checksums)
+                os.pwrite(file.fileno(), encode_index(index), self.length * _slot_bytes(array))
+                os.fsync(file.fileno())
+            self.store.location.adopt(key, path)
+        except FileNotFoundError:
+            # A worker that was thought to be lost has moved it already.
+            final = read_index(self.store.location, key)
+            if final is None or not np.array_equal(final, index):
+                raise
+
+    def _has_map(self) -> NDArray[np.bool_]:
+        for plane in self.planes:
+            if plane.name == REFERENCE_MAP:
+                has_map: NDArray[np.bool_] = self.arrived[:, plane.number]
+                return has_map
+        return np.zeros(len(self.arrived), bool)
+
+
 def _holds_only_kept(job: Job) -> bool:
     """Whether the shard is already what it is to be if nothing new can be read."""
-    indexes = (read_index(job.store.place, shard_key(array, job.shard)) for array in job.store.arrays)
+    indexes = (read_index(job.store.location, shard_key(array, job.shard)) for array in job.store.arrays)
     held = (np.flatnonzero(index[:, 0] != HOLE).tolist() for index in indexes if index is not None)
     return all(job.kept.issuperset(places) for places in held)
 
 
-def _why_none(job: Job, read: PatchReader) -> dict[str, str] | None:
+def _why_none(job: Job, read: _PatchReader) -> dict[str, str] | None:
     """Say why none of the patches can be read, by patch id; None as soon as one can."""
     reasons: dict[str, str] = {}
     for place in job.patches:
@@ -189,7 +290,7 @@ def _why_none(job: Job, read: PatchReader) -> dict[str, str] | None:
 
 
 def _writer(job: Job, array: PixelArray) -> ShardWriter:
-    return ShardWriter(job.store.place, array, job.shard, job.store.profile, patches=job.length)
+    return ShardWriter(job.store.location, array, job.shard, job.store.profile, patches=job.length)
 
 
 def _keep(job: Job, writers: Mapping[str, ShardWriter], place: int) -> None:
@@ -206,3 +307,21 @@ def _put(job: Job, writers: Mapping[str, ShardWriter], place: int, pixels: Mappi
         planes = array.bands or (array.name,)
         if planes[0] in pixels:
             writers[array.name].put(place, [pixels[plane] for plane in planes])
+
+
+def _slot_bytes(array: PixelArray) -> int:
+    return array.patch_bytes + CRC_BYTES
+
+
+def _finish_file(file: int, array: PixelArray, index: NDArray[np.uint64], checksums: NDArray[np.uint32]) -> None:
+    """Add to a staged file what it lacks of a shard's body, and take away what is none of it."""
+    nbytes, is_there = _slot_bytes(array), index[:, 0] != HOLE
+    for place in np.flatnonzero(~is_there).tolist():
+        # Half of a patch may lie there, or what came and was not noted before a kill.
+        stray = os.pread(file, nbytes, place * nbytes)
+        if stray.count(0) < len(stray):
+            os.pwrite(file, bytes(nbytes), place * nbytes)
+    for place, checksum in zip(np.flatnonzero(is_there).tolist(), checksums.astype("<u4"), strict=True):
+        os.pwrite(file, checksum.tobytes(), place * nbytes + array.patch_bytes)
+    # The last shard's body ends with its last row.
+    os.ftruncate(file, len(index) * nbytes)

@@ -10,9 +10,11 @@ import os
 import shutil
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import gettempdir
 from threading import Lock
 from typing import Any
 from zipfile import BadZipFile
@@ -21,11 +23,14 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
+from bigearth_xr.errors import StoreError
+from bigearth_xr.locking import lock_file
 from bigearth_xr.store.codec import CRC_BYTES
-from bigearth_xr.store.place import Place
+from bigearth_xr.store.create import table_key
+from bigearth_xr.store.location import Location
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
 
-__all__ = ["Plane", "Staging", "planes_of", "staged_file", "staging_folder"]
+__all__ = ["Plane", "Staging", "lock_store", "remove_partials", "remove_staging", "staged_file", "staging_folder"]
 
 CHECKPOINT_S = 20.0
 """Seconds of work that a run that is killed may lose."""
@@ -34,6 +39,7 @@ MOST_OPEN = 128
 """Files open at once; a whole release has 2,800."""
 
 _JOURNAL = "journal.npz"
+
 _NOTED = ("arrived", "checksums")
 
 
@@ -78,13 +84,13 @@ def planes_of(arrays: Sequence[PixelArray]) -> tuple[Plane, ...]:
     )
 
 
-def staging_folder(store: Place) -> Path:
+def staging_folder(store: Location) -> Path:
     """Where pixels wait for their rows: beside the store, or in the working directory if that is on object storage.
 
     Examples
     --------
-    >>> from bigearth_xr.store.address import place_of
-    >>> staging_folder(place_of("/data/ben.zarr")).as_posix(), staging_folder(place_of("s3://mine/ben.zarr")).as_posix()
+    >>> from bigearth_xr.store.location import location_of
+    >>> staging_folder(location_of("/data/ben.zarr")).as_posix(), staging_folder(location_of("s3://mine/ben.zarr")).as_posix()
     ('/data/ben.ingest', 'ben-ffadd943.ingest')
     """
     if store.local is not None:
@@ -103,6 +109,32 @@ def staged_file(folder: Path, array: PixelArray, shard: int) -> Path:
     'ben.ingest/s1/7'
     """
     return folder / array.name / str(shard)
+
+
+@contextmanager
+def lock_store(store: Location) -> Iterator[None]:
+    """Keep other ingests of this machine away from a store, until the end of the block or of the process.
+
+    Raises
+    ------
+    StoreError
+        If another one fills it now.
+
+    Examples
+    --------
+    >>> from bigearth_xr.store.location import location_of
+    >>> with lock_store(location_of(getfixture("tmp_path") / "ben.zarr")):
+    ...     pass
+    """
+    path = _lock_path(store)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with lock_file(path) as is_ours:
+        if not is_ours:
+            raise StoreError(f"{store}: another ingest is filling it; wait for that one")
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 class Staging:
@@ -254,6 +286,40 @@ class Staging:
         return self._open[path]
 
 
+def remove_partials(store: Location) -> None:
+    """Remove files that were begun and never moved to their places; in object storage there are none.
+
+    Examples
+    --------
+    >>> from bigearth_xr.store.location import location_of
+    >>> store = location_of(getfixture("tmp_path") / "ben.zarr")
+    >>> store.scratch_file("s1/c/0/0/0/0").touch()
+    >>> remove_partials(store)
+    >>> list(store.keys())
+    []
+    """
+    if store.local is None:
+        return
+    beside = store.local.parent.glob(f"{table_key(store)}.*.partial")
+    for file in (*beside, *store.local.rglob("*.partial")):
+        file.unlink(missing_ok=True)
+
+
+def remove_staging(store: Location) -> None:
+    """Remove what had arrived of a stream for a store that is complete by other ways.
+
+    Examples
+    --------
+    >>> from bigearth_xr.store.location import location_of
+    >>> store = location_of(getfixture("tmp_path") / "ben.zarr")
+    >>> staging_folder(store).mkdir()
+    >>> remove_staging(store)
+    >>> staging_folder(store).exists()
+    False
+    """
+    shutil.rmtree(staging_folder(store), ignore_errors=True)
+
+
 def _stored(array: PixelArray) -> np.dtype[Any]:
     return np.dtype(array.dtype).newbyteorder("<")
 
@@ -289,3 +355,10 @@ def _flush(path: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def _lock_path(store: Location) -> Path:
+    """Where the lock lies: beside the store, or with this machine's temporary files."""
+    if store.local is not None:
+        return store.local.with_suffix(".lock")
+    return Path(gettempdir(), f"bigearth-{hashlib.sha256(store.address.encode()).hexdigest()[:16]}.lock")

@@ -1,55 +1,40 @@
-"""The ways in which patches may vary at random."""
+"""How patches may vary at random, and how they do: `Augmentation` says the ways, `AugmentParameters` what was drawn.
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+A draw depends on seed, epoch, view and row alone. Where a patch stands in a batch, and what else is in it, never
+matters but for its partner in mixing, which has to be of the batch: each number comes from a counter ``(place; view,
+purpose and band; row; epoch)`` of its own, with the seed as the key.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bigearth_xr.bands import BANDS, bands
 from bigearth_xr.errors import AugmentationError
-from bigearth_xr.ops.taps import SIDE
+from bigearth_xr.ops.mixing import draw_mixing
+from bigearth_xr.ops.random import MAX_WORD, uniform
+from bigearth_xr.ops.resample import SIDE
 
-__all__ = ["Augmentation", "draw_crops"]
+__all__ = ["AugmentParameters", "Augmentation", "AugmentationOptions", "band_words", "draw_crops", "draw_parameters"]
 
 _LARGEST = float(np.finfo(np.float32).max)
+
 _LEAST = float(np.nextafter(0, 1))
+
 _NUMBER = (int, float, np.integer, np.floating)
+_SYMMETRIES = 8
+_MAX_SEED = 2**64 - 1
+_NOWHERE = np.uint64(0)
+_MAX_VIEW = 2**8 - 1
 
+# What a random number is for: 8 bits of the counter's second word, below the view and above the band's 16.
+_OF_PATCH, _OF_DROP, _OF_NOISE, _OF_CROP, _OF_MIXING = (np.uint64(purpose << 16) for purpose in range(5))
 
-class _Range(NamedTuple):
-    """What a way to vary may be given as: a number or two of them, from the lowest to the highest, and in words."""
-
-    numbers: int
-    low: float
-    high: float
-    words: str
-
-    def has(self, given: object) -> bool:
-        """Whether that many numbers are given, in order, each of them and their difference in range."""
-        numbers = (given,) if self.numbers == 1 else given
-        if not isinstance(numbers, tuple) or len(numbers) != self.numbers:
-            return False
-        if any(isinstance(number, bool) or not isinstance(number, _NUMBER) for number in numbers):
-            return False
-        low, high = numbers[0], numbers[-1]
-        return bool(self.low <= low <= high <= self.high and float(high) - float(low) <= _LARGEST)
-
-
-_ANY_PAIR = "two numbers (low, high) with low <= high, both finite in float32, e.g. "
-_SHAPE = "a finite number of at least 0, e.g. 0.4"
-_RANGES = {
-    "gain": _Range(2, -_LARGEST, _LARGEST, f"{_ANY_PAIR}(0.9, 1.1)"),
-    "bias": _Range(2, -_LARGEST, _LARGEST, f"{_ANY_PAIR}(-50, 50)"),
-    "noise_std": _Range(1, 0, _LARGEST, "a number of at least 0, finite in float32, e.g. 20"),
-    "drop": _Range(1, 0, 1, "a probability, 0 to 1, e.g. 0.1"),
-    "crop": _Range(2, _LEAST, 1, "two numbers (low, high) with 0 < low <= high <= 1, e.g. (0.5, 1)"),
-    "aspect": _Range(
-        2, _LEAST, _LARGEST, "two numbers (low, high) with 0 < low <= high, both finite, e.g. (0.75, 1.5)"
-    ),
-    "mixup": _Range(1, 0, _LARGEST, _SHAPE),
-    "cutmix": _Range(1, 0, _LARGEST, _SHAPE),
-}
+_OF_VIEW = np.uint64(24)
+_NUMBERS = {band.name: number for number, band in enumerate(BANDS)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,3 +145,275 @@ def draw_crops(chance: Sequence[Any], augmentation: Augmentation) -> NDArray[np.
     width = np.round(256 * SIDE * np.sqrt(area * ratio).clip(max=1)) / 256
     start = [np.floor(256 * (SIDE - extent) * place) / 256 for extent, place in ((height, top), (width, left))]
     return np.stack([*start, height, width], axis=-1).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AugmentParameters:
+    """How each of some patches varies: what was drawn, and what its noise is drawn with."""
+
+    augmentation: Augmentation
+    """The ways that were allowed."""
+
+    seed: int
+    """Key of the random numbers."""
+
+    epoch: int
+    """Part of their counter."""
+
+    view: int
+    """Part of their counter: which of several variations of the same patch this is."""
+
+    bands: tuple[str, ...]
+    """Name of each band."""
+
+    rows: NDArray[np.int64]
+    """Row in the store of each patch, shape ``(patch,)``."""
+
+    d4: NDArray[np.uint8]
+    """Symmetry, shape ``(patch,)``: ``d4 % 4`` quarter turns counter-clockwise, then for 4 and more a flip along x."""
+
+    gain: NDArray[np.float32]
+    """Factor, shape ``(patch,)``."""
+
+    bias: NDArray[np.float32]
+    """What is added, shape ``(patch,)``, in the unit of the pixels."""
+
+    dropped: NDArray[np.bool_]
+    """Whether a band becomes 0, shape ``(patch, band)``."""
+
+    crop: NDArray[np.float32]
+    """Box to cut out, shape ``(patch, 4)``: top, left, height, width, in pixels of 10 m of the patch as it is stored,
+    before it is turned; ``(0, 0, 120, 120)`` is all of it."""
+
+    partner: NDArray[np.intp]
+    """Place in the batch of the patch to mix with, shape ``(patch,)``; its own where there is none."""
+
+    weight: NDArray[np.float32]
+    """Weight of the patch itself in the blend with its partner, shape ``(patch,)``; 1 is no blend."""
+
+    box: NDArray[np.int32]
+    """Where the partner's pixels replace its own, shape ``(patch, 4)``: top, left, height, width, in 120ths of the
+    side of the result; ``(0, 0, 0, 0)`` is nowhere."""
+
+    @property
+    def noise_words(self) -> NDArray[np.uint64]:
+        """Second word of the counter of the noise of each band, shape ``(band,)``."""
+        return _word(_OF_NOISE, self.view) | band_words(self.bands)
+
+    def take(self, rows: NDArray[np.integer], bands: Sequence[str]) -> "AugmentParameters":
+        """Pick the parameters of some of the patches and bands, in another order.
+
+        Raises
+        ------
+        AugmentationError
+            If some were not drawn.
+        """
+        at, missing_rows = _find(rows, self.rows)
+        band_at, missing_bands = _find(np.array(bands, str), np.array(self.bands, str))
+        missing = [f"row {row}" for row in missing_rows[:5]] + [f"band {name}" for name in missing_bands]
+        if missing:
+            raise AugmentationError(
+                f"nothing was drawn for {', '.join(missing)}{' and others' * (len(missing_rows) > 5)}; draw parameters "
+                "for all patches and bands together, or give the same seed and epoch, which draws the same again"
+            )
+        return replace(
+            self,
+            bands=tuple(bands),
+            rows=self.rows[at],
+            d4=self.d4[at],
+            gain=self.gain[at],
+            bias=self.bias[at],
+            dropped=self.dropped[at][:, band_at],
+            crop=self.crop[at],
+            partner=self._partners(at),
+            weight=self.weight[at],
+            box=self.box[at],
+        )
+
+    def _partners(self, at: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Places of the partners of some of the patches, among these."""
+        if not self.augmentation.mixes:
+            return np.arange(at.size)
+        place, missing = _find(self.partner[at], at)
+        if missing.size:
+            raise AugmentationError(
+                f"row {self.rows[missing[0]]} is mixed into another patch and is not among those taken; take whole "
+                "batches, or draw anew without mixup and cutmix"
+            )
+        return place
+
+
+class AugmentationOptions(TypedDict, total=False):
+    """The fields of `Augmentation` as keywords."""
+
+    flips: bool
+    gain: tuple[float, float]
+    bias: tuple[float, float]
+    noise_std: float
+    drop: float
+    crop: tuple[float, float]
+    aspect: tuple[float, float]
+    mixup: float
+    cutmix: float
+
+
+def draw_parameters(
+    rows: Sequence[int] | NDArray[np.integer],
+    augmentation: Augmentation,
+    *,
+    bands: Iterable[str],
+    seed: int,
+    epoch: int = 0,
+    view: int = 0,
+) -> AugmentParameters:
+    """Draw how each patch varies.
+
+    Parameters
+    ----------
+    rows
+        Row in the store of each patch, shape ``(patch,)``: what the patch is known by.
+    augmentation
+        The ways in which patches may vary.
+    bands
+        Names of their bands; which are dropped depends on the name, not on the place.
+    seed, epoch
+        Another seed, in [0, 2⁶⁴), or another epoch, in [0, 2³²), gives other parameters.
+    view
+        So does another view, 0 to 255: two views of the same patches are pairs for self-supervised learning.
+
+    Returns
+    -------
+    AugmentParameters
+        On the host, whatever the pixels are on. Partners in mixing depend on all rows given, but not on their order.
+
+    Raises
+    ------
+    AugmentationError
+        If rows, seed, epoch or view are out of range, or no integers.
+    BandError
+        If a band is unknown.
+
+    Examples
+    --------
+    >>> drawn = draw_parameters(np.array([7, 8, 9]), Augmentation(), bands=["B04"], seed=0)
+    >>> drawn.d4
+    array([6, 1, 7], dtype=uint8)
+    >>> draw_parameters(np.array([9, 7]), Augmentation(), bands=["B04"], seed=0).d4
+    array([7, 6], dtype=uint8)
+    """
+    names = tuple(bands)
+    _check_key(seed, epoch, view)
+    numbers = _checked_rows(rows)
+    seed, epoch, view = int(seed), int(epoch), int(view)  # NumPy's have no room for 64 bits of seed
+    row, now = numbers.astype(np.uint64), np.uint64(epoch)
+    of_patch: list[Any] = uniform([_NOWHERE, _word(_OF_PATCH, view), row, now], seed=seed)
+    of_band: list[Any] = uniform([_NOWHERE, _word(_OF_DROP, view) | band_words(names), row[:, None], now], seed=seed)
+    of_crop: list[Any] = uniform([_NOWHERE, _word(_OF_CROP, view), row, now], seed=seed)
+    partner, weight, box = draw_mixing(
+        [_NOWHERE, _word(_OF_MIXING, view), row, now], seed=seed, mixup=augmentation.mixup, cutmix=augmentation.cutmix
+    )
+    return AugmentParameters(
+        augmentation=augmentation,
+        seed=seed,
+        epoch=epoch,
+        view=view,
+        bands=names,
+        rows=numbers.astype(np.int64),
+        d4=(_SYMMETRIES * augmentation.flips * of_patch[0]).astype(np.uint8),
+        gain=_in_range(of_patch[1], augmentation.gain),
+        bias=_in_range(of_patch[2], augmentation.bias),
+        dropped=of_band[0] < augmentation.drop,
+        crop=draw_crops(of_crop, augmentation),
+        partner=partner,
+        weight=weight,
+        box=box,
+    )
+
+
+def band_words(names: Sequence[str]) -> NDArray[np.uint64]:
+    """Number bands by what they are, so that neither their order nor the choice of others matters.
+
+    Examples
+    --------
+    >>> band_words(["VV", "B01"])
+    array([12,  0], dtype=uint64)
+    """
+    return np.array([_NUMBERS[band.name] for band in bands(names)], np.uint64)
+
+
+class _Range(NamedTuple):
+    """What a way to vary may be given as: a number or two of them, from the lowest to the highest, and in words."""
+
+    numbers: int
+    low: float
+    high: float
+    words: str
+
+    def has(self, given: object) -> bool:
+        """Whether that many numbers are given, in order, each of them and their difference in range."""
+        numbers = (given,) if self.numbers == 1 else given
+        if not isinstance(numbers, tuple) or len(numbers) != self.numbers:
+            return False
+        if any(isinstance(number, bool) or not isinstance(number, _NUMBER) for number in numbers):
+            return False
+        low, high = numbers[0], numbers[-1]
+        return bool(self.low <= low <= high <= self.high and float(high) - float(low) <= _LARGEST)
+
+
+_ANY_PAIR = "two numbers (low, high) with low <= high, both finite in float32, e.g. "
+
+
+_SHAPE = "a finite number of at least 0, e.g. 0.4"
+
+
+_RANGES = {
+    "gain": _Range(2, -_LARGEST, _LARGEST, f"{_ANY_PAIR}(0.9, 1.1)"),
+    "bias": _Range(2, -_LARGEST, _LARGEST, f"{_ANY_PAIR}(-50, 50)"),
+    "noise_std": _Range(1, 0, _LARGEST, "a number of at least 0, finite in float32, e.g. 20"),
+    "drop": _Range(1, 0, 1, "a probability, 0 to 1, e.g. 0.1"),
+    "crop": _Range(2, _LEAST, 1, "two numbers (low, high) with 0 < low <= high <= 1, e.g. (0.5, 1)"),
+    "aspect": _Range(
+        2, _LEAST, _LARGEST, "two numbers (low, high) with 0 < low <= high, both finite, e.g. (0.75, 1.5)"
+    ),
+    "mixup": _Range(1, 0, _LARGEST, _SHAPE),
+    "cutmix": _Range(1, 0, _LARGEST, _SHAPE),
+}
+
+
+def _in_range(chance: Any, limits: tuple[float, float]) -> NDArray[np.float32]:
+    low, high = limits
+    drawn: NDArray[np.float32] = np.float32(low) + np.float32(high - low) * chance
+    return drawn
+
+
+def _word(purpose: np.uint64, view: int) -> np.uint64:
+    """Second word of a counter, less the band."""
+    return purpose | np.uint64(view) << _OF_VIEW
+
+
+def _find(wanted: NDArray[Any], among: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[Any]]:
+    """Where each of some values is, and those that are nowhere."""
+    if not among.size:
+        return np.empty(0, np.intp), wanted
+    order = np.argsort(among, kind="stable")
+    at = order[np.searchsorted(among, wanted, sorter=order).clip(max=among.size - 1)]
+    return at, wanted[among[at] != wanted]
+
+
+def _check_key(seed: int, epoch: int, view: int) -> None:
+    """Refuse what does not fit the random numbers' counter and key."""
+    for name, given, greatest in (("seed", seed, _MAX_SEED), ("epoch", epoch, MAX_WORD), ("view", view, _MAX_VIEW)):
+        if not isinstance(given, int | np.integer) or not 0 <= given <= greatest:
+            raise AugmentationError(f"{name} is {given!r}, expected an integer from 0 to {greatest}")
+
+
+def _checked_rows(rows: Sequence[int] | NDArray[np.integer]) -> NDArray[np.integer]:
+    """Refuse what are no rows: a fraction would be cut off, and the random numbers' counter has 32 bits for each."""
+    found = np.asarray(rows)
+    if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
+        given, expected = f"{found.dtype} of shape {found.shape}", "integers of shape (patch,)"
+    elif found.size and not 0 <= found.min() <= found.max() <= MAX_WORD:
+        given, expected = f"{found.min()} to {found.max()}", "rows of a store"
+    else:
+        return found
+    raise AugmentationError(f"rows are {given}, expected {expected}; take the coordinate 'row' of its Dataset")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bigearth_xr.errors import AugmentationError
 from bigearth_xr.ops.random import random_words, uniform
-from bigearth_xr.ops.taps import SIDE
+from bigearth_xr.ops.resample import SIDE
 
 __all__ = ["draw_mixing", "mix_labels", "pixel_boxes"]
 

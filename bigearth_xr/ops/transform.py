@@ -6,13 +6,14 @@ results are the same to the last bit, but for the noise, whose logarithms and si
 
 1. **Crop and resample.** Output pixel i of S along a side is at ``((i + 0.5) * extent / S + start) / (120 / side)``
    stored pixels from the border, float64, where ``start`` and ``extent`` are of the crop (0 and 120 without one), along
-   the axes of the patch *as it is stored*: it is cropped first and turned afterwards. `ops.taps` makes of it which
+   the axes of the patch *as it is stored*: it is cropped first and turned afterwards. `ops.resample` makes of it which
    stored pixels count, and weights rounded to float32. Sums run over the taps in their order, first along y, then
    along x: ``(w0 * p0 + w1 * p1) + w2 * p2 …``, where 0 × NaN and 0 × ∞ are 0, not NaN: what weighs nothing is no
    part of a pixel. A band that has S pixels a side already and is not cropped is copied, whatever the resampling
    (`Transform.taps_of`), which costs nothing.
-2. **Turn.** As `ops.augment.orient` does: ``d4 % 4`` quarter turns counter-clockwise, then for 4 and more a flip along
-   x. As turning only moves pixels, an engine reads them where they come from: with ``sy, sx, tr = SYMMETRIES[d4]``,
+2. **Turn.** As `ops.reference.orient` does: ``d4 % 4`` quarter turns counter-clockwise, then for 4 and more a flip
+   along x. As turning only moves pixels, an engine reads them where they come from: with
+   ``sy, sx, tr = SYMMETRIES[d4]``,
    output pixel (y, x) is resampled pixel ``(a, b)``, where ``a, b = (x, y) if tr else (y, x)``, and then
    ``a = S - 1 - a if sy``, ``b = S - 1 - b if sx``.
 3. **Scale.** ``v = (pixel - subtract) * factor``, by band.
@@ -39,9 +40,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from bigearth_xr.bands import bands as band_facts
 from bigearth_xr.errors import BandError, TransformError
-from bigearth_xr.ops.parameters import AugmentParameters
-from bigearth_xr.ops.resample import check_resampling
-from bigearth_xr.ops.taps import SIDE, Resampling
+from bigearth_xr.ops.augmentation import AugmentParameters
+from bigearth_xr.ops.resample import SIDE, Resampling, check_resampling
 from bigearth_xr.spelling import check_choice
 
 __all__ = ["SYMMETRIES", "Plane", "Precision", "StoredArray", "Transform", "check_parameters", "transform_of"]

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bigearth_xr.ops.indices import INDICES, Index
+from bigearth_xr.ops.spectral import INDICES, Index
 from bigearth_xr.report.reading import Entry, missing_bands, read_entries, read_pixels
 
 __all__ = ["FEW_PATCHES", "MEASURES", "Axis", "LabelStatistics", "axes_of", "axis_over", "by_label", "by_patch"]

@@ -1,7 +1,7 @@
 """Batches of native pixels, past zarr-python, xarray and Dask: mapped memory, or buffers that are used again."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -12,18 +12,74 @@ from bigearth_xr import bands as band_facts
 from bigearth_xr.device.unpacking import Packed
 from bigearth_xr.errors import BandError, BatchError
 from bigearth_xr.spelling import check_choice
-from bigearth_xr.store.buffers import check_buffers, new_buffers
+from bigearth_xr.store.buffers import BufferPool, Located, LocatedPacked, check_buffers, copy_bytes, new_buffers
 from bigearth_xr.store.codec import CRC_BYTES
-from bigearth_xr.store.intake import CHECKS, Checks, Patches, decode
-from bigearth_xr.store.located import Located, LocatedPacked
-from bigearth_xr.store.mapped import MappedPatches
-from bigearth_xr.store.mapping import copy_bytes
-from bigearth_xr.store.opened import Opened
-from bigearth_xr.store.read import Store
-from bigearth_xr.store.rows import Wanted, checked_rows
+from bigearth_xr.store.fetched import FetchedShards
+from bigearth_xr.store.mapped import MappedPatches, MappedShards
+from bigearth_xr.store.open import Store, reading
+from bigearth_xr.store.rows import (
+    CHECKS,
+    Checks,
+    EncodedPatches,
+    ShardedRows,
+    Shards,
+    ThreadPool,
+    checked_rows,
+    decode,
+    refuse_absent,
+    verify,
+)
 from bigearth_xr.store.schema import REFERENCE_MAP, PixelArray
 
-__all__ = ["BatchReader", "Located"]
+__all__ = ["BatchReader", "_Handles"]
+
+_REQUESTS = 16
+"""Shards of an array that are asked for at once on object storage: threads that wait cost nothing."""
+
+
+class _Handles:
+    """Some arrays of a store, as this process reads them.
+
+    Parameters
+    ----------
+    store, arrays
+        What is read.
+    checks
+        When checksums are verified.
+    threads
+        Threads that decode, or copy.
+    """
+
+    def __init__(self, store: Store, arrays: Sequence[PixelArray], checks: Checks, threads: int) -> None:
+        self.process = os.getpid()
+        self.workers = ThreadPool(threads)
+        self.buffers = BufferPool()
+        self.no_map = np.full(max(array.patch_bytes for array in arrays), 0xFF, np.uint8)
+        """What reference maps that stored patches lack are read from: 65535 everywhere."""
+        self._store, self._checks = store, checks
+        self._mapless = np.zeros(store.rows, bool)
+        self._requests = ThreadPool(max(threads, _REQUESTS))
+        self.shards: Shards = (
+            MappedShards(store, arrays) if store.location.local else FetchedShards(store, arrays, self._requests)
+        )
+
+    def look_up(self, rows: NDArray[np.intp]) -> EncodedPatches:
+        """Find patches of every array, all of them there, and sound as far as that is to be verified now."""
+        with reading(self._store):
+            found = self.shards.look_up(ShardedRows.of(rows))
+            refuse_absent(self.shards, found, self._mapless)
+            verify(self.shards, found, self._checks)
+        return found
+
+    def give_all(self, buffers: Iterable[NDArray[np.uint8]]) -> None:
+        """Take buffers back that are not read any more."""
+        for buffer in buffers:
+            self.buffers.give(buffer)
+
+    def close(self) -> None:
+        """Let threads end; maps end with what refers to them."""
+        for pool in (self.workers, self._requests):
+            pool.close()
 
 
 class BatchReader:
@@ -57,7 +113,7 @@ class BatchReader:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
     >>> reader = BatchReader(store, ["B8A", "B02"])
     >>> [array.name for array in reader.sources]
@@ -68,6 +124,9 @@ class BatchReader:
     ...     located.addresses.shape
     (2, 2)
     """
+
+    keeps = False
+    """Whether what is prefetched is kept until it is released; here it is in the system's page cache, if anywhere."""
 
     def __init__(
         self,
@@ -85,11 +144,11 @@ class BatchReader:
         self.sources = _sources(store, bands, reference_map)
         """The pixel arrays that are read, each whole: as the store has them, the reference map last."""
         self._checks, self._threads = checks, threads
-        self._again = partial(BatchReader, store, bands, reference_map=reference_map, checks=checks, threads=threads)
-        self._opened: Opened | None = None
+        self._rebuild = partial(BatchReader, store, bands, reference_map=reference_map, checks=checks, threads=threads)
+        self._handles: _Handles | None = None
 
     def __reduce__(self) -> tuple[Callable[[], "BatchReader"], tuple[()]]:
-        return self._again, ()
+        return self._rebuild, ()
 
     def __enter__(self) -> "BatchReader":
         return self
@@ -122,17 +181,19 @@ class BatchReader:
         ChecksumError, StoreError
             If bytes or files are damaged; like every error it names file, row and patch, and how many more there are.
         """
-        here = self._here()
+        handles = self._own_handles()
         numbers = checked_rows(rows, self.store.rows)
         if self._is_mapped:
-            mapped = cast("Sequence[MappedPatches]", here.look_up(Wanted.of(numbers)))
-            no_map = np.uint64(here.no_map.ctypes.data)
-            starts = [np.where(patches.there, patches.starts, no_map) for patches in mapped]
-            return Located(np.stack(starts), (mapped, here.no_map))
+            mapped = cast(MappedPatches, handles.look_up(numbers))
+            no_map = handles.no_map
+            starts = mapped.starts
+            if not mapped.present.all():
+                starts = np.where(mapped.present, starts, np.uint64(no_map.ctypes.data))
+            return Located(starts, (mapped.mapped, no_map))
         unique, inverse = np.unique(numbers, return_inverse=True)
-        found = here.look_up(Wanted.of(unique))
-        decode_all = partial(self._locate_decoded, here, found, inverse)
-        if self.store.profile == "compact" and all(patches.there.all() for patches in found):
+        found = handles.look_up(unique)
+        decode_all = partial(self._locate_decoded, handles, found, inverse)
+        if self.store.codec.is_packed and found.present.all():
             return LocatedPacked(self._packed(found, inverse), found, decode_all)
         return decode_all()
 
@@ -174,7 +235,7 @@ class BatchReader:
         return pixels
 
     def buffers(self, patches: int) -> dict[str, NDArray[Any]]:
-        """Make memory for batches of so many patches, to be read into again and again.
+        """Make memory for batches of N patches, to be read into again and again.
 
         Returns
         -------
@@ -188,32 +249,35 @@ class BatchReader:
 
         Nothing is verified. On object storage nothing happens.
         """
-        if self.store.place.local is not None:
-            wanted = Wanted.of(checked_rows(rows, self.store.rows))
-            for patches in self._here().find(wanted):
-                patches.will_need(np.flatnonzero(patches.there))
+        if self.store.location.local is not None:
+            patches = self._own_handles().shards.look_up(ShardedRows.of(checked_rows(rows, self.store.rows)))
+            for array, present in enumerate(patches.present):
+                patches.will_need(array, np.flatnonzero(present))
+
+    def release(self, rows: Sequence[int] | NDArray[np.integer]) -> None:
+        """Do nothing: what was prefetched is the system's to keep."""
 
     def close(self) -> None:
         """Give up maps, threads and buffers; what was located stays readable. The next read opens the store again."""
-        opened, self._opened = self._opened, None
-        if opened is not None and opened.process == os.getpid():
-            opened.close()
+        handles, self._handles = self._handles, None
+        if handles is not None and handles.process == os.getpid():
+            handles.close()
 
     @property
     def _is_mapped(self) -> bool:
         """Whether pixels lie in files as they lie in memory."""
-        return self.store.profile == "fast" and self.store.place.local is not None
+        return not self.store.codec.is_packed and self.store.location.local is not None
 
-    def _here(self) -> Opened:
+    def _own_handles(self) -> _Handles:
         """What this process has open: locks and threads of the one that it was forked from are of no use."""
-        opened = self._opened
-        if opened is None or opened.process != os.getpid():
-            opened = self._opened = Opened(self.store, self.sources, self._checks, self._threads)
-        return opened
+        handles = self._handles
+        if handles is None or handles.process != os.getpid():
+            handles = self._handles = _Handles(self.store, self.sources, self._checks, self._threads)
+        return handles
 
-    def _packed(self, found: Sequence[Patches], places: NDArray[np.intp]) -> Packed:
-        """Where patches lie packed, each as often as its place comes."""
-        where = [patches.where(places) for patches in found]
+    def _packed(self, found: EncodedPatches, positions: NDArray[np.intp]) -> Packed:
+        """Where patches lie packed, each as often as its position comes."""
+        where = [found.spans(array, positions) for array in range(len(self.sources))]
         return Packed(
             starts=np.stack([starts for starts, _ in where]),
             lengths=np.stack([lengths for _, lengths in where]) - CRC_BYTES,
@@ -221,40 +285,41 @@ class BatchReader:
             itemsizes=tuple(array.itemsize for array in self.sources),
         )
 
-    def _locate_decoded(self, here: Opened, found: Sequence[Patches], places: NDArray[np.intp]) -> Located:
-        """Decode patches into recycled memory, and say where they are, each as often as its place comes."""
-        count = found[0].wanted.rows.size
-        buffers = [here.pool.take(count * array.patch_bytes) for array in self.sources]
-        addresses = np.empty((len(found), places.size), np.uint64)
-        for line, array, patches, buffer in zip(addresses, self.sources, found, buffers, strict=True):
-            targets = _places(buffer, count, array)
-            decode(self.store, array, patches, targets, here.crew)
-            line[:] = targets[places]
-        return Located(addresses, buffers, partial(here.give_all, buffers))
+    def _locate_decoded(self, handles: _Handles, found: EncodedPatches, positions: NDArray[np.intp]) -> Located:
+        """Decode patches into recycled memory, and say where they are, each as often as its position comes."""
+        count = found.rows.rows.size
+        buffers = [handles.buffers.take(count * array.patch_bytes) for array in self.sources]
+        addresses = np.empty((len(buffers), positions.size), np.uint64)
+        for nth, (array, buffer) in enumerate(zip(self.sources, buffers, strict=True)):
+            targets = _addresses(buffer, count, array)
+            decode(handles.shards, nth, found, targets, handles.workers)
+            addresses[nth] = targets[positions]
+        return Located(addresses, buffers, partial(handles.give_all, buffers))
 
     def _copy(self, rows: NDArray[np.intp], out: Mapping[str, NDArray[Any]]) -> None:
         """Copy mapped pixels."""
-        crew = self._here().crew
+        workers = self._own_handles().workers
         with self.locate(rows) as located:
             for array, sources in zip(self.sources, located.addresses, strict=True):
-                targets = _places(out[array.name], rows.size, array)
-                copies = [(targets[share], sources[share], array.patch_bytes) for share in crew.shares(rows.size)]
-                list(crew.map(lambda copy: copy_bytes(*copy), copies))
+                targets = _addresses(out[array.name], rows.size, array)
+                copies = [(targets[share], sources[share], array.patch_bytes) for share in workers.shares(rows.size)]
+                list(workers.map(lambda copy: copy_bytes(*copy), copies))
 
     def _decode(self, rows: NDArray[np.intp], out: Mapping[str, NDArray[Any]]) -> None:
-        """Decode each row once into its first place; where it is asked for again, copy it."""
-        here = self._here()
+        """Decode each row once into its first position; where it is asked for again, copy it."""
+        handles = self._own_handles()
         unique, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
         source = first[inverse]
         again = np.flatnonzero(source != np.arange(rows.size))
-        for array, patches in zip(self.sources, here.look_up(Wanted.of(unique)), strict=True):
-            targets = _places(out[array.name], rows.size, array)
-            decode(self.store, array, patches, targets[first], here.crew)
+        found = handles.look_up(unique)
+        for nth, array in enumerate(self.sources):
+            targets = _addresses(out[array.name], rows.size, array)
+            decode(handles.shards, nth, found, targets[first], handles.workers)
             copy_bytes(targets[again], targets[source[again]], array.patch_bytes)
 
 
-def _places(memory: NDArray[Any], patches: int, array: PixelArray) -> NDArray[np.uint64]:
-    """Addresses of so many patches, one behind the other."""
+def _addresses(memory: NDArray[Any], patches: int, array: PixelArray) -> NDArray[np.uint64]:
+    """Addresses of N patches, one behind the other."""
     return memory.ctypes.data + np.arange(patches, dtype=np.uint64) * np.uint64(array.patch_bytes)
 
 
@@ -264,11 +329,11 @@ def _sources(store: Store, bands: Sequence[str] | None, reference_map: bool) -> 
     missing = [name for name in names if name not in store.bands]
     if missing:
         raise BandError(
-            f"{', '.join(missing)} not in {store.place}, which holds {', '.join(store.bands)}; ask for these, or "
+            f"{', '.join(missing)} not in {store.location}, which holds {', '.join(store.bands)}; ask for these, or "
             "ingest the archive with the missing bands"
         )
     if reference_map and not any(array.name == REFERENCE_MAP for array in store.arrays):
-        raise BatchError(f"{store.place} has no reference maps, which come with v2 alone; leave reference_map out")
+        raise BatchError(f"{store.location} has no reference maps, which come with v2 alone; leave reference_map out")
     wanted = [array for array in store.arrays if set(array.bands) & set(names)]
     if reference_map:
         wanted.append(store.array(REFERENCE_MAP))

@@ -1,17 +1,21 @@
-"""Memory that batches are read into: a caller's own, checked, or recycled, as fresh memory costs time."""
+"""Memory of batches: buffers of the caller or recycled ones, copies, and where the pixels of a batch lie."""
 
+import ctypes
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bigearth_xr.device.unpacking import Packed
 from bigearth_xr.errors import BatchError
 from bigearth_xr.store.schema import PixelArray
 
-__all__ = ["BufferPool", "check_buffers", "new_buffers"]
+__all__ = ["BufferPool", "Located", "LocatedPacked", "check_buffers", "copy_bytes", "new_buffers"]
 
 _KEPT = 8
 """Buffers that wait to be used again; more are given back to the system."""
@@ -96,7 +100,7 @@ class BufferPool:
         self._waiting: deque[NDArray[np.uint8]] = deque(maxlen=_KEPT)
 
     def take(self, size: int) -> NDArray[np.uint8]:
-        """Give out a buffer of at least so many bytes."""
+        """Give out a buffer of at least N bytes."""
         for _ in range(len(self._waiting)):
             try:
                 buffer = self._waiting.popleft()
@@ -108,9 +112,146 @@ class BufferPool:
         return np.empty(math.ceil(size / _SMALL) * _SMALL, np.uint8)
 
     def give(self, buffer: NDArray[np.uint8]) -> None:
-        """Take a buffer back that nobody reads any more."""
+        """Take a buffer back that is not read any more."""
         self._waiting.append(buffer)
 
 
 _SMALL = 1 << 16
 """Sizes are rounded up to this, so that batches that differ by a few patches share buffers."""
+
+
+class Located(AbstractContextManager["Located"]):
+    """Where the native pixels of a batch lie in this process's memory, which stays theirs as long as this lives.
+
+    Leaving its context, or `release`, hands decoded pixels' memory to the next batch.
+
+    Parameters
+    ----------
+    addresses
+        Of each patch's first pixel, shape ``(source, patch)``.
+    kept
+        What keeps the memory.
+    give_back
+        Called once, when it is released.
+
+    Examples
+    --------
+    >>> pixels = np.arange(4, dtype=np.uint16)
+    >>> with Located(np.uint64([[pixels.ctypes.data]]), pixels) as located:
+    ...     located.addresses.shape
+    (1, 1)
+    >>> located.addresses
+    Traceback (most recent call last):
+    ...
+    bigearth_xr.errors.BatchError: this batch was released, its memory is another's; read it before, or locate it again
+    """
+
+    def __init__(
+        self, addresses: NDArray[np.uint64], kept: object, give_back: Callable[[], object] | None = None
+    ) -> None:
+        self._addresses, self._kept, self._give_back = addresses, kept, give_back
+
+    @property
+    def addresses(self) -> NDArray[np.uint64]:
+        """Address of each patch's first pixel, shape ``(source, patch)``; to be read, never to be written to."""
+        self._check()
+        return self._addresses
+
+    @property
+    def packed(self) -> Packed | None:
+        """Where the patches lie packed, for callers that unpack them one at a time; None where they lie as they are."""
+        return None
+
+    def release(self) -> None:
+        """Give the memory up; nothing happens the second time."""
+        give_back, self._give_back, self._kept = self._give_back, None, None
+        if give_back is not None:
+            give_back()
+
+    def _check(self) -> None:
+        if self._kept is None:
+            raise BatchError("this batch was released, its memory is another's; read it before, or locate it again")
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def __del__(self) -> None:
+        self.release()
+
+
+class LocatedPacked(Located):
+    """Patches that lie packed; they are decoded all at once if somebody asks for the addresses of their pixels.
+
+    Parameters
+    ----------
+    packed
+        Where they lie.
+    kept
+        What keeps that memory.
+    decode
+        Called once, when it is asked for addresses.
+
+    Examples
+    --------
+    >>> nothing = np.zeros((1, 0), np.uint64)
+    >>> packed = Packed(starts=nothing, lengths=nothing.astype(int), patch_bytes=(1600,), itemsizes=(2,))
+    >>> located = LocatedPacked(packed, packed, lambda: Located(nothing, packed))
+    >>> located.addresses.shape, located.packed is packed
+    ((1, 0), True)
+    """
+
+    def __init__(self, packed: Packed, kept: object, decode: Callable[[], Located]) -> None:
+        super().__init__(np.empty((0, 0), np.uint64), kept)
+        self._packed, self._decode = packed, decode
+        self._decoded: Located | None = None
+
+    @property
+    def addresses(self) -> NDArray[np.uint64]:
+        """Address of each patch's first pixel, shape ``(source, patch)``; to be read, never to be written to.
+
+        Raises
+        ------
+        ChecksumError
+            If bytes do not decode to a patch.
+        """
+        self._check()
+        if self._decoded is None:
+            self._decoded = self._decode()
+        return self._decoded.addresses
+
+    @property
+    def packed(self) -> Packed:
+        """Where the patches lie packed."""
+        self._check()
+        return self._packed
+
+    def release(self) -> None:
+        """Give the memory up; nothing happens the second time."""
+        super().release()
+        if self._decoded is not None:
+            self._decoded.release()
+
+
+def copy_bytes(targets: NDArray[np.uint64], sources: NDArray[np.uint64], length: int) -> None:
+    """Copy as many bytes from each address to each other one: a loop in C, that lets other threads run.
+
+    Parameters
+    ----------
+    targets, sources
+        Addresses on the host, shape ``(patch,)`` each.
+    length
+        Bytes of each copy.
+
+    Examples
+    --------
+    >>> numbers = np.arange(4, dtype=np.uint8)
+    >>> copy_bytes(np.uint64([numbers.ctypes.data]), np.uint64([numbers.ctypes.data + 2]), 2)
+    >>> numbers
+    array([2, 3, 2, 3], dtype=uint8)
+    """
+    _exhaust(map(ctypes.memmove, targets.tolist(), sources.tolist(), repeat(length)))
+
+
+def _exhaust(calls: Iterable[Any]) -> None:
+    for _ in calls:
+        pass

@@ -1,8 +1,10 @@
-"""Create a store, record what it holds; its table lies beside it."""
+"""Create a store, record what it holds and whether it is finished, bring it up to a fuller table or a newer format."""
 
+import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,27 +14,51 @@ from numpy.typing import NDArray
 from bigearth_xr import table
 from bigearth_xr.errors import StoreAccessError, StoreError
 from bigearth_xr.store import schema
-from bigearth_xr.store.address import Address, StorageOptions, place_of
-from bigearth_xr.store.chunk import chunk_key, encode_chunk
-from bigearth_xr.store.layout import lay_out
-from bigearth_xr.store.marker import MARKER_KEY, Marker, encode_marker
-from bigearth_xr.store.place import Place, put
-from bigearth_xr.store.read import Store
-from bigearth_xr.store.schema import PixelArray, Profile
+from bigearth_xr.store.codec import ProfileName, chunk_key, encode_chunk
+from bigearth_xr.store.embeddings import (
+    create_embedding,
+    embedding_names,
+    open_embedding,
+    read_computed,
+    remove_embedding,
+    write_computed,
+)
+from bigearth_xr.store.layout import consolidate, lay_out
+from bigearth_xr.store.location import Address, LocalLocation, Location, StorageOptions, location_of, put
+from bigearth_xr.store.open import ROOT_KEY, Store, clear_root_cache, open_store, read_root
+from bigearth_xr.store.read import read_column, read_state
+from bigearth_xr.store.schema import PixelArray
 
 __all__ = [
+    "MARKER_KEY",
+    "Marker",
     "check_free",
+    "clear_marker",
     "create_store",
     "find_table",
+    "read_marker",
     "read_table",
     "remove_store",
     "restore_table",
-    "scratch_folder_of",
     "table_key",
     "table_path",
+    "update_store",
+    "write_marker",
     "write_states",
-    "write_table",
 ]
+
+MARKER_KEY = "ingest.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marker:
+    """Why a store is not finished."""
+
+    is_provisional: bool
+    """Whether its rows may still change, as not all of the archive was seen."""
+
+    reason: str
+    """What happened, for people."""
 
 
 def table_path(store: Path) -> Path:
@@ -46,38 +72,38 @@ def table_path(store: Path) -> Path:
     return store.with_suffix(".parquet")
 
 
-def table_key(store: Place) -> str:
-    """Name the table of a store, in the place that the store is in.
+def table_key(store: Location) -> str:
+    """Name the table of a store, in the location that the store is in.
 
     Examples
     --------
-    >>> store = place_of("s3://mine/data/ben.zarr")
+    >>> store = location_of("s3://mine/data/ben.zarr")
     >>> str(store.parent / table_key(store))
     's3://mine/data/ben.parquet'
     """
     return table_path(Path(store.name)).name
 
 
-def read_table(store: Place) -> pa.Table:
+def read_table(store: Location) -> pa.Table:
     """Read the table beside a store; FileNotFoundError without one, ChecksumError or MetadataError of a damaged one.
 
     Examples
     --------
     >>> import bigearth_xr as bex
     >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
-    >>> read_table(place_of(path)).num_rows
+    >>> read_table(location_of(path)).num_rows
     2
     """
     key = table_key(store)
     return table.read(pa.BufferReader(store.parent.read(key)), where=str(store.parent / key))
 
 
-def find_table(store: Place) -> pa.Table | None:
+def find_table(store: Location) -> pa.Table | None:
     """Read the table beside a store; None if it is lost, or cannot be read.
 
     Examples
     --------
-    >>> find_table(place_of(getfixture("tmp_path") / "ben.zarr")) is None
+    >>> find_table(location_of(getfixture("tmp_path") / "ben.zarr")) is None
     True
     """
     try:
@@ -92,7 +118,7 @@ def create_store(
     address: Address,
     rows: pa.Table,
     *,
-    profile: Profile,
+    profile: ProfileName,
     arrays: Sequence[PixelArray],
     sensors: Sequence[str],
     marker: Marker | None = None,
@@ -115,7 +141,7 @@ def create_store(
     marker
         Says from the first moment on that the store is not finished.
     storage_options
-        As in `place_of`.
+        As in `location_of`.
 
     Raises
     ------
@@ -133,32 +159,32 @@ def create_store(
     >>> sorted(entry.name for entry in path.iterdir())[:3]
     ['band_10m', 'cloud_or_shadow', 'column']
     """
-    place = place_of(address, storage_options)
-    with scratch_folder_of(place) as new:
+    location = location_of(address, storage_options)
+    with _scratch_folder_of(location) as new:
         lay_out(new, rows, profile, arrays, sensors)
         if marker is not None:
-            (new / MARKER_KEY).write_bytes(encode_marker(marker))
-        check_free(place, but=[path.name for path in new.iterdir()])
-        write_table(place, rows)
-        place.adopt_all(new)
+            (new / MARKER_KEY).write_bytes(_encode_marker(marker))
+        check_free(location, but=[path.name for path in new.iterdir()])
+        _write_table(location, rows)
+        location.adopt_all(new)
 
 
-def remove_store(place: Place) -> None:
+def remove_store(location: Location) -> None:
     """Remove a store and its table.
 
     Examples
     --------
     >>> import bigearth_xr as bex
     >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
-    >>> remove_store(place_of(path))
+    >>> remove_store(location_of(path))
     >>> path.exists(), table_path(path).exists()
     (False, False)
     """
-    place.delete("")
-    place.parent.delete(table_key(place))
+    location.delete("")
+    location.parent.delete(table_key(location))
 
 
-def restore_table(store: Place, rows: pa.Table) -> None:
+def restore_table(store: Location, rows: pa.Table) -> None:
     """Write the table beside a store again, if it is lost or says anything else.
 
     Examples
@@ -167,38 +193,31 @@ def restore_table(store: Place, rows: pa.Table) -> None:
     >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
     >>> rows = table.read(table_path(path))
     >>> table_path(path).unlink()
-    >>> restore_table(place_of(path), rows)
-    >>> read_table(place_of(path)).equals(rows)
+    >>> restore_table(location_of(path), rows)
+    >>> read_table(location_of(path)).equals(rows)
     True
     """
     found = find_table(store)
     if found is None or table.digest(found) != table.digest(rows):
-        write_table(store, rows)
+        _write_table(store, rows)
 
 
 @contextmanager
-def scratch_folder_of(place: Place) -> Iterator[Path]:
-    """Give a local folder in which to lay out what then moves to a place, all at once or piece by piece.
-
-    Examples
-    --------
-    >>> with scratch_folder_of(place_of(getfixture("tmp_path") / "ben.zarr")) as new:
-    ...     new.name
-    'ben.new'
-    """
-    new = place.scratch_folder()
+def _scratch_folder_of(location: Location) -> Iterator[Path]:
+    """Give a local folder in which to lay out what then moves to a location, all at once or piece by piece."""
+    new = location.scratch_folder()
     try:
         yield new
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
 
-def check_free(place: Place, *, but: Iterable[str] = ()) -> None:
-    """Refuse a place that holds anything.
+def check_free(location: Location, *, but: Iterable[str] = ()) -> None:
+    """Refuse a location that holds anything.
 
     Parameters
     ----------
-    place
+    location
         Where a store is to be made.
     but
         Names of what may be there in a bucket, where a creation that was killed may have left it.
@@ -210,23 +229,16 @@ def check_free(place: Place, *, but: Iterable[str] = ()) -> None:
 
     Examples
     --------
-    >>> check_free(place_of(getfixture("tmp_path") / "ben.zarr"))
+    >>> check_free(location_of(getfixture("tmp_path") / "ben.zarr"))
     """
-    found = set(place.children())
-    is_taken = found or place.local.is_file() if place.local else found.difference(but)
+    found = set(location.children())
+    is_taken = found or location.local.is_file() if location.local else found.difference(but)
     if is_taken:
-        raise StoreError(f"{place}: exists and is no store; choose another place")
+        raise StoreError(f"{location}: exists and is no store; choose another place")
 
 
-def write_table(store: Place, rows: pa.Table) -> None:
-    """Write the table beside a store, whole or not at all.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
-    >>> write_table(place_of(path), read_table(place_of(path)))
-    """
+def _write_table(store: Location, rows: pa.Table) -> None:
+    """Write the table beside a store, whole or not at all."""
     file = store.parent.scratch_file(table_key(store))
     table.write(rows, file)
     store.parent.adopt(table_key(store), file)
@@ -238,7 +250,8 @@ def write_states(store: Store, state: NDArray[np.uint8], mapped: NDArray[np.bool
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store, read_state
+    >>> from bigearth_xr.store.open import open_store
+    >>> from bigearth_xr.store.read import read_state
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
     >>> write_states(store, np.array([1, 0], np.uint8), np.array([True, False]))
     >>> read_state(store)
@@ -248,4 +261,134 @@ def write_states(store: Store, state: NDArray[np.uint8], mapped: NDArray[np.bool
     # The states last: what they call stored is never written again.
     for name, values in {"has_reference_map": mapped, "state": state}.items():
         if name in store.columns:
-            put(store.place, chunk_key(name, 1), encode_chunk(values, has_checksum=has_checksum))
+            put(store.location, chunk_key(name, 1), encode_chunk(values, has_checksum=has_checksum))
+
+
+def _encode_marker(marker: Marker) -> bytes:
+    """Write a note as JSON."""
+    return json.dumps(asdict(marker)).encode()
+
+
+def read_marker(location: Location) -> Marker | None:
+    """Read the note of an unfinished store; None of a finished one.
+
+    Examples
+    --------
+    >>> from bigearth_xr.store.location import location_of
+    >>> read_marker(location_of(getfixture("tmp_path"))) is None
+    True
+    """
+    try:
+        return Marker(**json.loads(location.read(MARKER_KEY)))
+    except FileNotFoundError:
+        return None
+
+
+def write_marker(location: Location, marker: Marker) -> None:
+    """Leave a note, in place of an older one.
+
+    Examples
+    --------
+    >>> from bigearth_xr.store.location import location_of
+    >>> location = location_of(getfixture("tmp_path"))
+    >>> write_marker(location, Marker(is_provisional=False, reason="ingest was begun"))
+    >>> read_marker(location).reason
+    'ingest was begun'
+    """
+    file = location.scratch_file(MARKER_KEY)
+    file.write_bytes(_encode_marker(marker))
+    location.adopt(MARKER_KEY, file)
+
+
+def clear_marker(location: Location) -> None:
+    """Take the note away: the store is finished.
+
+    Examples
+    --------
+    >>> from bigearth_xr.store.location import location_of
+    >>> location = location_of(getfixture("tmp_path"))
+    >>> write_marker(location, Marker(is_provisional=False, reason="ingest was begun"))
+    >>> clear_marker(location)
+    >>> read_marker(location) is None
+    True
+    """
+    location.delete(MARKER_KEY)
+
+
+def update_store(store: Store, rows: pa.Table, *, sensors: Sequence[str]) -> None:
+    """Bring a store up to a table that says as much or more of the same patches, in the format that is written now.
+
+    Pixels and states stay as they are; so do embeddings.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
+    >>> rows = bex.table.read(path.with_suffix(".parquet"))
+    >>> names = pa.array(["Kosovo", "Kosovo"])
+    >>> update_store(open_store(path), rows.set_column(17, rows.field("country"), names), sensors=["s1", "s2"])
+    >>> bex.open(path).country.values.tolist()
+    ['Kosovo', 'Kosovo']
+    """
+    with _scratch_folder_of(store.location) as new:
+        lay_out(new, rows, store.profile, store.arrays, sensors)
+        columns = {path.name for path in new.iterdir() if path.is_dir()}
+        _adopt_metadata(store.location, new, but=columns)
+        kept = {array.name for array in store.arrays}
+        if store.format_version == schema.FORMAT_VERSION:
+            kept |= {"patch", "state", "has_reference_map"}
+        else:
+            _carry_over(store, open_store(new))
+            for name in embedding_names(store):
+                _adopt_files(store.location, f"{schema.EMBEDDINGS}/{name}", new)
+        for name in columns - kept:
+            _replace(store.location, name, new)
+        _write_table(store.location, rows)
+        # Last, as it bears the identity: an update that is killed before is done again.
+        store.location.adopt(ROOT_KEY, new / ROOT_KEY)
+        clear_root_cache()
+
+
+def _replace(store: Location, name: str, new: Path) -> None:
+    """Replace a column file by file, so that there is one at every moment; what has no successor goes last."""
+    fresh = _adopt_files(store, name, new)
+    for key in {*store.keys(name)} - fresh:
+        store.delete(key)
+
+
+def _adopt_files(store: Location, name: str, new: Path) -> set[str]:
+    """Take over what lies below a key."""
+    fresh = {file.relative_to(new).as_posix(): file for file in (new / name).rglob("*") if file.is_file()}
+    for key, file in sorted(fresh.items()):
+        store.adopt(key, file)
+    return set(fresh)
+
+
+def _adopt_metadata(store: Location, new: Path, *, but: Container[str]) -> None:
+    """Take over what was added to a store since it was laid out, such as embeddings, into consolidated metadata."""
+    known = read_root(store).members
+    for added in store.children():
+        for key in () if added in but else store.keys(added):
+            if key.endswith("/zarr.json"):
+                name = key.removesuffix("/zarr.json")
+                # Of what is the format's the root is right: it has a digest.
+                data = json.dumps(known[name]).encode() if schema.is_own(name) and name in known else store.read(key)
+                (new / key).parent.mkdir(parents=True, exist_ok=True)
+                (new / key).write_bytes(data)
+    consolidate(LocalLocation(new))
+
+
+def _carry_over(store: Store, fresh: Store) -> None:
+    """Write anew, with checksums, what a layout cannot know: the record, and which vectors are computed."""
+    has_maps = "has_reference_map" in store.columns
+    mapped = read_column(store, "has_reference_map") if has_maps else np.zeros(store.rows, bool)
+    write_states(fresh, read_state(store), mapped)
+    for name in embedding_names(store):
+        embedding = open_embedding(store, name)
+        # The same pixels under another identity.
+        renamed = {"uuid": fresh.uuid} if embedding.provenance.get("uuid") == store.uuid else {}
+        remove_embedding(fresh, name)
+        made = {**embedding.provenance, **renamed}
+        write_computed(
+            create_embedding(fresh, name, features=embedding.features, provenance=made), read_computed(embedding)
+        )

@@ -2,10 +2,11 @@
 
 ``embedding (patch, feature)`` has all rows of the store, NaN where not computed; ``computed (patch)`` says which are.
 The group's attributes say how the vectors were made, and neither when nor where. Metadata are those of the root.
+Vectors lie as little-endian float32 with a checksum, 1,024 rows a chunk.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +15,11 @@ from numpy.typing import NDArray
 
 from bigearth_xr.errors import ChecksumError, EmbeddingError
 from bigearth_xr.store import schema
-from bigearth_xr.store.chunk import chunk_key, encode_chunk, remedy_of, small_codecs
-from bigearth_xr.store.current import check_current, reading
+from bigearth_xr.store.codec import checked, chunk_key, crc32c, encode_chunk, remedy_of, small_codecs
 from bigearth_xr.store.layout import consolidate
-from bigearth_xr.store.metadata import known_root
-from bigearth_xr.store.patches import named
-from bigearth_xr.store.place import put
-from bigearth_xr.store.read import Store, read_small
-from bigearth_xr.store.vectors import CHUNK_ROWS, blank_rows, read_rows, write_rows
+from bigearth_xr.store.location import Location, put
+from bigearth_xr.store.open import Store, cached_root, check_current, reading
+from bigearth_xr.store.read import read_small, with_rows
 
 if TYPE_CHECKING:
     import zarr
@@ -34,6 +32,7 @@ __all__ = [
     "create_embedding",
     "embedding_names",
     "open_embedding",
+    "read_chunk",
     "read_computed",
     "read_vectors",
     "remove_embedding",
@@ -42,7 +41,6 @@ __all__ = [
 ]
 
 GROUP, _PARTS = schema.EMBEDDINGS, ("embedding", "computed")
-
 Provenance = Mapping[str, Any]
 
 
@@ -64,7 +62,7 @@ class Embedding:
 
     @property
     def key(self) -> str:
-        """The group's place in the store."""
+        """The group's key in the store."""
         return f"{GROUP}/{self.name}"
 
 
@@ -90,7 +88,7 @@ def create_embedding(store: Store, name: str, *, features: int, provenance: Prov
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
     >>> create_embedding(store, "mine", features=2, provenance={"model": "mine"}).key
     'embeddings/mine'
@@ -99,12 +97,12 @@ def create_embedding(store: Store, name: str, *, features: int, provenance: Prov
 
     check_name(name)
     check_current(store)
-    with store.place.explaining(GROUP):
-        root = zarr.open_group(store.place.zarr(), mode="r+", use_consolidated=False)
+    with store.location.explaining(GROUP):
+        root = zarr.open_group(store.location.zarr(), mode="r+", use_consolidated=False)
         _create(root, name, store, features, provenance)
     embedding = Embedding(store=store, name=name, features=features, provenance=provenance)
     write_computed(embedding, np.zeros(store.rows, bool))
-    consolidate(store.place, changed=embedding.key)
+    consolidate(store.location, changed=embedding.key)
     return embedding
 
 
@@ -146,7 +144,7 @@ def open_embedding(store: Store, name: str) -> Embedding:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
     >>> _ = create_embedding(store, "mine", features=2, provenance={"model": "mine"})
     >>> open_embedding(store, "mine").provenance
@@ -155,8 +153,8 @@ def open_embedding(store: Store, name: str) -> Embedding:
     names = embedding_names(store)
     if name not in names:
         has = ", ".join(names) or "none"
-        raise EmbeddingError(f"{store.place}: no embedding {name!r}, it has {has}; make it with bex.embed")
-    members = known_root(store.place).members
+        raise EmbeddingError(f"{store.location}: no embedding {name!r}, it has {has}; make it with bex.embed")
+    members = cached_root(store.location).members
     attributes, shape = members[f"{GROUP}/{name}"]["attributes"], members[f"{GROUP}/{name}/embedding"]["shape"]
     return Embedding(store=store, name=name, features=shape[1], provenance=attributes["bigearth"])
 
@@ -167,11 +165,11 @@ def embedding_names(store: Store) -> tuple[str, ...]:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> embedding_names(open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)))
     ()
     """
-    members = known_root(store.place).members
+    members = cached_root(store.location).members
     names = (key.removeprefix(f"{GROUP}/") for key in members if key.startswith(f"{GROUP}/"))
     # One whose making was cut short is not in the root; what others put into the group is none.
     return tuple(sorted(name for name in names if {f"{GROUP}/{name}/{part}" for part in _PARTS} <= members.keys()))
@@ -183,7 +181,7 @@ def remove_embedding(store: Store, name: str) -> None:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
     >>> _ = create_embedding(store, "mine", features=2, provenance={})
     >>> remove_embedding(store, "mine")
@@ -191,9 +189,9 @@ def remove_embedding(store: Store, name: str) -> None:
     ()
     """
     check_name(name)
-    if name in store.place.children(GROUP) or name in embedding_names(store):
-        store.place.delete(f"{GROUP}/{name}")
-        consolidate(store.place, changed=f"{GROUP}/{name}")
+    if name in store.location.children(GROUP) or name in embedding_names(store):
+        store.location.delete(f"{GROUP}/{name}")
+        consolidate(store.location, changed=f"{GROUP}/{name}")
 
 
 def write_vectors(embedding: Embedding, rows: NDArray[np.intp], vectors: NDArray[np.float32]) -> None:
@@ -212,7 +210,7 @@ def write_vectors(embedding: Embedding, rows: NDArray[np.intp], vectors: NDArray
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
     >>> mine = create_embedding(store, "mine", features=2, provenance={})
     >>> write_vectors(mine, np.array([1]), np.float32([[5, 6]]))
@@ -220,7 +218,7 @@ def write_vectors(embedding: Embedding, rows: NDArray[np.intp], vectors: NDArray
     array([False,  True, False])
     """
     flags = read_computed(embedding)  # which refuses another store, under whose rows nothing is to be written
-    write_rows(embedding.store.place, embedding.key, rows, vectors, due=flags)
+    _write_rows(embedding.store.location, embedding.key, rows, vectors, due=flags)
     # Last: a run that is killed in between computes these rows again.
     flags[rows] = True
     write_computed(embedding, flags)
@@ -237,7 +235,7 @@ def read_vectors(embedding: Embedding, rows: NDArray[np.intp]) -> NDArray[np.flo
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
     >>> mine = create_embedding(store, "mine", features=2, provenance={})
     >>> write_vectors(mine, np.array([1]), np.float32([[5, 6]]))
@@ -249,17 +247,17 @@ def read_vectors(embedding: Embedding, rows: NDArray[np.intp]) -> NDArray[np.flo
 
 
 def _read_vectors(embedding: Embedding, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-    place, shape = embedding.store.place, (rows.size, embedding.features)
-    vectors = read_rows(place, embedding.key, rows, shape)
-    if blank_rows(vectors).any():
+    location, shape = embedding.store.location, (rows.size, embedding.features)
+    vectors = _read_rows(location, embedding.key, rows, shape)
+    if _blank_rows(vectors).any():
         flags = read_computed(embedding)
         # Again: another process may have written them in between, before the flags.
-        vectors = read_rows(place, embedding.key, rows, shape)
-        lost = rows[blank_rows(vectors) & flags[rows]]
+        vectors = _read_rows(location, embedding.key, rows, shape)
+        lost = rows[_blank_rows(vectors) & flags[rows]]
         if lost.size:
-            where = place / f"{embedding.key}/embedding/c/{lost[0] // CHUNK_ROWS}/0"
+            where = location / f"{embedding.key}/embedding/c/{lost[0] // CHUNK_ROWS}/0"
             error = ChecksumError(f"{where}: vectors are missing that were computed; {remedy_of(f'{embedding.key}/')}")
-            raise named(error, embedding.store, lost)
+            raise with_rows(error, embedding.store, lost)
     return vectors
 
 
@@ -269,14 +267,14 @@ def read_computed(embedding: Embedding) -> NDArray[np.bool_]:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
     >>> mine = create_embedding(store, "mine", features=2, provenance={})
     >>> read_computed(mine)
     array([False, False, False])
     """
     with reading(embedding.store):
-        return read_small(embedding.store, known_root(embedding.store.place), f"{embedding.key}/computed")
+        return read_small(embedding.store, cached_root(embedding.store.location), f"{embedding.key}/computed")
 
 
 def write_computed(embedding: Embedding, flags: NDArray[np.bool_]) -> None:
@@ -285,12 +283,12 @@ def write_computed(embedding: Embedding, flags: NDArray[np.bool_]) -> None:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
     >>> write_computed(create_embedding(store, "mine", features=2, provenance={}), np.array([False, False]))
     """
     chunk = encode_chunk(flags, has_checksum=schema.has_checksums(embedding.store.format_version))
-    put(embedding.store.place, chunk_key(f"{embedding.key}/computed", 1), chunk)
+    put(embedding.store.location, chunk_key(f"{embedding.key}/computed", 1), chunk)
 
 
 def check_name(name: str) -> None:
@@ -305,3 +303,100 @@ def check_name(name: str) -> None:
         raise EmbeddingError(
             f"{name!r} cannot name an embedding; expected letters, digits, '-' and '_', first a letter or digit"
         )
+
+
+CHUNK_ROWS = 1024
+"""Rows in a chunk: what is written at once, and lost at most when a run is killed."""
+
+Vectors = NDArray[np.float32]
+
+
+def read_chunk(location: Location, key: str, number: int, features: int) -> Vectors | None:
+    """Read a chunk of vectors; None without one.
+
+    Parameters
+    ----------
+    location
+        Where the store lies.
+    key
+        The embedding's group.
+    number
+        Which chunk: of rows ``1024 × number`` and following.
+    features
+        Length of a vector.
+
+    Raises
+    ------
+    ChecksumError
+        If it is damaged.
+
+    Examples
+    --------
+    >>> from bigearth_xr.store.location import location_of
+    >>> location = location_of(getfixture("tmp_path"))
+    >>> read_chunk(location, "embeddings/mine", 0, 2) is None
+    True
+    >>> _write_rows(location, "embeddings/mine", np.array([1]), np.float32([[5, 6]]), due=np.zeros(3, bool))
+    >>> read_chunk(location, "embeddings/mine", 0, 2)[1]
+    array([5., 6.], dtype=float32)
+    """
+    name = _chunk_key(key, number)
+    try:
+        data = location.read(name)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    where, remedy = str(location / name), remedy_of(f"{key}/")
+    body = checked(data, where=where, remedy=remedy)
+    if len(body) != CHUNK_ROWS * features * 4:
+        raise ChecksumError(f"{where}: {len(body)} bytes, expected {CHUNK_ROWS * features * 4}; {remedy}")
+    return np.frombuffer(body, "<f4").astype(np.float32).reshape(CHUNK_ROWS, features)
+
+
+def _read_rows(location: Location, key: str, rows: NDArray[np.intp], shape: tuple[int, int]) -> Vectors:
+    """Read vectors of rows in any order, `shape` is ``(patch, feature)``; NaN where there are none."""
+    vectors = np.full(shape, np.nan, np.float32)
+    for number, positions in _by_chunk(rows):
+        chunk = read_chunk(location, key, number, shape[1])
+        if chunk is not None:
+            vectors[positions] = chunk[rows[positions] % CHUNK_ROWS]
+    return vectors
+
+
+def _write_rows(
+    location: Location, key: str, rows: NDArray[np.intp], vectors: Vectors, *, due: NDArray[np.bool_]
+) -> None:
+    """Write vectors of rows, a whole chunk at a time; the chunk's other rows stay as they are."""
+    for number, positions in _by_chunk(rows):
+        chunk = read_chunk(location, key, number, vectors.shape[1])
+        if chunk is None:
+            chunk = np.full((CHUNK_ROWS, vectors.shape[1]), np.nan, np.float32)
+        chunk[rows[positions] % CHUNK_ROWS] = vectors[positions]
+        here = due[number * CHUNK_ROWS : (number + 1) * CHUNK_ROWS]
+        lost = np.flatnonzero(_blank_rows(chunk[: here.size]) & here)
+        name = _chunk_key(key, number)
+        if lost.size:
+            row = number * CHUNK_ROWS + int(lost[0])
+            raise ChecksumError(
+                f"{location / name}: is missing, or lacks vectors that were computed, first of row {row}; "
+                f"{remedy_of(f'{key}/')}"
+            )
+        body = chunk.astype("<f4").tobytes()
+        put(location, name, body + crc32c(body))
+
+
+def _blank_rows(vectors: Vectors) -> NDArray[np.bool_]:
+    """Tell which vectors are NaN throughout, as where none was computed; shape ``(patch,)``."""
+    blank: NDArray[np.bool_] = np.isnan(vectors[:, 0])
+    blank[blank] = np.isnan(vectors[blank]).all(axis=1)
+    return blank
+
+
+def _by_chunk(rows: NDArray[np.intp]) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """Each chunk that has rows, and their positions."""
+    numbers = rows // CHUNK_ROWS
+    for number in np.unique(numbers):
+        yield int(number), np.flatnonzero(numbers == number)
+
+
+def _chunk_key(key: str, number: int) -> str:
+    return f"{key}/embedding/c/{number}/0"

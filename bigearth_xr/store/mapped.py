@@ -1,25 +1,125 @@
-"""The shards of one pixel array in a folder, in memory: where each encoded patch lies, many at a time."""
+"""The shards of pixel arrays in a folder, mapped into memory: where each encoded patch lies, many at a time.
 
+A read touches the page cache and nothing else, and costs no system call. A file that somebody cuts short under a map
+kills the process that touches what is gone (SIGBUS), and so does a disk or a network folder that fails. Nothing here
+cuts a shard: ingest and repair write another file and rename it, and a reader that has the old one mapped goes on with
+the old bytes.
+"""
+
+import ctypes
+import errno
+import mmap
+import os
 import time
+import weakref
 from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import repeat
 from pathlib import Path
 from threading import Lock
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.errors import StoreError
 from bigearth_xr.store.codec import CRC_BYTES
-from bigearth_xr.store.mapping import Version, map_file, version_of, will_need
-from bigearth_xr.store.patches import named
-from bigearth_xr.store.presence import shard_count
-from bigearth_xr.store.read import Store
-from bigearth_xr.store.rows import Wanted
+from bigearth_xr.store.open import Store
+from bigearth_xr.store.read import shard_count, with_rows
+from bigearth_xr.store.rows import ShardedRows
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
 from bigearth_xr.store.shard import HOLE, INDEX_BYTES, decode_index, shard_path
 
-__all__ = ["LOOK_AGAIN_S", "MAPPED_SHARDS", "MappedPatches", "MappedShards"]
+__all__ = [
+    "LOOK_AGAIN_S",
+    "MAPPED_SHARDS",
+    "MappedPatches",
+    "MappedShards",
+    "_Version",
+]
+
+_Version = tuple[int, int, int]
+"""Inode, time of change and size of a file: another one after every change."""
+
+
+def _version_of(path: str) -> _Version | None:
+    """Tell a file's version; None without a file."""
+    try:
+        return _version(os.stat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _version(status: os.stat_result) -> _Version:
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _map_file(path: str) -> tuple[NDArray[np.uint8], _Version] | None:
+    """Map a file whole; it stays mapped as long as the array or a view of it lives, also when it is deleted."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        version = _version(os.fstat(descriptor))
+        size = version[-1]
+        # An empty file cannot be mapped.
+        return (np.asarray(_Mapped(descriptor, size, path)) if size else np.empty(0, np.uint8)), version
+    finally:
+        os.close(descriptor)
+
+
+class _Mapped:
+    """Owner of a map, as NumPy takes one: arrays keep it, and it unmaps when the last of them is gone.
+
+    Python's own `mmap` keeps a descriptor open for every map, and a store has more shards than a process may have
+    descriptors.
+    """
+
+    def __init__(self, descriptor: int, size: int, path: str) -> None:
+        protection = mmap.PROT_READ | mmap.PROT_WRITE
+        address = _libc().mmap(None, size, protection, mmap.MAP_PRIVATE, descriptor, 0)
+        if address == ctypes.c_void_p(-1).value:
+            reason = os.strerror(ctypes.get_errno())
+            full = ctypes.get_errno() == errno.ENOMEM
+            raise StoreError(
+                f"{path}: cannot be mapped into memory ({reason})"
+                + ("; raise vm.max_map_count or vm.overcommit_memory, or read with fewer processes" if full else "")
+            )
+        self.__array_interface__ = {"version": 3, "shape": (size,), "typestr": "|u1", "data": (address, True)}
+        # Not at exit: threads may still read then, and the map ends with the process anyway.
+        weakref.finalize(self, _libc().munmap, address, size).atexit = False
+
+
+def _will_need(starts: NDArray[np.uint64], lengths: NDArray[np.integer]) -> None:
+    """Tell the system which mapped bytes are wanted next, so that it reads them side by side; returns at once."""
+    order = np.argsort(starts)
+    pages = (starts // mmap.PAGESIZE * mmap.PAGESIZE)[order]
+    ends = np.maximum.accumulate((starts + lengths.astype(np.uint64))[order])
+    # Neighbours are asked for together: a call is most of what this costs.
+    is_first = np.ones(len(pages), bool)
+    is_first[1:] = pages[1:] > ends[:-1]
+    is_last = np.roll(is_first, -1)
+    sizes = ends[is_last] - pages[is_first]
+    _exhaust(map(_libc().madvise, pages[is_first].tolist(), sizes.tolist(), repeat(mmap.MADV_WILLNEED)))
+
+
+def _exhaust(calls: Iterable[Any]) -> None:
+    for _ in calls:
+        pass
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    library = ctypes.CDLL(None, use_errno=True)
+    address, size, number = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+    library.mmap.argtypes, library.mmap.restype = (address, size, number, number, number, ctypes.c_ssize_t), address
+    library.munmap.argtypes = (address, size)
+    library.madvise.argtypes = (address, size, number)
+    return library
+
 
 MAPPED_SHARDS = 1024
 """Shards of one array that stay mapped, those used last: more than v1 has, and all arrays together far fewer than the
@@ -39,12 +139,12 @@ class _Shard:
     base: int
     """Address of its first byte."""
 
-    version: Version | None
+    version: _Version | None
     """Which file it is; None without one."""
 
 
 class MappedShards:
-    """Every shard of one pixel array of a store in a folder, mapped when it is first used.
+    """Every shard of some pixel arrays of a store in a folder, mapped when it is first used.
 
     A shard that was replaced is noticed within `LOOK_AGAIN_S`, mapped anew, and all that was known of it forgotten.
 
@@ -52,90 +152,99 @@ class MappedShards:
     ----------
     store
         A store in a folder.
-    array
-        One of its arrays.
+    arrays
+        Some of its arrays.
 
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> patches = MappedShards(store, store.array("s2_60m")).look_up(Wanted.of(np.array([2, 0])))
-    >>> int(patches.starts[0] - patches.starts[1]), patches.there.tolist()
-    (3208, [True, True])
+    >>> patches = MappedShards(store, [store.array("s2_60m")]).look_up(ShardedRows.of(np.array([2, 0])))
+    >>> int(patches.starts[0, 0] - patches.starts[0, 1]), patches.present.tolist()
+    (3208, [[True, True]])
     """
 
-    def __init__(self, store: Store, array: PixelArray) -> None:
-        self.store, self.array = store, array
+    def __init__(self, store: Store, arrays: Sequence[PixelArray]) -> None:
+        self.store, self.arrays = store, tuple(arrays)
         shards = shard_count(store)
-        # Of all shards, though only rows of mapped ones are ever touched, and so take memory.
-        self._starts = np.empty((shards, SHARD_PATCHES), np.uint64)
-        self._lengths = np.empty((shards, SHARD_PATCHES), np.uint32)
-        self._seen = np.zeros((shards, SHARD_PATCHES), bool)
+        shape = (len(self.arrays), shards * SHARD_PATCHES)
+        # Of all rows, though only those of mapped shards are ever touched, and so take memory.
+        self._starts = np.empty(shape, np.uint64)
+        self._lengths = np.empty(shape, np.uint32)
+        self._seen = np.zeros(shape, bool)
         self._looked_s = np.full(shards, -np.inf)
-        self._versions: dict[int, Version | None] = {}
-        self._mapped: OrderedDict[int, _Shard] = OrderedDict()
+        self._versions: dict[tuple[int, int], _Version | None] = {}
+        self._mapped: OrderedDict[int, list[_Shard]] = OrderedDict()
         self._lock = Lock()
 
-    def look_up(self, wanted: Wanted) -> "MappedPatches":
-        """Find patches, mapping what is not mapped yet.
-
-        Raises
-        ------
-        ChecksumError, StoreError
-            If a shard's index is damaged; names file, row and patch.
-        """
+    def look_up(self, rows: ShardedRows) -> "MappedPatches":
+        """Find patches of every array, mapping what is not mapped yet; see `bigearth_xr.store.rows.Shards`."""
         with self._lock:
             now = time.monotonic()
-            for shard in wanted.shards[now - self._looked_s[wanted.shards] > LOOK_AGAIN_S].tolist():
-                self._look(shard, wanted)
-                self._looked_s[shard] = now
-            mapped = [self._mapped[shard] for shard in wanted.shards.tolist()]
-            at = wanted.shard, wanted.place
-            found = MappedPatches(self, wanted, mapped, self._starts[at], self._lengths[at], self._seen[at])
+            due = self._looked_s[rows.shards] < now - LOOK_AGAIN_S
+            if due.any():
+                self._look(rows.shards[due].tolist(), rows)
+                self._looked_s[rows.shards[due]] = now
+            mapped = [self._mapped[shard] for shard in rows.shards.tolist()]
+            starts, lengths = self._starts.take(rows.rows, axis=1), self._lengths.take(rows.rows, axis=1)
+            seen = self._seen.take(rows.rows, axis=1)
             while len(self._mapped) > MAPPED_SHARDS:
                 oldest, _ = self._mapped.popitem(last=False)
                 self._looked_s[oldest] = -np.inf
-        return found
+        return MappedPatches(self, rows, mapped, starts, lengths, starts != 0, seen)
 
-    def note_seen(self, patches: "MappedPatches", which: NDArray[np.intp]) -> None:
+    def note_seen(self, patches: "MappedPatches", array: int, which: NDArray[np.intp]) -> None:
         """Remember that these were read, and are what was written; unless their shard was replaced meanwhile."""
-        wanted = patches.wanted
+        rows = patches.rows
         with self._lock:
-            current = [self._mapped.get(s) is m for s, m in zip(wanted.shards.tolist(), patches.mapped, strict=True)]
-            kept = which[np.array(current, bool)[wanted.nth_shard()[which]]]
-            self._seen[wanted.shard[kept], wanted.place[kept]] = True
+            latest = [self._mapped.get(shard) for shard in rows.shards.tolist()]
+            current = [a is not None and a[array] is b[array] for a, b in zip(latest, patches.mapped, strict=True)]
+            kept = which[np.array(current, bool)[rows.nth_shard()[which]]]
+            self._seen[array, rows.rows[kept]] = True
 
-    def _look(self, shard: int, wanted: Wanted) -> None:
-        """See to it that a shard is mapped, in its latest version."""
-        path = str(shard_path(self._folder, self.array, shard))
-        mapped = self._mapped.get(shard)
-        if mapped is None or mapped.version != version_of(path):
-            try:
-                self._mapped[shard] = self._map(shard, path)
-            except StoreError as error:
-                raise named(error, self.store, wanted.rows[wanted.shard == shard]) from None
-        self._mapped.move_to_end(shard)
+    def _look(self, shards: list[int], rows: ShardedRows) -> None:
+        """See to it that shards are mapped, in their latest versions."""
+        known: dict[int, list[_Shard | None]] = {
+            shard: [*self._mapped.get(shard, [None] * len(self.arrays))] for shard in shards
+        }
+        for array in range(len(self.arrays)):
+            for shard, mapped in known.items():
+                mapped[array] = self._latest(array, shard, mapped[array], rows)
+        for shard, mapped in known.items():
+            self._mapped[shard] = cast("list[_Shard]", mapped)
+            self._mapped.move_to_end(shard)
 
-    def _map(self, shard: int, path: str) -> _Shard:
-        data, version = map_file(path) or (np.empty(0, np.uint8), None)
+    def _latest(self, array: int, shard: int, mapped: _Shard | None, rows: ShardedRows) -> _Shard:
+        path = str(shard_path(self._folder, self.arrays[array], shard))
+        if mapped is not None and mapped.version == _version_of(path):
+            return mapped
+        try:
+            return self._map(array, shard, path)
+        except StoreError as error:
+            raise with_rows(error, self.store, rows.rows[rows.shard == shard]) from None
+
+    def _map(self, array: int, shard: int, path: str) -> _Shard:
+        data, version = _map_file(path) or (np.empty(0, np.uint8), None)
         base = data.ctypes.data
-        self._starts[shard], self._lengths[shard] = 0, 0
+        span = slice(shard * SHARD_PATCHES, (shard + 1) * SHARD_PATCHES)
+        starts, lengths = self._starts[array, span], self._lengths[array, span]
+        starts[:], lengths[:] = 0, 0
         if version is not None:
             index = decode_index(data[-INDEX_BYTES:].tobytes(), data.size, where=path)
-            there = index[:, 0] != HOLE
-            self._check(index[there], path)
-            self._starts[shard, there] = index[there, 0] + np.uint64(base)
-            self._lengths[shard, there] = index[there, 1]
-        if self._versions.get(shard) != version:
-            self._seen[shard] = False
-        self._versions[shard] = version
+            present = index[:, 0] != HOLE
+            self._check(array, index[present], path)
+            starts[present] = index[present, 0] + np.uint64(base)
+            lengths[present] = index[present, 1]
+        if self._versions.get((array, shard)) != version:
+            self._seen[array, span] = False
+        self._versions[array, shard] = version
         return _Shard(data, base, version)
 
-    def _check(self, entries: NDArray[np.uint64], path: str) -> None:
+    def _check(self, array: int, entries: NDArray[np.uint64], path: str) -> None:
         """Refuse a layout of `fast` that is valid Zarr and not ours: patches would be read from wrong addresses."""
-        length = self.array.patch_bytes + CRC_BYTES
-        if self.store.profile == "fast" and not ((entries[:, 1] == length) & (entries[:, 0] % 4 == 0)).all():
+        length = self.arrays[array].patch_bytes + CRC_BYTES
+        if not self.store.codec.is_packed and not ((entries[:, 1] == length) & (entries[:, 0] % 4 == 0)).all():
             raise StoreError(
                 f"{path}: its index has patches of {', '.join(map(str, np.unique(entries[:, 1])))} bytes, expected "
                 f"{length} at multiples of 4; another program wrote it: ingest the archive again"
@@ -143,57 +252,54 @@ class MappedShards:
 
     @property
     def _folder(self) -> Path:
-        folder = self.store.place.local
+        folder = self.store.location.local
         assert folder is not None
         return folder
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MappedPatches:
-    """Encoded patches of one array in mapped memory, which lives as long as this."""
+    """Encoded patches in mapped memory, which lives as long as this; see `bigearth_xr.store.rows.EncodedPatches`."""
 
     shards: MappedShards
     """Where they were looked up."""
 
-    wanted: Wanted
+    rows: ShardedRows
     """Which."""
 
-    mapped: list[_Shard]
-    """The shards that they lie in, by place in ``wanted.shards``."""
+    mapped: list[list[_Shard]]
+    """The shards that they lie in, by position in ``rows.shards`` and array."""
 
     starts: NDArray[np.uint64]
-    """Address of each, shape ``(patch,)``; 0 where it is absent."""
+    """Address of each, shape ``(array, patch)``; 0 where it is absent."""
 
     lengths: NDArray[np.uint32]
-    """Bytes of each, checksum included, shape ``(patch,)``."""
+    """Bytes of each, checksum included, shape ``(array, patch)``."""
+
+    present: NDArray[np.bool_]
+    """Which are not absent, shape ``(array, patch)``."""
 
     seen: NDArray[np.bool_]
-    """Which were read before, by this process and in this version, shape ``(patch,)``."""
+    """Which were read before, by this process and in this version, shape ``(array, patch)``."""
 
-    @property
-    def there(self) -> NDArray[np.bool_]:
-        """Which are not absent, shape ``(patch,)``."""
-        there: NDArray[np.bool_] = self.starts != 0
-        return there
-
-    def chunks(self, which: NDArray[np.intp]) -> list[NDArray[np.uint8]]:
-        """The bytes of some of them, checksum included; no copies."""
-        shards = self.wanted.nth_shard()[which].tolist()
-        starts, lengths = self.starts[which].tolist(), self.lengths[which].tolist()
-        data, bases = [shard.data for shard in self.mapped], [shard.base for shard in self.mapped]
+    def chunks(self, array: int, which: NDArray[np.intp]) -> list[NDArray[np.uint8]]:
+        """The bytes of some patches of an array, checksum included; no copies."""
+        shards = self.rows.nth_shard()[which].tolist()
+        starts, lengths = self.starts[array, which].tolist(), self.lengths[array, which].tolist()
+        data, bases = [one[array].data for one in self.mapped], [one[array].base for one in self.mapped]
         return [
             data[shard][start - bases[shard] : start - bases[shard] + length]
             for shard, start, length in zip(shards, starts, lengths, strict=True)
         ]
 
-    def where(self, which: NDArray[np.intp]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    def spans(self, array: int, which: NDArray[np.intp]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
         """Addresses of these bytes, and how many each has, shape ``(patch,)`` both."""
-        return self.starts[which], self.lengths[which].astype(np.int64)
+        return self.starts[array, which], self.lengths[array, which].astype(np.int64)
 
-    def will_need(self, which: NDArray[np.intp]) -> None:
-        """Have the system read some of them from disk, all at once; returns before it has."""
-        will_need(self.starts[which], self.lengths[which])
+    def will_need(self, array: int, which: NDArray[np.intp]) -> None:
+        """Have the system read some patches of an array from disk, all at once; returns before it has."""
+        _will_need(self.starts[array, which], self.lengths[array, which])
 
-    def note_seen(self, which: NDArray[np.intp]) -> None:
+    def note_seen(self, array: int, which: NDArray[np.intp]) -> None:
         """Remember that these were read, and are what was written."""
-        self.shards.note_seen(self, which)
+        self.shards.note_seen(self, array, which)

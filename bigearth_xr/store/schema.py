@@ -23,7 +23,6 @@ __all__ = [
     "LISTED",
     "NEVER_FILL",
     "OWN_ATTRIBUTES",
-    "PROFILES",
     "QUARANTINED",
     "REFERENCE_MAP",
     "SHARD_PATCHES",
@@ -32,7 +31,6 @@ __all__ = [
     "UNKNOWN",
     "Column",
     "PixelArray",
-    "Profile",
     "has_checksums",
     "is_own",
     "pixel_arrays",
@@ -62,14 +60,9 @@ STATES = ("absent", "stored", "quarantined")
 """Names of the values of the `state` array."""
 
 UNKNOWN = 255
-"""Code of a text or flag that nobody has told."""
+"""Code of a text or flag that is not known."""
 
 REFERENCE_MAP = "reference_map"
-
-Profile = Literal["fast", "compact"]
-"""`fast`: raw bytes, to be mapped into memory; `compact`: blosc, lz4 with bit shuffle. Both with crc32c."""
-
-PROFILES: tuple[Profile, ...] = ("fast", "compact")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,10 +198,8 @@ COLUMNS: tuple[Column, ...] = (
 )
 """What the store repeats of the table, in this order."""
 
-
 LISTED = Column(name="recommended", kind="known", dtype="bool", long_name="whether the published lists name the patch")
 """The truth of a flag that is unknown is False: this tells the two apart. It is read off the flag itself."""
-
 
 NEVER_FILL = frozenset({"patch", "lon", "lat", "epsg", "ulx", "uly", "s2_time", "s1_time", "polarization"}).union(
     *({group.dim, group.y, group.x} for group in GROUPS), {"label_19", "label_43"}

@@ -1,8 +1,15 @@
-"""The lists of v1: text files, one that names all pairs and a few that name some of them."""
+"""The lists of v1: text files, one that names all pairs and a few that name some of them.
 
+People save lists with other separators, other columns, headers, indexes, paths and quotes. A patch's name is told from
+all that by its form alone, so no dialect has to be known.
+"""
+
+import codecs
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +18,45 @@ from numpy.typing import NDArray
 
 from bigearth_xr import releases
 from bigearth_xr.errors import MetadataError
-from bigearth_xr.table.lines import Lines, Pairs, find_names, find_rows, read_lines, read_text, refuse_line, rows_of
-from bigearth_xr.table.places import S1_NAMES, are_unique, read_places
+from bigearth_xr.table.names import S1_NAMES, are_unique, canonical, find_names, read_places
 
-__all__ = ["V1_PAIRS", "csv_at", "read_v1", "v1_files"]
+__all__ = [
+    "V1_PAIRS",
+    "_Lines",
+    "_Pairs",
+    "csv_at",
+    "read_v1",
+    "v1_files",
+]
+
+# A header names columns; what begins like a patch's name and goes on otherwise is a damaged name.
+_LIKE_A_NAME = r"S[12][A-D]_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lines:
+    """The lines of one list."""
+
+    source: Path
+    """Its file, for messages."""
+
+    texts: pa.Array
+    """What stands on each line, without blanks, quotes and separators at its ends; line n is at n - 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pairs:
+    """The pairs that lists speak of."""
+
+    source: Path
+    """The file that names them, for messages."""
+
+    patch: pa.Array
+    """Names of the Sentinel-2 patches, each once."""
+
+    s1_name: pa.Array
+    """Names of their partners, each once."""
+
 
 V1_PAIRS = "s1_s2_name_country_season"
 V1_SPLITS = {"train": "train", "val": "validation", "test": "test"}
@@ -22,11 +64,12 @@ V1_FLAGS = {"seasonal_snow": "patches_with_seasonal_snow", "cloud_or_shadow": "p
 V1_UNLABELLED = "patches_with_no_19_class_targets"
 _NAMES = (V1_PAIRS, *V1_SPLITS, *V1_FLAGS.values(), V1_UNLABELLED)
 _ALSO_CALLED = {"val": "validation"}
-
 S2_NAME = r"^S2[AB]_MSIL2A_\d{8}T\d{5,6}_\d{1,2}_\d{1,2}$"
+
 S2_SCENE_LENGTH = 26
 """Characters before the place, or one more where the hour lacks its zero."""
-_EXPECTED = (
+
+_EXPECTED_PAIR = (
     "expected a line such as S1A_IW_GRDH_1SDV_20170613T165043_33UUP_61_39,S2A_MSIL2A_20170613T101031_61_39,Austria; "
     "correct the line or take it out"
 )
@@ -72,11 +115,11 @@ def read_v1(folder: Path) -> Columns:
     ['validation', 'validation']
     """
     source, *rest = v1_files(folder)
-    columns = _as_published(read_text(source)) or _by_line(read_lines(source))
-    pairs = Pairs(source=source, patch=columns["patch"], s1_name=columns["s1_name"])
+    columns = _as_published(_read_text(source)) or _by_line(_read_lines(source))
+    pairs = _Pairs(source=source, patch=columns["patch"], s1_name=columns["s1_name"])
     names = _NAMES[1:]
-    lists = dict(zip(names, map(read_lines, rest), strict=True))
-    rows = dict(zip(names, find_rows(list(lists.values()), pairs), strict=True))
+    lists = dict(zip(names, map(_read_lines, rest), strict=True))
+    rows = dict(zip(names, _find_rows(list(lists.values()), pairs), strict=True))
     _refuse_unmatched(lists, rows, pairs)
     snow, cloud, unlabelled = (_mask(rows[name], len(pairs.patch)) for name in (*V1_FLAGS.values(), V1_UNLABELLED))
     return {
@@ -118,9 +161,6 @@ def _required(folder: Path, name: str) -> Path:
     return found[0]
 
 
-# All pairs of the release.
-
-
 def _as_published(data: bytes) -> Columns | None:
     """Read the pairs in a third of the time where they are written as published; None where they are not."""
     import pyarrow.csv
@@ -156,9 +196,9 @@ def _places_agree(s1_name: pa.Array, patch: pa.Array) -> bool:
     return bool(s1_place.equals(s2_place))
 
 
-def _by_line(lines: Lines) -> Columns:
+def _by_line(lines: _Lines) -> Columns:
     """Read the pairs whatever stands around their names."""
-    rows = rows_of(lines)
+    rows = _rows_of(lines)
     texts = lines.texts.take(pa.array(rows))
     countries = "|".join(releases.COUNTRIES)
     (country,) = pc.extract_regex(texts, rf"(?:^|[,;|\s\"'])(?P<name>{countries})(?:$|[,;|\s\"'])").flatten()
@@ -170,7 +210,7 @@ def _by_line(lines: Lines) -> Columns:
     for what, names in found.items():
         if names.null_count:
             at = pc.index(pc.is_null(names), True).as_py()
-            refuse_line(lines, int(rows[at]), f"names no {what}; {_EXPECTED}")
+            _refuse_line(lines, int(rows[at]), f"names no {what}; {_EXPECTED_PAIR}")
     patch, s1_name, country = found.values()
     columns = {"patch": patch, "s1_name": s1_name, **read_places(s1_name, S1_NAMES), "country": country}
     _refuse_apart(lines, rows, columns)
@@ -178,21 +218,21 @@ def _by_line(lines: Lines) -> Columns:
     return {name: column.take(kept) for name, column in columns.items()}
 
 
-def _refuse_apart(lines: Lines, rows: NDArray[np.int64], columns: Columns) -> None:
+def _refuse_apart(lines: _Lines, rows: NDArray[np.int64], columns: Columns) -> None:
     """Refuse two halves that lie at different places."""
     parts = pc.extract_regex(columns["patch"], r"_(?P<column>\d+)_(?P<tile_row>\d+)$")
     apart = np.zeros(len(rows), bool)
     for name, part in zip(("column", "tile_row"), parts.flatten(), strict=True):
         apart |= np.asarray(part.cast(pa.int16())) != np.asarray(columns[name])
     if apart.any():
-        refuse_line(
+        _refuse_line(
             lines,
             int(rows[apart.argmax()]),
             "names no pair, expected two patches of one column and row; check that no column was sorted by itself",
         )
 
 
-def _first_of_each(lines: Lines, rows: NDArray[np.int64], columns: Columns) -> NDArray[np.int64]:
+def _first_of_each(lines: _Lines, rows: NDArray[np.int64], columns: Columns) -> NDArray[np.int64]:
     """Give the first row of each pair; a second that says otherwise is refused."""
     firsts = np.arange(len(rows))
     for key in ("patch", "s1_name"):
@@ -203,15 +243,12 @@ def _first_of_each(lines: Lines, rows: NDArray[np.int64], columns: Columns) -> N
                 at = int((~same).argmax())
                 line = rows[first[at].as_py()] + 1
                 what = f"says otherwise than line {line} of the same patch; expected each once; take one of them out"
-                refuse_line(lines, int(rows[at]), what)
+                _refuse_line(lines, int(rows[at]), what)
         firsts = np.minimum(firsts, np.asarray(first))
     return np.unique(firsts)
 
 
-# Those that name some of them.
-
-
-def _split(lists: Mapping[str, Lines], rows: Mapping[str, NDArray[np.int64]], pairs: Pairs) -> pa.Array:
+def _split(lists: Mapping[str, _Lines], rows: Mapping[str, NDArray[np.int64]], pairs: _Pairs) -> pa.Array:
     """Tell the split of each pair; one that two lists name is refused."""
     names = list(V1_SPLITS)
     codes = np.full(len(pairs.patch), -1, np.int8)
@@ -230,14 +267,14 @@ def _split(lists: Mapping[str, Lines], rows: Mapping[str, NDArray[np.int64]], pa
     return splits.take(pa.array(codes, mask=codes < 0))
 
 
-def _line_of(lines: Lines, rows: NDArray[np.int64], pair: int) -> str:
+def _line_of(lines: _Lines, rows: NDArray[np.int64], pair: int) -> str:
     """Say where a list names a pair first."""
     return f"{lines.source}, line {int((rows == pair).argmax()) + 1}"
 
 
-def _refuse_unmatched(lists: Mapping[str, Lines], rows: Mapping[str, NDArray[np.int64]], pairs: Pairs) -> None:
+def _refuse_unmatched(lists: Mapping[str, _Lines], rows: Mapping[str, NDArray[np.int64]], pairs: _Pairs) -> None:
     """Refuse lists that name nobody among the pairs; one of several does so with good reason, and is told."""
-    named = {name: len(rows_of(lines)) for name, lines in lists.items()}
+    named = {name: len(_rows_of(lines)) for name, lines in lists.items()}
     strange = [name for name, count in named.items() if count and not (rows[name] >= 0).any()]
     if not strange:
         return
@@ -258,3 +295,124 @@ def _mask(rows: NDArray[np.int64], pairs: int) -> NDArray[np.bool_]:
 def _empty_where(mask: NDArray[np.bool_]) -> pa.Array:
     """No labels where the mask holds, unknown labels elsewhere."""
     return pa.array([[]], pa.list_(pa.string())).take(pa.array(np.zeros(len(mask), np.int8), mask=~mask))
+
+
+_EXPECTED_NAME = (
+    "expected a name such as S2A_MSIL2A_20170613T101031_0_45, or that of its Sentinel-1 patch, one patch a line; "
+    "correct the line or take it out"
+)
+
+
+def _read_text(path: Path) -> bytes:
+    """Read a text file, compressed or not, as UTF-8 without a byte order mark."""
+    try:
+        with pa.input_stream(path) as stream:
+            data: bytes = stream.read()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise MetadataError(f"{path}: cannot be read ({error}); copy the list again") from None
+    try:
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            data = data.decode("utf-16").encode()
+        data = data.removeprefix(codecs.BOM_UTF8)
+        # Arrow would take any bytes for text, and fail in the midst of something else.
+        if not data.isascii():
+            data.decode()
+    except UnicodeDecodeError as error:
+        raise MetadataError(
+            f"{path}: no text in UTF-8 (byte {error.start:,} is 0x{data[error.start]:02x}); save the list as plain CSV"
+        ) from None
+    return data
+
+
+def _read_lines(path: Path) -> _Lines:
+    """Read the lines of a text file, with whatever line ends it has."""
+    data = _read_text(path)
+    if b"\n" not in data:
+        data = data.replace(b"\r", b"\n")
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")) + 1
+    bounds = np.concatenate([[0], ends, [len(data)] * (not data.endswith(b"\n") and bool(data))]).astype(np.int32)
+    lines = pa.StringArray.from_buffers(len(bounds) - 1, pa.py_buffer(bounds), pa.py_buffer(data))
+    return _Lines(source=path, texts=pc.ascii_trim(lines, characters=" \t\r\n\"',;|"))
+
+
+def _refuse_line(lines: _Lines, row: int, what: str) -> NoReturn:
+    """Refuse one line, counted from 0, of a list."""
+    text = lines.texts[row].as_py()
+    raise MetadataError(f"{lines.source}, line {row + 1}: {text if len(text) < 200 else text[:200] + '…'!r} {what}")
+
+
+def _rows_of(lines: _Lines) -> NDArray[np.int64]:
+    """Give the lines that are to be read: neither blank, nor a header."""
+    filled = np.flatnonzero(np.asarray(pc.not_equal(lines.texts, "")))
+    if filled.size:
+        first = lines.texts[int(filled[0])].as_py()
+        if not pc.match_substring_regex(pa.scalar(first), _LIKE_A_NAME).as_py():
+            filled = filled[1:]
+    return filled
+
+
+def _find_rows(lists: Sequence[_Lines], pairs: _Pairs) -> list[NDArray[np.int64]]:
+    """Tell which pair each line names."""
+    # One table of hashes for all of them: it costs more than what is looked up.
+    found = pc.index_in(pa.concat_arrays([lines.texts for lines in lists]), pairs.patch).fill_null(-1)
+    ends = np.cumsum([len(lines.texts) for lines in lists])
+    rows = [part.astype(np.int64) for part in np.split(np.asarray(found), ends[:-1])]
+    for lines, known in zip(lists, rows, strict=True):
+        filled = _rows_of(lines)
+        odd = filled[known[filled] < 0]
+        if odd.size:
+            known[odd] = _find_odd(lines, odd, pairs)
+    return rows
+
+
+def _find_odd(lines: _Lines, odd: NDArray[np.int64], pairs: _Pairs) -> NDArray[np.int64]:
+    """Tell the pairs of lines that are no name of one as it is."""
+    texts = lines.texts.take(pa.array(odd))
+    s2, s1 = find_names(texts, "s2"), find_names(texts, "s1")
+    _refuse_other_release(lines, odd, texts, s2)
+    nameless = np.asarray(pc.and_(pc.is_null(s2), pc.is_null(s1)))
+    if nameless.any():
+        _refuse_line(lines, int(odd[nameless.argmax()]), f"names no patch; {_EXPECTED_NAME}")
+    _refuse_several(lines, odd, texts, {"s2": s2, "s1": s1})
+    by_s2, by_s1 = _look_up(s2, pairs.patch), _look_up(s1, pairs.s1_name)
+    apart = np.asarray(pc.and_(pc.is_valid(s2), pc.is_valid(s1))) & (by_s2 != by_s1)
+    if apart.any():
+        _refuse_line(
+            lines,
+            int(odd[apart.argmax()]),
+            f"names two patches that are no pair in {pairs.source}; correct either list",
+        )
+    return np.maximum(by_s2, by_s1)
+
+
+def _look_up(names: pa.Array, known: pa.Array) -> NDArray[np.int64]:
+    """Give positions of names, however they write their zeros; -1 where a name is not known, or null."""
+    rows: NDArray[np.int64] = np.asarray(pc.index_in(names, known, skip_nulls=True).fill_null(-1)).astype(np.int64)
+    rest = np.flatnonzero((rows < 0) & np.asarray(pc.is_valid(names)))
+    if rest.size:
+        found = pc.index_in(canonical(names.take(pa.array(rest))), canonical(known))
+        rows[rest] = np.asarray(found.fill_null(-1))
+    return rows
+
+
+def _refuse_other_release(lines: _Lines, odd: NDArray[np.int64], texts: pa.Array, s2: pa.Array) -> None:
+    """Refuse a name of v2 without that in v1: the other release's lists say other things of the same pairs."""
+    suspects = np.flatnonzero(np.asarray(pc.and_(pc.is_null(s2), pc.match_substring(texts, "_MSIL2A_"))))
+    if suspects.size:
+        of_v2 = np.asarray(pc.is_valid(find_names(texts.take(pa.array(suspects)), "v2")))
+        if of_v2.any():
+            _refuse_line(lines, int(odd[suspects[of_v2.argmax()]]), "names a patch of v2; give the lists of v1")
+
+
+def _refuse_several(lines: _Lines, odd: NDArray[np.int64], texts: pa.Array, firsts: dict[str, pa.Array]) -> None:
+    """Refuse a line with two names of one form, as where a whole list was saved as one line."""
+    for form, first in firsts.items():
+        mark = "_MSIL2A_" if form == "s2" else "_GRDH_"
+        suspects = pa.array(np.flatnonzero(np.asarray(pc.greater(pc.count_substring(texts, mark), 1))))
+        if not len(suspects):
+            continue
+        last = find_names(texts.take(suspects), form, last=True)
+        differs = np.asarray(pc.not_equal(last, first.take(suspects)).fill_null(False))
+        if differs.any():
+            row = suspects[int(differs.argmax())].as_py()
+            _refuse_line(lines, int(odd[row]), f"names several patches; {_EXPECTED_NAME}")

@@ -1,8 +1,9 @@
-"""The lists of v2: parquets, each a file or a folder of parts as Dask and Spark write it."""
+"""The lists of v2: parquets, each a file or a folder of parts, in whatever types a library saved them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import unquote
 
 import numpy as np
@@ -14,22 +15,26 @@ from bigearth_xr import releases
 from bigearth_xr.errors import MetadataError, SelectionError
 from bigearth_xr.labels import label_names
 from bigearth_xr.spelling import check_choice
-from bigearth_xr.table.places import S1_NAMES, V2_NAMES, are_unique, read_places
-from bigearth_xr.table.typed import as_flags, as_labels, as_texts, refuse_value
+from bigearth_xr.table.names import S1_NAMES, V2_NAMES, are_unique, read_places
 
-__all__ = ["V2_EXCLUDED", "V2_RECOMMENDED", "is_parts", "read_v2"]
+__all__ = [
+    "V2_EXCLUDED",
+    "V2_RECOMMENDED",
+    "is_parts",
+    "read_v2",
+]
 
 V2_RECOMMENDED = "metadata.parquet"
 V2_EXCLUDED = "metadata_for_patches_with_snow_cloud_or_shadow.parquet"
+
 V2_COLUMNS = {
     "patch_id": "patch",
     "labels": "labels_19",
     **{name: name for name in ("split", "country", "s1_name", "s2v1_name")},
 }
+
 V2_FLAGS = {"contains_seasonal_snow": "seasonal_snow", "contains_cloud_or_shadow": "cloud_or_shadow"}
-
 _UNKNOWN_PARTITION = "__HIVE_DEFAULT_PARTITION__"
-
 Columns = dict[str, pa.Array]
 
 
@@ -109,18 +114,18 @@ def _parts(parquet: Path) -> Iterator[Part]:
 def _read_part(part: Part) -> pa.Table:
     """Read a file, in our names and types; what is wrong is told with its column and row."""
     texts = _read_columns(part)
-    patch = as_texts(texts["patch_id"], f"{part.path}: column patch_id", "the name of a patch of v2")
+    patch = _as_texts(texts["patch_id"], f"{part.path}: column patch_id", "the name of a patch of v2")
     columns = {"patch": patch, **_places(patch, part.path)}
     columns["labels_19"] = _in_paper_order(
-        as_labels(texts["labels"], f"{part.path}: column labels"), f"{part.path}: column labels", patch
+        _as_labels(texts["labels"], f"{part.path}: column labels"), f"{part.path}: column labels", patch
     )
     for name in ("split", "country", "s1_name", "s2v1_name"):
-        columns[name] = as_texts(texts[name], f"{part.path}: column {name}")
+        columns[name] = _as_texts(texts[name], f"{part.path}: column {name}")
     columns["split"] = _renamed(columns["split"], f"{part.path}: column split", _known_split)
     columns["country"] = _renamed(columns["country"], f"{part.path}: column country", _known_country)
     _check_partners(columns, part.path)
     for theirs, ours in V2_FLAGS.items():
-        columns[ours] = as_flags(texts[theirs], f"{part.path}: column {theirs}")
+        columns[ours] = _as_flags(texts[theirs], f"{part.path}: column {theirs}")
     # A row of metadata.parquet is recommended; the other file holds the rest, by its flags.
     columns["recommended"] = pc.invert(pc.or_kleene(columns["seasonal_snow"], columns["cloud_or_shadow"]))
     return pa.table(columns)
@@ -198,7 +203,7 @@ def _check_partners(columns: Columns, source: Path) -> None:
         at = int(wrong.argmax())
         place = "_".join(str(columns[name][at].as_py()) for name in found)
         expected = f"S1A_IW_GRDH_1SDV_<date>T<time>_{place}, the place of its patch"
-        refuse_value(columns["s1_name"], at, f"{source}: column s1_name", expected)
+        _refuse_value(columns["s1_name"], at, f"{source}: column s1_name", expected)
 
 
 def _known_split(name: str) -> str:
@@ -279,3 +284,89 @@ def _place_of(row: int, parts: Sequence[Part], lengths: Sequence[int]) -> str:
     ends = np.cumsum(lengths)
     at = int(np.searchsorted(ends, row, side="right"))
     return f"{parts[at].path}, row {row - int(ends[at]) + lengths[at]}"
+
+
+_WORDS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False, "yes": True, "no": False}
+
+
+def _as_texts(column: pa.Array, where: str, expected: str = "text") -> pa.Array:
+    """Give a column as strings: categories, large strings, views and bytes are the same to us."""
+    column = _decoded(column)
+    if column.type == pa.string() or _is_unknown(column):
+        return column if column.type == pa.string() else pa.nulls(len(column), pa.string())
+    if not (_is_text(column.type) or pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
+        _refuse_value(column, 0, where, expected)
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowInvalid as error:
+        raise MetadataError(f"{where} is no UTF-8 ({error}), expected {expected}; save it as strings") from None
+
+
+def _as_flags(column: pa.Array, where: str) -> pa.Array:
+    """Give a column as truth values: numbers 0 and 1 and words such as ``"True"`` are taken."""
+    column = _decoded(column)
+    kind = column.type
+    if pa.types.is_boolean(kind) or _is_unknown(column):
+        return column if pa.types.is_boolean(kind) else pa.nulls(len(column), pa.bool_())
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or _is_text(kind)):
+        _refuse_value(column, 0, where, "true or false")
+    words = pc.utf8_lower(pc.utf8_trim_whitespace(_as_texts(column, where))) if _is_text(kind) else None
+    known = pa.array(list(_WORDS)) if words is not None else pa.array([1, 0]).cast(kind)
+    # What pandas has for a flag that is not known.
+    column = column if not pa.types.is_floating(kind) else pc.if_else(pc.is_nan(column), None, column)
+    index = pc.index_in(column if words is None else words, known, skip_nulls=True)
+    bad = pc.and_(pc.is_null(index), pc.is_valid(column))
+    if (at := pc.index(bad, True).as_py()) >= 0:
+        _refuse_value(column, at, where, "true or false")
+    return pa.array(list(_WORDS.values()) if words is not None else [True, False]).take(index)
+
+
+def _as_labels(column: pa.Array, where: str) -> pa.Array:
+    """Give a column as lists of strings, whatever kind of lists and of strings they are."""
+    column = _decoded(column)
+    if _is_unknown(column):
+        return pa.nulls(len(column), pa.list_(pa.string()))
+    if not _is_list(column.type):
+        _refuse_value(column, 0, where, "a list of labels")
+    lengths = np.asarray(pc.list_value_length(column).fill_null(0))
+    values = column.flatten()
+    if not (_is_text(_decoded(values).type) or pa.types.is_null(values.type)):
+        _refuse_value(column, int((lengths > 0).argmax()), where, "a list of labels")
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+    return pa.ListArray.from_arrays(offsets, _as_texts(values, where), mask=pc.is_null(column))
+
+
+def _refuse_value(column: pa.Array, row: int, where: str, expected: str) -> NoReturn:
+    """Refuse a column for one of its values, or the first that is not null after it."""
+    later = np.flatnonzero(np.asarray(pc.is_valid(column))[row:])
+    row += int(later[0]) if later.size else 0
+    value = column[row].as_py()
+    raise MetadataError(
+        f"{where}, row {row}: {value!r} ({column.type}), expected {expected}; correct it, or take the parquet as "
+        "published"
+    )
+
+
+def _decoded(column: pa.Array) -> pa.Array:
+    """The values themselves, where categories or runs of them are stored."""
+    if isinstance(column, pa.DictionaryArray):
+        return column.dictionary_decode()
+    if isinstance(column, pa.RunEndEncodedArray):
+        return pc.run_end_decode(column)
+    return column
+
+
+def _is_unknown(column: pa.Array) -> bool:
+    """Whether a column has no value at all: its type, which a library chose without seeing any, says nothing."""
+    return bool(column.null_count == len(column))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Whether values of this type are texts."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    """Whether values of this type are lists."""
+    tests = ("is_list", "is_large_list", "is_fixed_size_list", "is_list_view", "is_large_list_view")
+    return any(getattr(pa.types, test)(kind) for test in tests)

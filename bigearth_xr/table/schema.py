@@ -1,4 +1,4 @@
-"""What a table is: its columns, and the digest that identifies what it says."""
+"""What a table is: its columns, the digest that identifies what it says, its labels as truth values."""
 
 import hashlib
 import json
@@ -7,11 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from bigearth_xr.errors import MetadataError
-from bigearth_xr.labels import Release
+from bigearth_xr.errors import LabelError, MetadataError
+from bigearth_xr.labels import Nomenclature, Release, label_names
 
-__all__ = ["DERIVED", "SCHEMA", "digest", "extends", "metadata_of", "release_of"]
+__all__ = ["DERIVED", "SCHEMA", "digest", "extends", "metadata_of", "multi_hot", "release_of"]
 
 BBOX = pa.struct([(side, pa.float64()) for side in ("xmin", "ymin", "xmax", "ymax")])
 
@@ -157,3 +158,38 @@ def _text_bytes(texts: pa.Array) -> bytes:
         return b""
     bounds = np.frombuffer(offsets, np.int32)
     return bytes(memoryview(joined)[bounds[texts.offset] : bounds[texts.offset + len(texts)]])
+
+
+def multi_hot(labels: pa.ListArray, nomenclature: Nomenclature = 19) -> NDArray[np.bool_]:
+    """Encode a column of label lists.
+
+    Parameters
+    ----------
+    labels
+        Lists of label names, one list a patch; null where unknown.
+    nomenclature
+        Number of classes that the names are of.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(patch, label)``, bool, paper order; all False where a list is empty or null.
+
+    Raises
+    ------
+    LabelError
+        If a name is not in the nomenclature.
+
+    Examples
+    --------
+    >>> multi_hot(pa.array([["Pastures"], None])).sum(axis=1)
+    array([1, 0])
+    """
+    names = label_names(nomenclature)
+    index = pc.index_in(labels.flatten(), pa.array(names))
+    if index.null_count:
+        stranger = labels.flatten().filter(pc.is_null(index))[0].as_py()
+        raise LabelError(f"{stranger!r} is no label of the {nomenclature}-class nomenclature: {', '.join(names)}")
+    encoded = np.zeros((len(labels), len(names)), dtype=bool)
+    encoded[np.asarray(pc.list_parent_indices(labels)), np.asarray(index)] = True
+    return encoded

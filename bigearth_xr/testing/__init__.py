@@ -1,12 +1,10 @@
 """Synthetic archives and stores with known pixels, for tests, trials and benchmarks."""
 
-from bigearth_xr.testing.formula import formula_pixels, formula_reference_map
 from bigearth_xr.testing.geotiff import encode_tiff
-from bigearth_xr.testing.listed import ListedPair, listed_pairs
-from bigearth_xr.testing.pair import SyntheticPair, synthetic_pair
+from bigearth_xr.testing.lists import ListedPair, listed_pairs
+from bigearth_xr.testing.pair import SyntheticPair, formula_pixels, formula_reference_map, synthetic_pair
 from bigearth_xr.testing.real import Variation, real_pixels, variation_of
-from bigearth_xr.testing.store import count_reads, write_store
-from bigearth_xr.testing.writer import write_archive
+from bigearth_xr.testing.writer import count_reads, write_archive, write_store
 
 __all__ = [
     "ListedPair",

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from bigearth_xr.errors import ArchiveError
-from bigearth_xr.testing.bad_tiff import Damage, damage_tiff
 from bigearth_xr.testing.container import Container, open_container
+from bigearth_xr.testing.geotiff import Damage, damage_tiff
 
 __all__ = ["Member", "flipped", "hostile_members", "truncated", "with_corrupt_tiff", "with_members"]
 

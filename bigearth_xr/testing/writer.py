@@ -1,26 +1,34 @@
 """Writes a synthetic archive in the layout of either release, unpacked or as tars."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from os import PathLike
 from os.path import expanduser
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 from bigearth_xr.errors import ArchiveError
+from bigearth_xr.ingestion import ingest
 from bigearth_xr.progress import Progress
 from bigearth_xr.releases import Release
-from bigearth_xr.testing.container import Container, File, write_folder, write_tar
-from bigearth_xr.testing.formula import formula_pixels
-from bigearth_xr.testing.listed import listed_pairs
-from bigearth_xr.testing.lists import encode_lists
-from bigearth_xr.testing.pair import Pair, synthetic_pair
-from bigearth_xr.testing.part import PARTS, Part, Pixels, patch_files
+from bigearth_xr.store import read
+from bigearth_xr.store.codec import ProfileName
+from bigearth_xr.testing.container import PARTS, Container, File, Part, Pixels, patch_files, write_folder, write_tar
+from bigearth_xr.testing.lists import encode_lists, listed_pairs
+from bigearth_xr.testing.pair import Pair, formula_pixels, synthetic_pair
 from bigearth_xr.testing.real import real_pixels
 
-__all__ = ["write_archive"]
+__all__ = [
+    "count_reads",
+    "write_archive",
+    "write_store",
+]
 
 _MOST_PAIRS_UNWATCHED = 2000
+
 _PIXELS: dict[str, Pixels] = {"formula": formula_pixels, "real": real_pixels}
 
 
@@ -116,6 +124,70 @@ def write_archive(
     return root
 
 
+def write_store(
+    path: str | PathLike[str], *, pairs: int, version: Release = "v2", profile: ProfileName = "fast", seed: int = 0
+) -> Path:
+    """Write a store of which every pixel is known, by way of an archive that is removed again.
+
+    Parameters
+    ----------
+    path
+        The store to make, ``….zarr``.
+    pairs
+        How many patch pairs.
+    version
+        Release of the archive.
+    profile
+        How pixels are encoded.
+    seed
+        Another seed gives other places and labels.
+
+    Returns
+    -------
+    Path
+        The store; pixels are those of `formula_pixels`.
+
+    Examples
+    --------
+    >>> write_store(getfixture("tmp_path") / "ben.zarr", pairs=2).name
+    'ben.zarr'
+    """
+    with TemporaryDirectory() as folder:
+        archive = write_archive(Path(folder) / "archive", pairs=pairs, version=version, seed=seed)
+        ingest(archive, path, profile=profile)
+    return Path(expanduser(path))
+
+
+@contextmanager
+def count_reads() -> Iterator[Counter[str]]:
+    """Count the patches read from each stored array, in this process, while the context lasts.
+
+    Yields
+    ------
+    collections.Counter
+        Patches read by array name; grows as reads happen, from any thread.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> ds = bex.open(write_store(getfixture("tmp_path") / "ben.zarr", pairs=5))
+    >>> with count_reads() as reads:
+    ...     pixels = ds.s2.sel(band="B04").isel(patch=[4, 0, 2]).load()
+    >>> dict(reads)
+    {'s2_10m': 3}
+    """
+    reads: Counter[str] = Counter()
+
+    def note(array: str, _row: int) -> None:
+        reads[array] += 1
+
+    read.on_read.append(note)
+    try:
+        yield reads
+    finally:
+        read.on_read.remove(note)
+
+
 def _files_of_parts(
     parts: Sequence[Part], pairs: Sequence[Pair], pixels: Pixels
 ) -> Iterator[tuple[Part, Iterator[File]]]:
@@ -126,9 +198,9 @@ def _files_of_parts(
             yield part, _advancing(patch_files(part, pairs, pixels), advance)
 
 
-def _advancing(patches: Iterable[list[File]], advance: Callable[[], None]) -> Iterator[File]:
+def _advancing(read: Iterable[list[File]], advance: Callable[[], None]) -> Iterator[File]:
     """Give the files of patch after patch, telling of each patch that is done."""
-    for files in patches:
+    for files in read:
         yield from files
         advance()
 

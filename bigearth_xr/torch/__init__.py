@@ -10,9 +10,9 @@ from bigearth_xr.errors import DependencyError
 
 if TYPE_CHECKING:
     from bigearth_xr.ops.augmentation import Augmentation
-    from bigearth_xr.torch.batch import PatchBatch, PatchItem
     from bigearth_xr.torch.datamodule import PatchDataModule
-    from bigearth_xr.torch.dataset import PatchDataset
+    from bigearth_xr.torch.dataset import PatchDataset, PatchItem
+    from bigearth_xr.torch.engine import PatchBatch
     from bigearth_xr.torch.loader import PatchLoader
     from bigearth_xr.torch.tensor import TensorOrigin, from_tensor, to_tensor
 
@@ -30,10 +30,10 @@ __all__ = [
 
 _HOME = {
     "Augmentation": "bigearth_xr.ops.augmentation",
-    "PatchBatch": "bigearth_xr.torch.batch",
+    "PatchBatch": "bigearth_xr.torch.engine",
     "PatchDataModule": "bigearth_xr.torch.datamodule",
     "PatchDataset": "bigearth_xr.torch.dataset",
-    "PatchItem": "bigearth_xr.torch.batch",
+    "PatchItem": "bigearth_xr.torch.dataset",
     "PatchLoader": "bigearth_xr.torch.loader",
     "TensorOrigin": "bigearth_xr.torch.tensor",
     "from_tensor": "bigearth_xr.torch.tensor",

@@ -8,9 +8,9 @@ import lightning
 import xarray as xr
 from lightning.pytorch.utilities import rank_zero_warn
 
-from bigearth_xr.batches.datasets import datasets_of
+from bigearth_xr.batches.patches import datasets_of
 from bigearth_xr.errors import LoaderError
-from bigearth_xr.sampling.options import check_integer
+from bigearth_xr.sampling import check_integer
 from bigearth_xr.spelling import check_known
 from bigearth_xr.torch.loader import PatchLoader, loader_options
 

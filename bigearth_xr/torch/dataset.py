@@ -1,23 +1,35 @@
 """Patches one by one, or by the list, for a plain ``torch.utils.data.DataLoader``."""
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import torch
 import xarray as xr
 from torch.utils.data import Dataset
 
-from bigearth_xr.batches.making import Maker, batches_of
+from bigearth_xr.batches.build import BatchBuilder
 from bigearth_xr.batches.patches import patches_of
 from bigearth_xr.batches.recipe import Recipe, RecipeOptions
 from bigearth_xr.errors import LoaderError
 from bigearth_xr.spelling import check_known
-from bigearth_xr.store.intake import Checks
-from bigearth_xr.torch.batch import PatchItem
-from bigearth_xr.torch.host_batches import HostEngine
+from bigearth_xr.store.rows import Checks
+from bigearth_xr.torch.engine import HostEngine
 
-__all__ = ["PatchDataset"]
+__all__ = ["PatchDataset", "PatchItem"]
+
+
+class PatchItem(NamedTuple):
+    """One patch with its labels, as `PatchDataset` gives it; ``default_collate`` makes batches of them."""
+
+    image: torch.Tensor
+    """Pixels, shape ``(band, y, x)``."""
+
+    labels: torch.Tensor
+    """Shape ``(label,)``, float32, as in `PatchBatch`."""
+
+    row: torch.Tensor
+    """Row in its store, int64."""
 
 
 class PatchDataset(Dataset[PatchItem]):
@@ -69,17 +81,22 @@ class PatchDataset(Dataset[PatchItem]):
             raise LoaderError(
                 "PatchDataset gives patches one by one, which neither are mixed nor come in two views; use PatchLoader"
             )
-        self._maker = Maker(patches_of(ds, wanted, checks=checks), wanted)
+        self._builder = BatchBuilder(patches_of(ds, wanted, checks=checks), wanted)
         # Shared memory: workers that live through several epochs see it change.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]  # of torch
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Unpickle; attributes had other names once."""
+        former = {"_maker": "_builder"}
+        self.__dict__.update({former.get(name, name): value for name, value in state.items()})
+
     def __repr__(self) -> str:
         """Say what patches are given, and how."""
-        return f"PatchDataset({batches_of(self._maker)}, seed={self._maker.recipe.seed}, epoch={int(self._epoch)})"
+        return f"PatchDataset({self._builder}, seed={self._builder.recipe.seed}, epoch={int(self._epoch)})"
 
     def __len__(self) -> int:
         """Patches."""
-        return int(self._maker.patches.row.size)
+        return int(self._builder.patches.row.size)
 
     def __getitem__(self, place: int) -> PatchItem:
         """Give one patch by its place; negative ones count from the end."""
@@ -100,20 +117,20 @@ class PatchDataset(Dataset[PatchItem]):
             raise IndexError(f"places are {asked.min()} to {asked.max()}, expected 0 to {len(self) - 1}")
         asked %= len(self)
         # Items hold on to the memory of their batch, and none of it is written over before they are gone.
-        engine = HostEngine(self._maker, batch_size=asked.size, keep=0)
-        batch = engine.make(asked, np.zeros(asked.size, np.int64), int(self._epoch)).batch
+        engine = HostEngine(self._builder, batch_size=asked.size, keep=0)
+        batch = engine.build(asked, np.zeros(asked.size, np.int64), int(self._epoch)).batch
         at = {int(place): number for number, place in enumerate(batch.place)}
         return [PatchItem(batch.image[n], batch.labels[n], batch.row[n]) for n in map(at.__getitem__, asked.tolist())]
 
     @property
     def bands(self) -> tuple[str, ...]:
         """Bands of a patch, in its order."""
-        return self._maker.patches.parts[0].transform.bands
+        return self._builder.bands
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of the labels, in the order of ``item.labels``."""
-        return self._maker.patches.labels
+        return self._builder.patches.labels
 
     def set_epoch(self, epoch: int) -> None:
         """Vary patches as in this epoch from now on, in workers that were begun before too."""

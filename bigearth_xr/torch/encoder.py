@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from bigearth_xr.errors import EmbeddingError
-from bigearth_xr.torch.devices import named_device
+from bigearth_xr.torch.engine import named_device
 from bigearth_xr.torch.tensor import from_tensor, to_tensor
 
 __all__ = ["Encode", "digest", "evaluating"]

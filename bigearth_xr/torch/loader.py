@@ -12,23 +12,17 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from bigearth_xr.batches.ahead import choose_ahead, made_ahead
-from bigearth_xr.batches.held import with_held
-from bigearth_xr.batches.making import Maker, batches_of
+from bigearth_xr.batches.build import BatchBuilder
+from bigearth_xr.batches.cache import Cache, fill_caches
 from bigearth_xr.batches.patches import Patches, patches_of
-from bigearth_xr.batches.reading_ahead import ReadingAhead
+from bigearth_xr.batches.prefetch import Prefetcher, build_ahead, choose_threads, with_prefetch
 from bigearth_xr.batches.recipe import Recipe, RecipeOptions
-from bigearth_xr.sampling import Epoch, Sampling, balance_weights, plan_epoch
-from bigearth_xr.sampling.balance import Balance
-from bigearth_xr.sampling.rules import WINDOW
+from bigearth_xr.errors import LoaderError
+from bigearth_xr.sampling import WINDOW, Balance, Epoch, Sampling, balance_weights, plan_epoch
 from bigearth_xr.spelling import check_known
-from bigearth_xr.store.intake import Checks
-from bigearth_xr.torch.batch import Made, PatchBatch
-from bigearth_xr.torch.caching import Cache, check_no_cache, fill_caches, with_cache
-from bigearth_xr.torch.devices import choose_device, choose_rank, make_engine
-from bigearth_xr.torch.host_batches import Engine
-from bigearth_xr.torch.orders import ShuffledOrder, StoredOrder
-from bigearth_xr.torch.resuming import Position
+from bigearth_xr.store.rows import Checks
+from bigearth_xr.torch.engine import Built, Engine, PatchBatch, choose_device, create_engine, with_cache_on
+from bigearth_xr.torch.position import Position, ShuffledSampler, StoredSampler, choose_rank
 
 __all__ = ["Balance", "PatchLoader", "loader_options"]
 
@@ -156,12 +150,17 @@ class PatchLoader:
         )
         here, wanted = choose_device(device), _recipe(seed, recipe)
         patches = patches_of(ds, wanted, checks=checks)
-        self._balance, self._weights = balance, balance_weights(balance, patches.marks, patches.country)
+        self._balance, self._weights = balance, balance_weights(balance, patches.targets, patches.country)
         self._position = Position(*_identity(patches, self._sampling, balance))
         _warn_of_left_out(self._sampling, len(patches))
         self._uncached = patches, cache, cache_bytes
-        self._threads, self._prefetch = choose_ahead(threads, prefetch)
-        self._make(wanted, here)
+        self._threads, self._prefetch = choose_threads(threads, prefetch)
+        self._set_up(wanted, here)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Unpickle; attributes had other names once."""
+        former = {"_maker": "_builder"}
+        self.__dict__.update({former.get(name, name): value for name, value in state.items()})
 
     def __repr__(self) -> str:
         """Say what is gone through; also why no trainer can change the order of a loader that shuffles."""
@@ -172,12 +171,12 @@ class PatchLoader:
         said = [f"{name}={value!r}" for name, value in given.items() if value is not None]
         how = [*ranks, *said, f"seed={rules.seed}", f"device={str(self.device)!r}"]
         order = f"shuffle={rules.shuffle}{own if rules.shuffle else ''}"
-        return f"PatchLoader({batches_of(self._maker)}, batch_size={rules.batch_size}, {', '.join(how)}, {order})"
+        return f"PatchLoader({self._builder}, batch_size={rules.batch_size}, {', '.join(how)}, {order})"
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch."""
         self._join()
-        return self._sampling.batches(self._maker.patches.row.size)
+        return self._sampling.batches(self._builder.patches.row.size)
 
     def __iter__(self) -> Iterator[PatchBatch]:
         """Go through the next epoch, or the rest of the one whose state was loaded, from the first batch asked for."""
@@ -198,33 +197,33 @@ class PatchLoader:
     @property
     def bands(self) -> tuple[str, ...]:
         """Bands of a batch, in its order."""
-        return self._maker.patches.parts[0].transform.bands
+        return self._builder.bands
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of the labels, in the order of ``batch.labels``."""
-        return self._maker.patches.labels
+        return self._builder.patches.labels
 
     @property
     def padding(self) -> int:
         """How many patches of an epoch, over all ranks, come a second time so that all ranks take as many steps."""
         self._join()
-        return 0 if self._weights is not None else self._sampling.share(self._maker.patches.row.size)[1]
+        return 0 if self._weights is not None else self._sampling.share(self._builder.patches.row.size)[1]
 
     @property
     def dataset(self) -> range:
         """Places of its patches, over all ranks: what trainers ask how many patches there are."""
-        return range(len(self._maker.patches))
+        return range(len(self._builder.patches))
 
     @property
-    def sampler(self) -> ShuffledOrder | StoredOrder:
+    def sampler(self) -> ShuffledSampler | StoredSampler:
         """Places of this rank's next pass in their order, as a sampler of torch: trainers ask whether it shuffles.
 
         Its ``set_epoch`` takes the epoch of a trainer: the next pass is of that epoch, or goes on with it where a state
         of it was loaded, or is of a later one if the loader is as far.
         """
-        kind = ShuffledOrder if self._sampling.shuffle else StoredOrder
-        return kind(len(self._maker.patches), self._next_places, self._reach)
+        kind = ShuffledSampler if self._sampling.shuffle else StoredSampler
+        return kind(len(self._builder.patches), self._next_places, self._reach)
 
     @property
     def batch_sampler(self) -> None:
@@ -268,7 +267,7 @@ class PatchLoader:
 
     def close(self) -> None:
         """Give up files; the next pass opens them again."""
-        self._maker.close()
+        self._builder.close()
 
     def _join(self) -> None:
         """Take the share of this process, where it was joined by others, or left by them, since the loader was made."""
@@ -276,9 +275,9 @@ class PatchLoader:
         if (rank, world_size) == (self._sampling.rank, self._sampling.world_size):
             return
         self._sampling = replace(self._sampling, rank=rank, world_size=world_size)
-        self._position.become(*_identity(self._maker.patches, self._sampling, self._balance))
+        self._position.become(*_identity(self._builder.patches, self._sampling, self._balance))
         if self._sampling.fixed_shares:
-            self._make(self._maker.recipe, self.device)
+            self._set_up(self._builder.recipe, self.device)
 
     def _reach(self, epoch: int) -> None:
         self._position.reach(epoch, len(self))
@@ -290,31 +289,31 @@ class PatchLoader:
     def _batches(self, epoch: int, first: int, turn: int) -> Iterator[PatchBatch]:
         plan = self._plan(epoch)
         self._engine.start()
-        fill_caches(self._maker.patches)
-        ahead = ReadingAhead(self._maker, plan, self._sampling, first)
+        fill_caches(self._builder.patches)
+        prefetcher = Prefetcher(self._builder.patches, plan, self._sampling, first)
 
-        def make(step: int) -> Made:
-            ahead.reach(step)
+        def build(step: int) -> Built:
+            prefetcher.request(step)
             batch = plan.batch(step)
-            return self._engine.make(plan.places[batch], plan.repeats[batch], epoch)
+            return self._engine.build(plan.places[batch], plan.repeats[batch], epoch)
 
         steps = range(first, len(plan))
-        making = made_ahead(make, steps, threads=self._threads, prefetch=self._prefetch)
-        with closing(ahead), closing(making) as made:
-            for step, one in zip(steps, made, strict=True):
-                ahead.leave(step)
-                self._nonfinite += one.nonfinite
+        ahead = build_ahead(build, steps, threads=self._threads, prefetch=self._prefetch)
+        with closing(prefetcher), closing(ahead):
+            for step, built in zip(steps, ahead, strict=True):
+                prefetcher.release(step)
+                self._nonfinite += built.nonfinite
                 self._position.deliver(turn, step + 1)
-                yield self._engine.deliver(one)
+                yield self._engine.deliver(built)
 
-    def _make(self, recipe: Recipe, device: torch.device) -> None:
-        """Set up what makes batches, with memory for those that are ready, in the making, or in the caller's hands."""
-        self._maker = Maker(self._kept(*self._uncached, device), recipe)
-        batch_size = min(self.batch_size, len(self._maker.patches))
-        self._engine: Engine = make_engine(self._maker, device, batch_size, keep=self._threads + self._prefetch + 1)
+    def _set_up(self, recipe: Recipe, device: torch.device) -> None:
+        """Set up what makes batches, with memory for those that are ready, in progress, or in the caller's hands."""
+        self._builder = BatchBuilder(self._kept(*self._uncached, device), recipe)
+        batch_size = min(self.batch_size, len(self._builder.patches))
+        self._engine: Engine = create_engine(self._builder, device, batch_size, keep=self._threads + self._prefetch + 1)
 
     def _plan(self, epoch: int) -> Epoch:
-        patches = self._maker.patches
+        patches = self._builder.patches
         return plan_epoch(patches.store, patches.row, self._sampling, epoch=epoch, weights=self._weights)
 
     def _kept(self, patches: Patches, cache: Cache | None, cache_bytes: int | None, device: torch.device) -> Patches:
@@ -323,10 +322,14 @@ class PatchLoader:
         Only object storage needs the latter.
         """
         if cache is None:
-            check_no_cache(cache_bytes)
-            return with_held(patches)
+            if cache_bytes is not None:
+                raise LoaderError(
+                    f"cache_bytes is {cache_bytes!r}, and there is no cache; say where by cache='device' or "
+                    "cache='host', or leave it out"
+                )
+            return with_prefetch(patches)
         mine = plan_epoch(patches.store, patches.row, replace(self._sampling, window=None)).places
-        return with_cache(patches, np.unique(mine), cache, cache_bytes, device)
+        return with_cache_on(device, patches, np.unique(mine), cache, cache_bytes)
 
 
 def loader_options() -> list[str]:

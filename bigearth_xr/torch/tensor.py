@@ -166,7 +166,7 @@ _UNSHAREABLE: tuple[tuple[Callable[[torch.Tensor], bool], str], ...] = (
 
 def _on_gpu(tensor: torch.Tensor) -> Array:
     """A CuPy view; on the tensor's own device, which may not be CuPy's current one."""
-    from bigearth_xr.device.exchange import view_in_cupy
+    from bigearth_xr.device.transfer import view_in_cupy
 
     array: Array = view_in_cupy(tensor)
     return array

@@ -8,22 +8,18 @@ from typing import ClassVar
 import pyarrow as pa
 
 from bigearth_xr.archive import Archive, PixelSource, survey_archive, tell_release
+from bigearth_xr.archive.bytestream import Pipe
 from bigearth_xr.archive.containers import Container, find_containers, open_source
-from bigearth_xr.archive.joined import JoinedSource
-from bigearth_xr.archive.pipe import Pipe
 from bigearth_xr.archive.scan import scan
-from bigearth_xr.archive.source import Folder, FolderSource, Refusal
-from bigearth_xr.archive.stream_index import StreamIndex
-from bigearth_xr.archive.template import Data
-from bigearth_xr.archive.tiff import read_pixels
+from bigearth_xr.archive.source import Data, Encoding, Folder, FolderSource, JoinedSource, Refusal
+from bigearth_xr.archive.streams import StreamIndex, open_members
 from bigearth_xr.bands import bands as find_bands
 from bigearth_xr.errors import MetadataError, StoreError
-from bigearth_xr.ingestion.arrivals import take_in
 from bigearth_xr.ingestion.contents import list_folders, read_inner_lists
-from bigearth_xr.ingestion.members import open_members
 from bigearth_xr.ingestion.request import name_of
 from bigearth_xr.progress import Progress
-from bigearth_xr.store.read import Store, read_column
+from bigearth_xr.store.open import Store
+from bigearth_xr.store.read import read_column
 from bigearth_xr.table.lists import find_lists, read_lists
 from bigearth_xr.verification.root import TemporaryFolder
 
@@ -43,7 +39,7 @@ def read_listed(store: Store, metadata: Sequence[Path], against: Sequence[str]) 
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
     >>> archive = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=3)
     >>> len(read_listed(store, [archive], [])["patch"])
@@ -61,7 +57,8 @@ def read_listed(store: Store, metadata: Sequence[Path], against: Sequence[str]) 
     release, listed = read_lists(places, store.release if folder and find_lists(places[0]) else None)
     if release != store.release:
         raise MetadataError(
-            f"{places[0]}: lists of {release}, but {store.place} holds {store.release}; give those of its own release"
+            f"{places[0]}: lists of {release}, but {store.location} holds {store.release}; "
+            "give those of its own release"
         )
     return listed
 
@@ -93,7 +90,7 @@ def open_against(store: Store, paths: Sequence[str], listed: Columns | None) -> 
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> path = bex.testing.write_archive(getfixture("tmp_path") / "ben.tar", pairs=3, container="tar")
     >>> report = bex.ingest(path, getfixture("tmp_path") / "ben.zarr", bands=["B02", "VV"])
     >>> archive, listed = open_against(open_store(getfixture("tmp_path") / "ben.zarr"), [str(path)], None)
@@ -105,7 +102,7 @@ def open_against(store: Store, paths: Sequence[str], listed: Columns | None) -> 
     release = tell_release(found, name)
     if release != store.release:
         raise StoreError(
-            f"{paths[0]}: an archive of {release}, but {store.place} holds {store.release}; give the archive "
+            f"{paths[0]}: an archive of {release}, but {store.location} holds {store.release}; give the archive "
             "that it was made of"
         )
     if listed is None:
@@ -163,11 +160,12 @@ def _open_streams(containers: Sequence[Container]) -> "StreamedSource":
     with Progress() as progress:
         for container, index in zip(containers, indexes, strict=True):
             advance = progress.steps(f"names in {Path(index.name).name}", None)
-            with open_members(container, progress.say) as passage:
-                members = passage.members
+            with open_members(container, progress.say) as stream:
+                members = stream.members
                 if isinstance(container, Pipe):
                     members = container.keep(members, lambda name: True)
-                take_in(members, index, None, advance)
+                for _ in index.note_members(members):
+                    advance()
     return StreamedSource(containers=tuple(containers), indexes=indexes)
 
 
@@ -176,14 +174,13 @@ class _Collected:
     """Folders of a stream that lie in a folder now, below the number of their container."""
 
     has_json: ClassVar[bool] = True
+    encoding: ClassVar[Encoding] = "geotiff"
 
     root: Path
     """Where they lie."""
 
     containers: tuple[str, ...]
     """What they came from."""
-
-    decode = staticmethod(read_pixels)
 
     def folders(self) -> Iterator[Folder]:
         """Give those that were collected."""
@@ -216,6 +213,7 @@ class StreamedSource:
     """A `PixelSource` that knows all names of streams, and has the pixels of those folders that were collected."""
 
     has_json: ClassVar[bool] = True
+    encoding: ClassVar[Encoding] = "geotiff"
 
     containers: tuple[Container, ...]
     """The streams."""
@@ -229,8 +227,6 @@ class StreamedSource:
     collected: set[str] = field(default_factory=set)
     """Those folders."""
 
-    decode = staticmethod(read_pixels)
-
     @property
     def _names(self) -> JoinedSource:
         return JoinedSource(tuple((str(number), index) for number, index in enumerate(self.indexes)))
@@ -243,8 +239,8 @@ class StreamedSource:
             for number in sorted(numbers):
                 index = self.indexes[number]
                 advance = progress.steps(f"pixels in {Path(index.name).name}", None)
-                with open_members(self.containers[number], progress.say) as passage:
-                    for member in passage.members:
+                with open_members(self.containers[number], progress.say) as stream:
+                    for member in stream.members:
                         if not isinstance(member, Refusal):
                             self._keep(f"{number}/{member.name}", member.data, wanted)
                         advance()

@@ -10,15 +10,14 @@ from typing import Literal
 import numpy as np
 
 from bigearth_xr.errors import StoreError
-from bigearth_xr.ingestion.locking import alone
 from bigearth_xr.ingestion.request import check_count, texts_of
+from bigearth_xr.ingestion.staging import lock_store
 from bigearth_xr.progress import Progress
-from bigearth_xr.store.address import Address, StorageOptions, place_of
-from bigearth_xr.store.metadata import read_root
-from bigearth_xr.store.presence import read_due, read_held
-from bigearth_xr.store.read import Store, open_store
+from bigearth_xr.store.create import update_store
+from bigearth_xr.store.location import Address, StorageOptions, location_of
+from bigearth_xr.store.open import Store, open_store, read_root
+from bigearth_xr.store.read import read_expected, read_present
 from bigearth_xr.store.schema import ABSENT, FORMAT_VERSION, QUARANTINED, STORED
-from bigearth_xr.store.update import update_store
 from bigearth_xr.verification.against import open_against, read_listed
 from bigearth_xr.verification.columns import find_strays, find_table
 from bigearth_xr.verification.examination import Examination, Scope, compare_doubtful, examine
@@ -98,14 +97,14 @@ def verify(
     check_count("workers", workers)
     paths = () if against is None else texts_of(against, "against")
     lists = () if metadata is None else texts_of(metadata, "metadata")
-    place = place_of(store, storage_options)
+    place = location_of(store, storage_options)
     opened, damage = open_or_recover(place)
     listed = read_listed(opened, [Path(path) for path in lists], paths)
     archive, listed = open_against(opened, paths, listed) if paths else (None, listed)
     scope = Scope(
         store=opened, damage=damage, archive=archive, listed=listed, sample=sample, seed=seed, workers=workers
     )
-    with alone(opened.place) if repair else nullcontext(), Progress() as progress:
+    with lock_store(opened.location) if repair else nullcontext(), Progress() as progress:
         found = examine(scope, progress)
         if not repair or not found.findings:
             return _report_on(found)
@@ -126,7 +125,7 @@ def _report_on(found: Examination) -> VerifyReport:
     else:
         completeness = count_pairs(subject.rows, state, subject.scope.listed)
     return VerifyReport(
-        store=str(store.place),
+        store=str(store.location),
         release=store.release,
         profile=store.profile,
         format_version=store.format_version,
@@ -189,8 +188,8 @@ def upgrade(store: Address, *, storage_options: StorageOptions | None = None) ->
     >>> upgrade(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
     False
     """
-    place = place_of(store, storage_options)
-    with alone(place):
+    place = location_of(store, storage_options)
+    with lock_store(place):
         opened = open_store(place)
         if opened.format_version == FORMAT_VERSION:
             return False
@@ -209,10 +208,10 @@ def upgrade(store: Address, *, storage_options: StorageOptions | None = None) ->
 def _check_record(store: Store) -> None:
     """Refuse a record that the shards contradict."""
     for array in store.arrays:
-        wrong = np.flatnonzero(read_due(store, array) != read_held(store, array))
+        wrong = np.flatnonzero(read_expected(store, array) != read_present(store, array))
         if wrong.size:
             raise StoreError(
-                f"{store.place / array.name}: {wrong.size:,} patches are recorded as stored and missing, or there and "
-                f"not recorded, first row {wrong[0]}; repair the store first with: bigearth verify {store.place} "
-                "--against ARCHIVE --repair"
+                f"{store.location / array.name}: {wrong.size:,} patches are recorded as stored and missing, or there "
+                f"and not recorded, first row {wrong[0]}; repair the store first with: bigearth verify "
+                f"{store.location} --against ARCHIVE --repair"
             )

@@ -14,13 +14,12 @@ from bigearth_xr.archive import Archive
 from bigearth_xr.errors import ChecksumError, StoreAccessError, StoreError
 from bigearth_xr.labels import Nomenclature, label_names
 from bigearth_xr.store import schema
-from bigearth_xr.store.chunk import decode_chunk
-from bigearth_xr.store.create import read_table, table_key
+from bigearth_xr.store.codec import decode_chunk
+from bigearth_xr.store.create import MARKER_KEY, read_table, table_key
 from bigearth_xr.store.layout import lay_out, store_uuid
-from bigearth_xr.store.marker import MARKER_KEY
-from bigearth_xr.store.metadata import ROOT_KEY, forget_roots, known_root
-from bigearth_xr.store.place import LocalPlace, Place, put
-from bigearth_xr.store.read import Store, read_column, read_meanings
+from bigearth_xr.store.location import LocalLocation, Location, put
+from bigearth_xr.store.open import ROOT_KEY, Store, cached_root, clear_root_cache
+from bigearth_xr.store.read import read_column, read_meanings
 from bigearth_xr.store.schema import COLUMNS, UNKNOWN
 from bigearth_xr.table.schema import DERIVED
 from bigearth_xr.verification.findings import Finding
@@ -64,13 +63,13 @@ def find_table(
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> rows, wrong = find_table(open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)))
     >>> rows.num_rows, wrong
     (2, None)
     """
     try:
-        rows = read_table(store.place)
+        rows = read_table(store.location)
     except StoreAccessError:
         raise
     except FileNotFoundError:
@@ -83,14 +82,14 @@ def find_table(
             if _agree(rows, derived):
                 return rows, None
             return derived, _finding(store, "its footprints are not those of its patches")
-        problem = f"is not the table that {store.place} was made of"
+        problem = f"is not the table that {store.location} was made of"
     return _made_again(store, archive, listed), _finding(store, problem)
 
 
 def _finding(store: Store, problem: str) -> Finding:
-    where = store.place.parent / table_key(store.place)
+    where = store.location.parent / table_key(store.location)
     remedy = "repair it with --against ARCHIVE --repair, or put the right table back"
-    return Finding(kind="table", file=table_key(store.place), message=f"{where}: {problem}; {remedy}")
+    return Finding(kind="table", file=table_key(store.location), message=f"{where}: {problem}; {remedy}")
 
 
 def _is_table_of(store: Store, rows: pa.Table) -> bool:
@@ -192,10 +191,10 @@ class EmptyStore:
     --------
     >>> import bigearth_xr as bex
     >>> from bigearth_xr.store.create import read_table
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
     >>> blank = EmptyStore()
-    >>> blank.of(store, read_table(store.place)) is blank.of(store, read_table(store.place))
+    >>> blank.of(store, read_table(store.location)) is blank.of(store, read_table(store.location))
     True
     """
 
@@ -203,18 +202,18 @@ class EmptyStore:
         self._scratch: TemporaryFolder | None = None
         self._rows: pa.Table | None = None
         self._format: object = None
-        self._place: Place | None = None
+        self._place: Location | None = None
 
-    def of(self, store: Store, rows: pa.Table) -> Place:
+    def of(self, store: Store, rows: pa.Table) -> Location:
         """Give it, in a folder that goes away with this."""
-        sensors = known_root(store.place).ours["sensors"]
+        sensors = cached_root(store.location).ours["sensors"]
         wanted = (store.format_version, store.profile, store.arrays, sensors)
         if self._place is None or wanted != self._format or not rows.equals(self._rows):
             self._scratch = TemporaryFolder()
             version = store.format_version
             lay_out(self._scratch.path / "fresh.zarr", rows, store.profile, store.arrays, sensors, version=version)
             self._rows, self._format = rows, wanted
-            self._place = LocalPlace(self._scratch.path / "fresh.zarr")
+            self._place = LocalLocation(self._scratch.path / "fresh.zarr")
         return self._place
 
 
@@ -227,9 +226,9 @@ def check_layout(store: Store, rows: pa.Table, empty: EmptyStore, damage: str | 
     --------
     >>> import bigearth_xr as bex
     >>> from bigearth_xr.store.create import read_table
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
-    >>> check_layout(store, read_table(store.place), EmptyStore())
+    >>> check_layout(store, read_table(store.location), EmptyStore())
     ()
     """
     return tuple(_check(store, empty.of(store, rows), damage))
@@ -258,9 +257,9 @@ def repair_columns(store: Store, rows: pa.Table, names: frozenset[str], empty: E
     --------
     >>> import bigearth_xr as bex
     >>> from bigearth_xr.store.create import read_table
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
-    >>> repair_columns(store, read_table(store.place), frozenset({"split"}), EmptyStore())
+    >>> repair_columns(store, read_table(store.location), frozenset({"split"}), EmptyStore())
     ('split/c/0', 'split/zarr.json', 'zarr.json')
     """
     written: list[str] = []
@@ -271,13 +270,13 @@ def repair_columns(store: Store, rows: pa.Table, names: frozenset[str], empty: E
     for name in sorted(names - {ROOT_KEY}):
         is_whole = name in kept or name not in fresh.children()
         keys = [f"{name}/zarr.json"] if is_whole else list(fresh.keys(name))
-        for stale in set() if is_whole else set(store.place.keys(name)) - set(keys):
-            store.place.delete(stale)
+        for stale in set() if is_whole else set(store.location.keys(name)) - set(keys):
+            store.location.delete(stale)
         for key in keys:
-            put(store.place, key, _own(members[name]) if key.endswith("zarr.json") else fresh.read(key))
+            put(store.location, key, _own(members[name]) if key.endswith("zarr.json") else fresh.read(key))
         written += keys
-    put(store.place, ROOT_KEY, write_root(expected))
-    forget_roots()
+    put(store.location, ROOT_KEY, write_root(expected))
+    clear_root_cache()
     return (*written, ROOT_KEY)
 
 
@@ -287,18 +286,18 @@ def find_strays(store: Store) -> tuple[str, ...]:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
     >>> (path / ".DS_Store").touch()
     >>> find_strays(open_store(path))
     ('.DS_Store',)
     """
     known = {"zarr.json", MARKER_KEY, *store.columns, *(array.name for array in store.arrays)}
-    unknown = (name for name in store.place.children() if name not in known)
-    return tuple(name for name in unknown if "zarr.json" not in store.place.children(name))
+    unknown = (name for name in store.location.children() if name not in known)
+    return tuple(name for name in unknown if "zarr.json" not in store.location.children(name))
 
 
-def _check(store: Store, fresh: Place, damage: str | None) -> Iterator[Finding]:
+def _check(store: Store, fresh: Location, damage: str | None) -> Iterator[Finding]:
     expected = _expected(store, fresh)
     pixels = {array.name for array in store.arrays}
     remedy = "repair it with --repair"
@@ -306,22 +305,22 @@ def _check(store: Store, fresh: Place, damage: str | None) -> Iterator[Finding]:
     for name in names:
         is_added = name not in fresh.children()
         due = expected["consolidated_metadata"]["metadata"][name]
-        reason = _member_difference(store.place, name, due)
+        reason = _member_difference(store.location, name, due)
         if reason is None and not is_added and name not in pixels.union(_RECORDS):
             reason = _value_difference(store, fresh, name, due)
         if reason:
             kind = "embedding" if is_added else "metadata" if name in pixels else "column"
-            yield Finding(kind=kind, file=name, message=f"{store.place / name}: {reason}; {remedy}")  # type: ignore[arg-type]
-    reason = damage or root_difference(json.loads(store.place.read(ROOT_KEY)), expected)
+            yield Finding(kind=kind, file=name, message=f"{store.location / name}: {reason}; {remedy}")  # type: ignore[arg-type]
+    reason = damage or root_difference(json.loads(store.location.read(ROOT_KEY)), expected)
     if reason:
-        message = f"{store.place / ROOT_KEY}: {reason}; {remedy}"
+        message = f"{store.location / ROOT_KEY}: {reason}; {remedy}"
         yield Finding(kind="metadata", file=ROOT_KEY, message=message)
 
 
-def _expected(store: Store, fresh: Place) -> dict[str, Any]:
-    root = known_root(store.place)
+def _expected(store: Store, fresh: Location) -> dict[str, Any]:
+    root = cached_root(store.location)
     extra = {name: value for name, value in root.attributes.items() if name not in schema.OWN_ATTRIBUTES}
-    return expected_root(store.place, fresh, current=root, extra=extra)
+    return expected_root(store.location, fresh, current=root, extra=extra)
 
 
 def _own(member: Mapping[str, Any]) -> bytes:
@@ -330,7 +329,7 @@ def _own(member: Mapping[str, Any]) -> bytes:
     return json.dumps(own, indent=2).encode()
 
 
-def _member_difference(place: Place, name: str, due: Mapping[str, Any]) -> str | None:
+def _member_difference(place: Location, name: str, due: Mapping[str, Any]) -> str | None:
     """Say how the metadata of an array or group differ from what they should be."""
     key = f"{name}/zarr.json"
     document = parse(place, key)
@@ -341,9 +340,9 @@ def _member_difference(place: Place, name: str, due: Mapping[str, Any]) -> str |
     return "its zarr.json cannot be read" if document is None else "its zarr.json differs from the format"
 
 
-def _value_difference(store: Store, fresh: Place, name: str, due: Mapping[str, Any]) -> str | None:
+def _value_difference(store: Store, fresh: Location, name: str, due: Mapping[str, Any]) -> str | None:
     """Say how a small array differs from what it is by the table: not at all if every byte is the same."""
-    ours, expected = ({key: place.read(key) for key in _chunks(place, name)} for place in (store.place, fresh))
+    ours, expected = ({key: place.read(key) for key in _chunks(place, name)} for place in (store.location, fresh))
     if ours == expected:
         return None
     if ours.keys() != expected.keys():
@@ -351,7 +350,7 @@ def _value_difference(store: Store, fresh: Place, name: str, due: Mapping[str, A
     has_checksum = schema.has_checksums(store.format_version)
     for key, data in ours.items():
         try:
-            values = decode_chunk(data, due, where=str(store.place / key), has_checksum=has_checksum)
+            values = decode_chunk(data, due, where=str(store.location / key), has_checksum=has_checksum)
         except (ChecksumError, StoreError) as error:
             return f"cannot be read ({error})"
         if not _same(values, decode_chunk(expected[key], due, where=key, has_checksum=has_checksum)):
@@ -359,7 +358,7 @@ def _value_difference(store: Store, fresh: Place, name: str, due: Mapping[str, A
     return None
 
 
-def _chunks(place: Place, name: str) -> list[str]:
+def _chunks(place: Location, name: str) -> list[str]:
     return [key for key in place.keys(name) if key != f"{name}/zarr.json"]
 
 
@@ -390,7 +389,7 @@ def compare_tables(store: Store, rows: pa.Table, known: pa.Table) -> Iterator[Fi
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
     >>> rows = bex.table.read(getfixture("tmp_path") / "ben.parquet")
     >>> list(compare_tables(store, rows, rows.slice(1)))
@@ -406,7 +405,7 @@ def compare_tables(store: Store, rows: pa.Table, known: pa.Table) -> Iterator[Fi
             patches = tuple(own["patch"][i].as_py() for i in unequal)
             said, found = ours[unequal[0]].as_py(), theirs[unequal[0]].as_py()
             message = (
-                f"{store.place / name}: {len(patches):,} patches differ from the archive's metadata, first "
+                f"{store.location / name}: {len(patches):,} patches differ from the archive's metadata, first "
                 f"{patches[0]}: {said!r} is stored, the archive says {found!r}; ingest the archive into another place"
             )
             yield Finding(kind="different", file=name, patches=patches, message=message)

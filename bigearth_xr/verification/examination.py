@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from bigearth_xr import table
 from bigearth_xr.archive import Archive, PatchFiles
-from bigearth_xr.archive.split import SplitSource
+from bigearth_xr.archive.source import SplitSource
 from bigearth_xr.errors import StoreAccessError, StoreError
 from bigearth_xr.progress import Progress
-from bigearth_xr.store.presence import shard_count
-from bigearth_xr.store.read import Store, read_column
+from bigearth_xr.store.open import Store
+from bigearth_xr.store.read import read_column, shard_count
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STATES, STORED, PixelArray
 from bigearth_xr.store.shard import HOLE
 from bigearth_xr.verification.against import StreamedSource
@@ -159,7 +159,7 @@ def examine(scope: Scope, progress: Progress) -> Examination:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
     >>> with Progress() as progress:
     ...     found = examine(Scope(store=store, archive=None, listed=None, sample=1, seed=0, workers=1), progress)
@@ -216,7 +216,7 @@ def _identify(scope: Scope) -> tuple[_Subject, tuple[Finding, ...]]:
     if archive is not None and not patches:
         cut = (problem.message for problem in archive.problems if problem.kind in ("truncated", "damaged"))
         remedy = next(cut, "give the archive that the store was made of")
-        raise StoreError(f"{archive.name}: has none of the {store.rows:,} patches of {store.place}; {remedy}")
+        raise StoreError(f"{archive.name}: has none of the {store.rows:,} patches of {store.location}; {remedy}")
     subject = _Subject(scope=scope, rows=rows, names=names, record=_settled(store, record), patches=patches)
     return subject, tuple(findings)
 
@@ -246,7 +246,7 @@ def _names(store: Store, rows: pa.Table | None, *, is_needed: bool) -> NDArray[n
     except Exception as error:  # damaged bytes raise whatever their codec raises
         if is_needed:
             raise StoreError(
-                f"{store.place}: neither its table nor its column 'patch' tells which row is which patch ({error}); "
+                f"{store.location}: neither its table nor its column 'patch' tells which row is which patch ({error}); "
                 "give the metadata that it was ingested with, so that the table can be made again"
             ) from None
         return np.array([f"row {row}" for row in range(store.rows)], object)
@@ -344,7 +344,9 @@ def _check(store: Store) -> Iterator[Finding]:
         if name in store.columns:
             reason = _reason(store, name)
             if reason:
-                message = f"{store.place / name}: {reason}; repair it from the indexes with --against ARCHIVE --repair"
+                message = (
+                    f"{store.location / name}: {reason}; repair it from the indexes with --against ARCHIVE --repair"
+                )
                 yield Finding(kind="state", file=name, message=message)
 
 

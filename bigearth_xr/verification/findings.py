@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from bigearth_xr.labels import Release
 from bigearth_xr.releases import ReleaseFacts, release
-from bigearth_xr.store.schema import STORED, Profile, has_checksums
+from bigearth_xr.store.codec import ProfileName
+from bigearth_xr.store.schema import STORED, has_checksums
 from bigearth_xr.table import release_of
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class VerifyReport:
     release: Release
     """Release that it is of."""
 
-    profile: Profile
+    profile: ProfileName
     """How pixels are encoded."""
 
     format_version: int

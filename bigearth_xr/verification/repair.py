@@ -13,10 +13,9 @@ from bigearth_xr.archive import Archive, PatchFiles, read_metadata, read_pixels
 from bigearth_xr.errors import ArchiveError, StoreError
 from bigearth_xr.progress import Progress
 from bigearth_xr.store.create import table_key, write_states
-from bigearth_xr.store.read import Store
+from bigearth_xr.store.open import Store
 from bigearth_xr.store.schema import ABSENT, QUARANTINED, REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
-from bigearth_xr.store.shard import HOLE, shard_key
-from bigearth_xr.store.write import ShardWriter
+from bigearth_xr.store.shard import HOLE, ShardWriter, shard_key
 from bigearth_xr.verification.columns import repair_columns
 from bigearth_xr.verification.examination import Examination, slim
 from bigearth_xr.verification.shards import InspectedShard, ShardJob, locate_patches
@@ -140,7 +139,7 @@ def _refuse_another(found: Examination, archive: Archive) -> None:
     wholly = sum(int(_differs_wholly(inspected, store).sum()) for inspected in sound)
     if wholly > compared / 2:
         raise StoreError(
-            f"{archive.name}: {wholly:,} of the {compared:,} patches compared differ from {store.place} "
+            f"{archive.name}: {wholly:,} of the {compared:,} patches compared differ from {store.location} "
             "in every array: this is another archive, and nothing was repaired; give the one that the store was made of"
         )
 
@@ -156,18 +155,18 @@ def _repair_table(found: Examination, done: RepairLog, archive: Archive | None =
     kinds = ("table", "column", "metadata", *(("embedding",) if archive else ()))
     # Of an embedding: its metadata, an array or group by name; its chunks are dealt with apart.
     files = {finding.file for finding in found.general if finding.kind in kinds and "/c/" not in finding.file}
-    name = table_key(store.place)
+    name = table_key(store.location)
     if rows is None and archive is not None:
         done.failures[name] = (
-            f"{store.place.parent / name}: cannot be made again from {archive.name}; give the metadata that the store "
-            "was ingested with"
+            f"{store.location.parent / name}: cannot be made again from {archive.name}; give the metadata that the "
+            "store was ingested with"
         )
     if rows is None:
         return
     if name in files:
-        file = store.place.parent.scratch_file(name)
+        file = store.location.parent.scratch_file(name)
         table.write(rows, file)
-        store.place.parent.adopt(name, file)
+        store.location.parent.adopt(name, file)
         done.written.append(name)
     if files - {name}:
         done.written += repair_columns(store, rows, frozenset(files - {name}), found.subject.scope.empty)
@@ -299,10 +298,10 @@ class _Copy:
         self._planes = array.bands or (array.name,)
         ranges = index[self._present]
         self._old: Iterator[bytes] = (
-            store.place.read_ranges(shard_key(array, job.shard), ranges) if len(ranges) else iter(())
+            store.location.read_ranges(shard_key(array, job.shard), ranges) if len(ranges) else iter(())
         )
         self._new = stack.enter_context(
-            ShardWriter(store.place, array, job.shard, store.profile, patches=len(job.names))
+            ShardWriter(store.location, array, job.shard, store.profile, patches=len(job.names))
         )
 
     def put(self, position: int, pixels: Pixels | None) -> bool:

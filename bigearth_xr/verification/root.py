@@ -14,14 +14,13 @@ import pyarrow as pa
 from bigearth_xr.bands import GROUPS
 from bigearth_xr.errors import BigEarthError, FormatError, StoreAccessError, StoreNotFoundError
 from bigearth_xr.store import schema
-from bigearth_xr.store.chunk import chunk_key, decode_chunk
+from bigearth_xr.store.codec import ProfileName, chunk_key, decode_chunk
 from bigearth_xr.store.create import read_table, table_key
-from bigearth_xr.store.foreign import holds_arrays
+from bigearth_xr.store.diagnosis import holds_arrays
 from bigearth_xr.store.layout import consolidate, lay_out, uuid_of
-from bigearth_xr.store.metadata import NO_JSON, ROOT_KEY, Root, metadata_digest, read_root
-from bigearth_xr.store.place import Found, LocalPlace, Place, put
-from bigearth_xr.store.read import Store, store_of
-from bigearth_xr.store.schema import REFERENCE_MAP, PixelArray, Profile
+from bigearth_xr.store.location import Found, LocalLocation, Location, put
+from bigearth_xr.store.open import NO_JSON, ROOT_KEY, Root, Store, metadata_digest, read_root, store_of
+from bigearth_xr.store.schema import REFERENCE_MAP, PixelArray
 
 __all__ = ["TemporaryFolder", "expected_root", "open_or_recover", "parse", "plain", "root_difference", "write_root"]
 
@@ -53,7 +52,7 @@ class TemporaryFolder:
 
 
 def expected_root(
-    place: Place, fresh: Place, *, current: Root | None, extra: Mapping[str, Any] | None = None
+    place: Location, fresh: Location, *, current: Root | None, extra: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Tell what a root should say.
 
@@ -71,7 +70,7 @@ def expected_root(
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> place = LocalPlace(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
+    >>> place = LocalLocation(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
     >>> expected_root(place, place, current=None) == json.loads(place.read("zarr.json"))
     True
     """
@@ -110,7 +109,7 @@ def write_root(document: Mapping[str, Any]) -> bytes:
     """
     bare = {name: value for name, value in document.items() if name != "consolidated_metadata"}
     with TemporaryDirectory() as folder:
-        place = LocalPlace(Path(folder))
+        place = LocalLocation(Path(folder))
         put(place, ROOT_KEY, json.dumps(bare).encode())
         for name, member in document["consolidated_metadata"]["metadata"].items():
             own = {key: value for key, value in member.items() if key != "consolidated_metadata"}
@@ -185,12 +184,12 @@ def _meaning(member: Mapping[str, Any]) -> str:
     return metadata_digest({"attributes": {"bigearth": {}}, "consolidated_metadata": {"metadata": {"split": member}}})
 
 
-def parse(place: Place, key: str) -> dict[str, Any] | None:
+def parse(place: Location, key: str) -> dict[str, Any] | None:
     """Read a JSON object; None without one.
 
     Examples
     --------
-    >>> parse(LocalPlace(getfixture("tmp_path")), "zarr.json") is None
+    >>> parse(LocalLocation(getfixture("tmp_path")), "zarr.json") is None
     True
     """
     try:
@@ -200,7 +199,7 @@ def parse(place: Place, key: str) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _added(place: Place, below: str) -> Iterator[str]:
+def _added(place: Location, below: str) -> Iterator[str]:
     """Every group and array below, without going through the shards."""
     for name in (f"{below}{child}" for child in place.children(below)):
         children = place.children(name)
@@ -210,7 +209,7 @@ def _added(place: Place, below: str) -> Iterator[str]:
                 yield from _added(place, f"{name}/")
 
 
-def open_or_recover(place: Place) -> tuple[Store, str | None]:
+def open_or_recover(place: Location) -> tuple[Store, str | None]:
     """Open a store; if its root is lost or damaged, with the one that it should have.
 
     Parameters
@@ -233,7 +232,7 @@ def open_or_recover(place: Place) -> tuple[Store, str | None]:
     >>> import bigearth_xr as bex
     >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
     >>> (path / "zarr.json").unlink()
-    >>> store, reason = open_or_recover(LocalPlace(path))
+    >>> store, reason = open_or_recover(LocalLocation(path))
     >>> store.release, store.rows, reason
     ('v2', 2, 'is missing')
     """
@@ -260,7 +259,7 @@ def open_or_recover(place: Place) -> tuple[Store, str | None]:
 class _WithRoot:
     """A place whose root says something else than what lies there; all else is the place's own."""
 
-    place: Place
+    place: Location
     root: bytes
 
     def __getattr__(self, name: str) -> Any:
@@ -271,7 +270,7 @@ class _WithRoot:
     def __str__(self) -> str:
         return str(self.place)
 
-    def __truediv__(self, key: str) -> Place:
+    def __truediv__(self, key: str) -> Location:
         return self.place / key
 
     def find(self, key: str) -> Found | None:
@@ -285,12 +284,12 @@ class _WithRoot:
 
 def _is_proven(store: Store) -> bool:
     """Whether what a root says of profile and arrays bears out its uuid: in version 1 it has no digest."""
-    current = read_root(store.place, check=False).ours.get("table_digest", "")
+    current = read_root(store.location, check=False).ours.get("table_digest", "")
     own = uuid_of(current, profile=store.profile, arrays=store.arrays, version=store.format_version)
     return schema.has_checksums(store.format_version) or own == store.uuid
 
 
-def _reason(place: Place, error: BigEarthError) -> str:
+def _reason(place: Location, error: BigEarthError) -> str:
     """Say what is wrong with a root; raise what says that it is another format's."""
     if place.find(ROOT_KEY) is None:
         return "is missing"
@@ -307,7 +306,7 @@ def _reason(place: Place, error: BigEarthError) -> str:
     return "is damaged or was edited: its metadata are not those that were written"
 
 
-def _recovered(place: Place, reason: str) -> Place:
+def _recovered(place: Location, reason: str) -> Location:
     """The place, with the root that it should have."""
     where, beside = place / ROOT_KEY, place.parent / table_key(place)
     try:
@@ -325,8 +324,8 @@ def _recovered(place: Place, reason: str) -> Place:
         _check_rows(place, documents, rows)
         arrays, profile, version = tuple(_arrays(place, documents)), _profile(documents), _version(documents)
         lay_out(scratch.path / "fresh.zarr", rows, profile, arrays, _sensors(current, arrays), version=version)
-        document = expected_root(place, LocalPlace(scratch.path / "fresh.zarr"), current=None, extra=_extra(current))
-        return cast("Place", _WithRoot(place, write_root(document)))
+        document = expected_root(place, LocalLocation(scratch.path / "fresh.zarr"), current=None, extra=_extra(current))
+        return cast("Location", _WithRoot(place, write_root(document)))
     except StoreAccessError:
         raise
     except Exception as error:  # likewise
@@ -336,7 +335,7 @@ def _recovered(place: Place, reason: str) -> Place:
         ) from None
 
 
-def _documents(place: Place, current: Mapping[str, Any]) -> Documents:
+def _documents(place: Location, current: Mapping[str, Any]) -> Documents:
     """Metadata of the format's arrays: their own, or where these are lost the root's."""
     consolidated = current.get("consolidated_metadata")
     members = consolidated.get("metadata") if isinstance(consolidated, dict) else None
@@ -350,7 +349,7 @@ def _documents(place: Place, current: Mapping[str, Any]) -> Documents:
     return found
 
 
-def _check_rows(place: Place, documents: Documents, rows: pa.Table) -> None:
+def _check_rows(place: Location, documents: Documents, rows: pa.Table) -> None:
     """Refuse a table of other patches."""
     key = chunk_key("patch", 1)
     try:
@@ -361,7 +360,7 @@ def _check_rows(place: Place, documents: Documents, rows: pa.Table) -> None:
         raise FormatError("the table is of other patches")
 
 
-def _arrays(place: Place, documents: Documents) -> Iterator[PixelArray]:
+def _arrays(place: Location, documents: Documents) -> Iterator[PixelArray]:
     """The pixel arrays, with those bands that each says that it has."""
     bands: list[str] = []
     for group in GROUPS:
@@ -376,7 +375,7 @@ def _arrays(place: Place, documents: Documents) -> Iterator[PixelArray]:
     yield from schema.pixel_arrays(bands, reference_map=REFERENCE_MAP in documents)
 
 
-def _profile(documents: Documents) -> Profile:
+def _profile(documents: Documents) -> ProfileName:
     codecs = next(documents[group.array] for group in GROUPS if group.array in documents)["codecs"]
     inner = codecs[0]["configuration"]["codecs"]
     return "compact" if any(codec["name"] == "blosc" for codec in inner) else "fast"

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from bigearth_xr.archive import Archive, PatchFiles, read_pixels
 from bigearth_xr.errors import ArchiveError, StoreAccessError, StoreError
-from bigearth_xr.store.codec import CRC_BYTES, crc32c, decode_patch
-from bigearth_xr.store.read import Store
+from bigearth_xr.store.codec import CRC_BYTES, crc32c
+from bigearth_xr.store.open import Store
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, PixelArray
 from bigearth_xr.store.shard import HOLE, INDEX_BYTES, read_index, shard_key
 from bigearth_xr.verification.findings import Finding
@@ -124,8 +124,8 @@ def _compare(
     for array in job.store.arrays:
         if job.due(array)[position] and array.name not in lost:
             key = shard_key(array, job.shard)
-            (chunk,) = job.store.place.read_ranges(key, indexes[array.name][position : position + 1])
-            stored[array.name] = decode_patch(chunk, array, job.store.profile, where=key)
+            (chunk,) = job.store.location.read_ranges(key, indexes[array.name][position : position + 1])
+            stored[array.name] = job.store.codec.decode(chunk, array, where=key)
     yield from _compare_patch(job.store, job.shard * SHARD_PATCHES + position, job.archive, patch, stored, lost)
 
 
@@ -136,12 +136,12 @@ def _inspect_array(job: ShardJob, array: PixelArray) -> tuple[NDArray[np.uint64]
     present = index[:, 0] != HOLE
     good = present.copy()
     findings: list[Finding] = []
-    chunks = job.store.place.read_ranges(key, index[present])
+    chunks = job.store.location.read_ranges(key, index[present])
     for position, chunk in zip(np.flatnonzero(present), chunks, strict=True) if present.any() else ():
         name = job.names[position]
-        where = f"{job.store.place / key}: row {job.shard * SHARD_PATCHES + position} ({name})"
+        where = f"{job.store.location / key}: row {job.shard * SHARD_PATCHES + position} ({name})"
         try:
-            decode_patch(chunk, array, job.store.profile, where=where)
+            job.store.codec.decode(chunk, array, where=where)
         except StoreAccessError:
             raise
         except (StoreError, RuntimeError) as error:
@@ -162,7 +162,7 @@ def _check_file(
     def found(kind: str, message: str, mask: NDArray[np.bool_]) -> Finding:
         patches = tuple(np.array(job.names, object)[mask])
         first = f", first {patches[0]}" if patches else ""
-        text = f"{job.store.place / key}: {message}{first}; repair it with --against ARCHIVE --repair"
+        text = f"{job.store.location / key}: {message}{first}; repair it with --against ARCHIVE --repair"
         return Finding(kind=kind, file=key, array=array.name, patches=patches, message=text)  # type: ignore[arg-type]
 
     if damage is not None:
@@ -173,11 +173,11 @@ def _check_file(
         return
     lost, extra = due & ~present, present & ~due
     if lost.any():
-        file = "" if job.store.place.find(key) else "is missing: "
+        file = "" if job.store.location.find(key) else "is missing: "
         yield found("missing", f"{file}{int(lost.sum()):,} patches are recorded as stored but missing", lost)
     if extra.any():
         yield found("unrecorded", f"{int(extra.sum()):,} patches are there but not recorded", extra)
-    whole = read_index(job.store.place, key)
+    whole = read_index(job.store.location, key)
     if whole is not None and (whole[len(due) :, 0] != HOLE).any():
         yield found("layout", f"holds patches beyond the {len(due):,} rows of this shard", np.zeros(len(due), bool))
     elif job.store.profile == "fast" and present.any():
@@ -190,14 +190,14 @@ def _misplaced(job: ShardJob, array: PixelArray, index: NDArray[np.uint64]) -> I
     length = array.patch_bytes + CRC_BYTES
     starts = np.arange(len(present), dtype=np.uint64) * np.uint64(length)
     strays = present & (index[:, 0] != starts)
-    size = getattr(job.store.place.find(key), "size", 0)
+    size = getattr(job.store.location.find(key), "size", 0)
     if strays.any() or size != _shard_bytes(array, len(present)):
         yield "patches are not at fixed offsets, as the profile 'fast' promises", strays
         return
     absent = np.flatnonzero(~present)
     ranges = np.stack([starts[absent], np.full(absent.size, length, np.uint64)], axis=1)
     written = np.zeros_like(present)
-    written[absent] = [hole.count(0) < length for hole in job.store.place.read_ranges(key, ranges)]
+    written[absent] = [hole.count(0) < length for hole in job.store.location.read_ranges(key, ranges)]
     if written.any():
         yield f"has bytes in the place of {int(written.sum()):,} patches that it does not hold", written
 
@@ -233,7 +233,7 @@ def _compare_patch(
     try:
         expected = read_pixels(archive, patch)
     except ArchiveError as error:
-        message = f"{error}; so {patch.patch} of {store.place} could not be compared"
+        message = f"{error}; so {patch.patch} of {store.location} could not be compared"
         yield Finding(kind="unreadable", file="", patches=(patch.patch,), message=message)
         return
     for array in (array for array in store.arrays if array.name not in lost):
@@ -264,7 +264,7 @@ def _difference(stored: NDArray[np.generic], expected: NDArray[np.generic]) -> s
 
 def _different(store: Store, array: PixelArray, row: int, patch: str, what: str) -> Finding:
     key = shard_key(array, row // SHARD_PATCHES)
-    message = f"{store.place / key}: row {row} ({patch}): {what}; repair it with --repair if the archive is right"
+    message = f"{store.location / key}: row {row} ({patch}): {what}; repair it with --repair if the archive is right"
     return Finding(kind="different", file=key, array=array.name, patches=(patch,), message=message)
 
 
@@ -298,14 +298,14 @@ def locate_patches(
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
     >>> locate_patches(store, store.array("s2_60m"), 0, np.ones(2, bool))[0].tolist()
     [[0, 1604], [1604, 1604]]
     """
     key = shard_key(array, shard)
     try:
-        index = read_index(store.place, key)
+        index = read_index(store.location, key)
     except StoreAccessError:
         raise
     except StoreError as error:
@@ -321,11 +321,11 @@ def _nowhere(due: NDArray[np.bool_]) -> NDArray[np.uint64]:
 def _at_fixed_offsets(store: Store, array: PixelArray, key: str, due: NDArray[np.bool_]) -> NDArray[np.uint64]:
     """Patch ``i`` lies at ``i`` × its length: what bears its checksum is one; what was due is kept too."""
     index = _nowhere(due)
-    found = store.place.find(key)
+    found = store.location.find(key)
     length = array.patch_bytes + CRC_BYTES
     whole = min(len(due), 0 if found is None else found.size // length)
     ranges = np.array([[position * length, length] for position in range(whole)], np.uint64).reshape(-1, 2)
-    for position, chunk in enumerate(store.place.read_ranges(key, ranges)):
+    for position, chunk in enumerate(store.location.read_ranges(key, ranges)):
         if due[position] or _bears_checksum(chunk):
             index[position] = ranges[position]
     return index
@@ -334,7 +334,7 @@ def _at_fixed_offsets(store: Store, array: PixelArray, key: str, due: NDArray[np
 def _one_after_the_other(store: Store, array: PixelArray, key: str, due: NDArray[np.bool_]) -> NDArray[np.uint64]:
     """Compressed patches say their lengths and follow in the order of rows: if all are there, they are those due."""
     index = _nowhere(due)
-    data = store.place.read(key)
+    data = store.location.read(key)
     entries: list[tuple[int, int]] = []
     start = 0
     while start + _BLOSC_HEADER <= len(data):

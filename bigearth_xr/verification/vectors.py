@@ -8,11 +8,17 @@ from numpy.typing import NDArray
 
 from bigearth_xr.errors import StoreAccessError, StoreError
 from bigearth_xr.store import schema
-from bigearth_xr.store.chunk import chunk_key, encode_chunk
-from bigearth_xr.store.embeddings import Embedding, embedding_names, open_embedding, read_computed
-from bigearth_xr.store.place import put
-from bigearth_xr.store.read import Store
-from bigearth_xr.store.vectors import CHUNK_ROWS, read_chunk
+from bigearth_xr.store.codec import chunk_key, encode_chunk
+from bigearth_xr.store.embeddings import (
+    CHUNK_ROWS,
+    Embedding,
+    embedding_names,
+    open_embedding,
+    read_chunk,
+    read_computed,
+)
+from bigearth_xr.store.location import put
+from bigearth_xr.store.open import Store
 from bigearth_xr.verification.findings import Finding
 
 __all__ = ["check_embeddings", "repair_embeddings"]
@@ -55,7 +61,7 @@ def check_embeddings(store: Store, names: Sequence[str]) -> tuple[Finding, ...]:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
     >>> _ = bex.embed(bex.open(path), "spectral", name="mine", bands=["B04"])
     >>> (path / "embeddings/mine/embedding/c/0/0").unlink()
@@ -76,7 +82,7 @@ def repair_embeddings(store: Store) -> tuple[tuple[str, ...], dict[str, int]]:
     Examples
     --------
     >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.read import open_store
+    >>> from bigearth_xr.store.open import open_store
     >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
     >>> _ = bex.embed(bex.open(path), "spectral", name="mine", bands=["B04"])
     >>> (path / "embeddings/mine/embedding/c/0/0").unlink()
@@ -92,10 +98,10 @@ def repair_embeddings(store: Store) -> tuple[tuple[str, ...], dict[str, int]]:
         # First: what is not called computed is computed anew, should this be killed before the rest.
         kept = state.finite if state.computed is None else state.finite & state.computed
         chunk = encode_chunk(kept, has_checksum=schema.has_checksums(store.format_version))
-        put(store.place, flags_key, chunk)
+        put(store.location, flags_key, chunk)
         unreadable = [key for key in state.damage if key != flags_key]
         for key in unreadable:
-            store.place.delete(key)
+            store.location.delete(key)
         written += [flags_key, *unreadable]
         if state.lost.any():
             given_up[embedding.name] = int(state.lost.sum())
@@ -121,7 +127,7 @@ def _state(embedding: Embedding) -> _State:
     for number in range(-(-store.rows // CHUNK_ROWS)):
         here = finite[number * CHUNK_ROWS : (number + 1) * CHUNK_ROWS]
         try:
-            vectors = read_chunk(store.place, embedding.key, number, embedding.features)
+            vectors = read_chunk(store.location, embedding.key, number, embedding.features)
         except StoreAccessError:
             raise
         except StoreError as error:
@@ -146,7 +152,7 @@ def _findings(state: _State, names: Sequence[str]) -> Iterator[Finding]:
         if key not in state.damage:
             rows = lost[lost // CHUNK_ROWS == number]
             what = f"{rows.size:,} vectors are recorded as computed but missing, first of {names[rows[0]]}"
-            message = f"{embedding.store.place / key}: {what}; {remedy}"
+            message = f"{embedding.store.location / key}: {what}; {remedy}"
             yield Finding(kind="embedding", file=key, patches=tuple(names[row] for row in rows), message=message)
 
 

@@ -8,8 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from bigearth_xr.device.kernels.memory import advance, get, kernel, put
-from bigearth_xr.device.kernels.octets import copy_bytes, copy_chunk, copy_word, get_half, get_word, put_word
+from bigearth_xr.device.kernels.memory import (
+    advance,
+    copy_bytes,
+    copy_chunk,
+    copy_word,
+    get,
+    get_half,
+    get_word,
+    kernel,
+    put,
+    put_word,
+)
 
 __all__ = ["decompress"]
 
@@ -41,7 +51,7 @@ def decompress(source: Any, length: Any, target: Any, size: Any) -> Any:
 
     Examples
     --------
-    >>> from bigearth_xr.device.kernels.octets import bytes_at
+    >>> from bigearth_xr.device.kernels.memory import bytes_at
     >>> @kernel
     ... def repeat(block, length, numbers, size):
     ...     return decompress(bytes_at(block), length, bytes_at(numbers), size)

@@ -1,24 +1,29 @@
-"""Crop and resample the pixels of a band, by tables of taps that equal those of `ops.taps` to the last bit."""
+"""Crop and resample the pixels of a band, by tables of taps that equal those of `ops.resample` to the last bit."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from bigearth_xr.device.kernels.finiteness import count_nonfinite
-from bigearth_xr.device.kernels.lanes import LANES, get_lanes, in_all_lanes, put_lanes, reversed_lanes
-from bigearth_xr.device.kernels.laying import transpose
+from bigearth_xr.device.kernels.lanes import (
+    LANES,
+    get_lanes,
+    get_places,
+    in_all_lanes,
+    pick_lanes,
+    put_lanes,
+    reversed_lanes,
+)
 from bigearth_xr.device.kernels.memory import advance, get, kernel, put
-from bigearth_xr.device.kernels.picking import get_places, pick_lanes
-from bigearth_xr.device.kernels.scaling import copy_line, scale_line, scaled_lanes
-from bigearth_xr.device.kernels.streaming import Lines, finished, repeated, writable
-from bigearth_xr.ops.taps import CUBIC_A, LEAST_WEIGHT, SIDE
+from bigearth_xr.device.kernels.planes import Lines, finished, repeated, transpose, writable
+from bigearth_xr.device.kernels.values import copy_line, count_nonfinite, scale_line, scaled_lanes
+from bigearth_xr.ops.resample import CUBIC_A, LEAST_WEIGHT, SIDE
 
 __all__ = ["ROOM", "Table", "fill_taps", "resample"]
 
 
 @kernel
 def fill_taps(start: Any, extent: Any, side: Any, taps: Any, first: Any, weight: Any) -> None:
-    """Lay the new pixels of a crop over the stored ones along one side; see `ops.taps.crop_taps`.
+    """Lay the new pixels of a crop over the stored ones along one side; see `ops.resample.crop_taps`.
 
     Parameters
     ----------
@@ -103,7 +108,7 @@ def resample(
     table
         A `Table`.
     symmetry, scale, lines
-        As for `bigearth_xr.device.kernels.laying.lay`.
+        As for `bigearth_xr.device.kernels.planes.lay`.
     spare
         Pointer to room for ``size * size`` float32.
     room
@@ -112,7 +117,7 @@ def resample(
     Examples
     --------
     >>> from bigearth_xr.device.kernels.memory import floats_at, integers_at, words_at
-    >>> from bigearth_xr.device.kernels.scaling import Scale
+    >>> from bigearth_xr.device.kernels.values import Scale
     >>> @kernel
     ... def double(stored, plane, room, first, weight):
     ...     table = Table(1, integers_at(first), floats_at(weight), 8, False)

@@ -1,0 +1,74 @@
+"""A function called in several processes of this machine."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, wait
+from itertools import islice
+from typing import TypeVar
+
+__all__ = ["WorkerDiedError", "map_in_processes"]
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+class WorkerDiedError(Exception):
+    """A worker process died."""
+
+
+def map_in_processes(function: Callable[[Job], Result], jobs: Iterable[Job], *, processes: int) -> Iterator[Result]:
+    """Call a function for each job in processes of their own; results come in any order.
+
+    Parameters
+    ----------
+    function
+        A function of a module, or what else can be pickled.
+    jobs
+        Drawn as they are needed, two a process ahead: all of them at once might fill memory.
+    processes
+        How many to start.
+
+    Raises
+    ------
+    WorkerDiedError
+        If one of them died.
+
+    Examples
+    --------
+    >>> sorted(map_in_processes(abs, [-3, -1, -2], processes=2))
+    [1, 2, 3]
+    """
+    # loky starts fresh interpreters that do not import the caller's script: no `if __name__ == "__main__"` is needed,
+    # and threads that the caller has (Dask, tensorstore) are not torn apart by a fork.
+    from loky import ProcessPoolExecutor
+    from loky.process_executor import BrokenProcessPool
+
+    waiting = iter(jobs)
+    with ProcessPoolExecutor(processes, initializer=_end_with, initargs=(os.getpid(),)) as pool:
+        running = set()
+        try:
+            running = {pool.submit(function, job) for job in islice(waiting, 2 * processes)}
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                running |= {pool.submit(function, job) for job in islice(waiting, len(done))}
+                for future in done:
+                    yield future.result()
+        except BrokenProcessPool as error:
+            raise WorkerDiedError(str(error)) from None
+        finally:
+            # A caller that stops here does not wait for jobs that have not begun.
+            for future in running:
+                future.cancel()
+
+
+def _end_with(parent: int) -> None:
+    """End this worker when its parent is gone: one that was killed cannot tell its workers, and they would write on."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
