@@ -121,7 +121,7 @@ def provisional(tmp_path: Path) -> tuple[Path, Callable[[], None]]:
         (rerow, "create_store"),
         (rerow, "_move_shard"),
         (rerow, "write_states"),
-        (rerow, "exchange_folders"),
+        (rerow, "_exchange_folders"),
         (rerow, "finish_rerow"),
         (rerow, "_is_table_of"),
     ],
