@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,12 +86,12 @@ READERS: dict[str, Callable[[Path], Answer]] = {
     "bex.open": read_dataset,
     "tree": read_tree,
     "BatchReader": read_batches,
-    "PatchLoader": read_loader,
+    **({"PatchLoader": read_loader} if find_spec("torch") else {}),
     "table": read_table,
     "STAC": read_items,
     "info": read_account,
 }
-"""Every way in which this package reads a store."""
+"""Every way in which this package reads a store; the loader needs torch."""
 
 
 def answers(store: Path) -> dict[str, Answer]:
