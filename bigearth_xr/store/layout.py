@@ -121,6 +121,7 @@ def consolidate(location: Location, changed: str | None = None) -> None:
     Examples
     --------
     >>> import bigearth_xr as bex
+    >>> from bigearth_xr.store.location import LocalLocation
     >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
     >>> consolidate(LocalLocation(path))
     >>> "consolidated_metadata" in json.loads((path / "zarr.json").read_bytes())
