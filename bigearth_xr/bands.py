@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bigearth_xr.errors import BandError
-from bigearth_xr.spelling import choice_error, did_you_mean
+from bigearth_xr.spelling import did_you_mean, find_choice
 
 __all__ = [
     "BANDS",
@@ -202,10 +202,7 @@ def composite(name: str) -> Composite:
     >>> composite("infrared").bands
     ('B08', 'B04', 'B03')
     """
-    found = COMPOSITES.get(name.lower()) if isinstance(name, str) else None
-    if found is None:
-        raise choice_error("composite", name, COMPOSITES, BandError)
-    return found
+    return find_choice("composite", name, COMPOSITES, BandError)
 
 
 def group_of(name: str) -> BandGroup:

@@ -1,14 +1,15 @@
 """What a misspelt name or option most likely meant, and which there are, for error messages."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-__all__ = ["check_choice", "check_known", "choice_error", "did_you_mean", "takes_known"]
+__all__ = ["check_choice", "check_known", "choice_error", "did_you_mean", "find_choice", "takes_known"]
 
 Given = ParamSpec("Given")
 Returned = TypeVar("Returned")
+Choice = TypeVar("Choice")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -79,6 +80,25 @@ def choice_error(option: str, given: object, choices: Iterable[object], error: t
     names = [str(choice) for choice in choices]
     hint = did_you_mean(given, names) if isinstance(given, str) else ""
     return error(f"unknown {option} {given!r}; expected one of {', '.join(names)}{hint}")
+
+
+def find_choice(option: str, name: object, choices: Mapping[str, Choice], error: type[Exception]) -> Choice:
+    """Find what a name stands for, in upper or lower case.
+
+    Raises
+    ------
+    Exception
+        This error, if there is nothing of the name; the message names those that there are.
+
+    Examples
+    --------
+    >>> find_choice("state", "Stored", {"absent": 0, "stored": 1}, ValueError)
+    1
+    """
+    found = choices.get(name.lower()) if isinstance(name, str) else None
+    if found is None:
+        raise choice_error(option, name, choices, error)
+    return found
 
 
 def check_known(owner: str, given: Iterable[str], known: Iterable[str]) -> None:

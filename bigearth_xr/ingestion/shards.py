@@ -1,6 +1,7 @@
 """Write the patches of one shard: the unit of work that workers take, and that no two of them share."""
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ class _NamedPatch(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(ABC):
     """What a worker needs to know to write one shard of every array, wherever its pixels are."""
 
     store: Store
@@ -61,9 +62,9 @@ class Job:
         """Patch id at a place."""
         return self.patches[place].patch
 
+    @abstractmethod
     def reading(self) -> AbstractContextManager[_PatchReader]:
         """Give what reads the patch at a place whole, all its pixels by band; PatchError if that cannot be."""
-        raise NotImplementedError
 
     def write(self, advance: Callable[[], None] = lambda: None) -> "ShardResult":
         """Write the shard."""

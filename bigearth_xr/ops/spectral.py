@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bigearth_xr.errors import BandError
 from bigearth_xr.ops.namespace import Array, array_namespace
 from bigearth_xr.ops.scale import standardize
-from bigearth_xr.spelling import choice_error
+from bigearth_xr.spelling import find_choice
 
 __all__ = ["INDICES", "Index", "index_named", "normalized_difference", "radar_ratio_db", "spectral_features"]
 
@@ -53,10 +53,7 @@ def index_named(name: str) -> Index:
     >>> index_named("NDVI").bands
     ('B08', 'B04')
     """
-    found = INDICES.get(name.lower()) if isinstance(name, str) else None
-    if found is None:
-        raise choice_error("index", name, INDICES, BandError)
-    return found
+    return find_choice("index", name, INDICES, BandError)
 
 
 def normalized_difference(a: Array, b: Array) -> Array:

@@ -2,15 +2,14 @@
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.archive import Archive, PatchFiles, read_pixels
 from bigearth_xr.errors import ArchiveError, StoreAccessError, StoreError
+from bigearth_xr.processes import WorkerDiedError, map_in_processes
 from bigearth_xr.store.codec import CRC_BYTES, crc32c
 from bigearth_xr.store.open import Store
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, PixelArray
@@ -378,21 +377,9 @@ def inspect_shards(
     if processes <= 1 or rows < WORTH_PROCESSES:
         yield from (_inspect_shard(job(shard)) for shard in shards)
         return
-    # As in ingest: fresh interpreters that do not import the caller's script.
-    from loky import ProcessPoolExecutor
-    from loky.process_executor import BrokenProcessPool
-
-    waiting = iter(shards)
-    with ProcessPoolExecutor(processes) as pool:
-        try:
-            running = {pool.submit(_inspect_shard, job(shard)) for shard in islice(waiting, 2 * processes)}
-            while running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                running |= {pool.submit(_inspect_shard, job(shard)) for shard in islice(waiting, len(done))}
-                for future in done:
-                    yield future.result()
-        except BrokenProcessPool as error:
-            raise StoreError(
-                f"a worker process died ({error}); nothing was changed: verify again, with fewer workers "
-                "if memory ran out"
-            ) from None
+    try:
+        yield from map_in_processes(_inspect_shard, map(job, shards), processes=processes)
+    except WorkerDiedError as error:
+        raise StoreError(
+            f"a worker process died ({error}); nothing was changed: verify again, with fewer workers if memory ran out"
+        ) from None
