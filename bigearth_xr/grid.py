@@ -16,19 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from bigearth_xr.bands import PATCH_SIDE_M
 from bigearth_xr.errors import SelectionError
 from bigearth_xr.releases import SPLITS
-from bigearth_xr.tiles import PATCHES_PER_SIDE, TILE_SIDE_M, TileOrigin, tile_origin
+from bigearth_xr.tiles import PATCHES_PER_SIDE, TILE_SIDE_M, tile_origin
 
-__all__ = [
-    "PATCHES_PER_SIDE",
-    "TILE_SIDE_M",
-    "TileOrigin",
-    "centres_lonlat",
-    "corners_lonlat",
-    "morton",
-    "patch_corner",
-    "split_by_position",
-    "tile_origin",
-]
+__all__ = ["centres_lonlat", "corners_lonlat", "morton", "patch_corner", "split_by_position"]
 
 
 def patch_corner(

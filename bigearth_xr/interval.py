@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bigearth_xr.errors import SelectionError
 
-__all__ = ["Datetime", "Time", "checked_interval"]
+__all__ = ["Datetime", "checked_interval"]
 
 Time: TypeAlias = str | date | np.datetime64 | pd.Period
 """A time as exact as it is told; a text is ISO 8601, and UTC where it names no offset."""

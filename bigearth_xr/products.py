@@ -14,7 +14,7 @@ import numpy as np
 
 from bigearth_xr.errors import SelectionError
 
-__all__ = ["PRODUCTS", "Platform", "Product", "product_of"]
+__all__ = ["PRODUCTS", "Product", "product_of"]
 
 Platform = Literal["S2A", "S2B"]
 

@@ -16,19 +16,7 @@ from bigearth_xr.errors import LoaderError
 from bigearth_xr.ops.random import MAX_WORD, random_words, uniform
 from bigearth_xr.spelling import check_choice
 
-__all__ = [
-    "BLOCK",
-    "WINDOW",
-    "Balance",
-    "Epoch",
-    "Sampling",
-    "balance_weights",
-    "check_flag",
-    "check_integer",
-    "draw_stratified",
-    "even_weights",
-    "plan_epoch",
-]
+__all__ = ["WINDOW", "Balance", "Epoch", "Sampling", "balance_weights", "check_integer", "plan_epoch"]
 
 WINDOW = 8192
 """Patches among which a batch is drawn by default: 2.2 GB of native pairs, which the page cache has to hold."""

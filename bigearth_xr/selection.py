@@ -13,7 +13,7 @@ from bigearth_xr.criteria import Texts, checked_names, label_hint, listed_names
 from bigearth_xr.errors import LabelError, SelectionError
 from bigearth_xr.interval import Datetime, checked_interval
 
-__all__ = ["Bbox", "narrowable", "select"]
+__all__ = ["narrowable", "select"]
 
 Mask = NDArray[np.bool_]
 

@@ -11,7 +11,7 @@ import xarray as xr
 from bigearth_xr.backend.origin import stored_source
 from bigearth_xr.releases import Release, named_releases, release
 
-__all__ = ["Summary", "summarize"]
+__all__ = ["summarize"]
 
 _PIXELS = ("s2", "s1", "reference_map")
 

@@ -16,6 +16,7 @@ __all__ = [
     "SAR_BANDS",
     "SAR_STRETCH",
     "STANDARD_STRETCH",
+    "Picture",
     "color_map",
     "color_optical",
     "color_radar",

@@ -15,7 +15,7 @@ from bigearth_xr.errors import NormalizationError
 from bigearth_xr.ops.namespace import Array, array_namespace
 from bigearth_xr.spelling import did_you_mean
 
-__all__ = ["STORED_UNITS", "UnitCheck", "Units", "check_dtype", "check_units", "said_units"]
+__all__ = ["UnitCheck", "Units", "check_dtype", "check_units", "said_units"]
 
 Units = Literal["digital number", "reflectance", "dB"]
 """What a caller may hold: digital numbers or reflectances of Sentinel-2, backscatter of Sentinel-1 in decibels."""

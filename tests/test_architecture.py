@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,30 @@ def at_import(tree: ast.AST) -> Iterator[ast.AST]:
             yield from at_import(node)
 
 
+def room_of(module: str) -> str:
+    """The package or single module that a module is part of, e.g. ``bigearth_xr.store``."""
+    return ".".join(module.split(".")[:2]) if module.startswith("bigearth_xr.") else module.partition(".")[0]
+
+
+def module_of(path: Path) -> str:
+    """A module's dotted name."""
+    root = ROOT if path.is_relative_to(PACKAGE) else ROOT / "stac"
+    return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+
+
+def offered(path: Path) -> list[str]:
+    """What a module's ``__all__`` names."""
+    assigned = [node for node in tree_of(path).body if isinstance(node, ast.Assign)]
+    named = [node.value for node in assigned if ast.unparse(node.targets[0]) == "__all__"]
+    return list(ast.literal_eval(named[0])) if named else []
+
+
+@cache
+def homes() -> dict[str, list[str]]:
+    """What each module offers."""
+    return {module_of(path): offered(path) for path in MODULES}
+
+
 def texts() -> Iterator[Path]:
     """Yield our text files, wherever they lie in the repository."""
     folders = [ROOT]
@@ -169,6 +194,22 @@ def test_heavy_libraries_are_imported_where_they_belong(path: Path) -> None:
         for library, importers in rules.items():
             allowed = name_of(path).startswith(importers)
             assert allowed or library not in packages, f"{library} in {name_of(path)}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_room_takes_of_another_what_that_offers(path: Path) -> None:
+    imports = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.ImportFrom)]
+    of_others = [
+        (str(node.module), alias.name)
+        for node in imports
+        if node.module in homes() and room_of(node.module) != room_of(module_of(path))
+        for alias in node.names
+    ]
+    assert [
+        f"{module}.{name}"
+        for module, name in of_others
+        if name not in homes()[module] and f"{module}.{name}" not in homes()
+    ] == []
 
 
 def test_no_module_is_called_utils() -> None:

@@ -10,8 +10,8 @@ import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bigearth_xr.bbox import Bbox
 from bigearth_xr.errors import SelectionError
-from bigearth_xr.selection import Bbox
 
 # The profile matters to what reads, and there both are tested.
 pytestmark = pytest.mark.parametrize("store", ["fast"], indirect=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bigearth_xr.scaling import Method, Statistics
     from bigearth_xr.units import Units
 
-__all__ = ["DataArrayAccessor", "PixelMethods"]
+__all__ = ["DataArrayAccessor"]
 
 Given = TypeVar("Given", xr.Dataset, xr.DataArray)
 

@@ -22,7 +22,7 @@ from bigearth_xr.archive.source import Refusal
 from bigearth_xr.archive.tar_header import Member
 from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError, DamagedError
 
-__all__ = ["ByteSource", "ByteStream", "Pipe", "ReadAhead", "is_pipe", "open_bytes", "real_place"]
+__all__ = ["Pipe"]
 
 _Compression: TypeAlias = Literal["gzip", "zstd", "bzip2", "xz"]
 

@@ -17,7 +17,7 @@ from bigearth_xr.archive.tar_header import BLOCK, parse_header
 from bigearth_xr.archive.tar_source import open_tar
 from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError
 
-__all__ = ["Container", "Paths", "expand", "find_containers", "open_source"]
+__all__ = ["Container", "expand", "find_containers", "name_containers", "open_source"]
 
 Paths: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """One path or address, or several."""

@@ -17,13 +17,6 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-__all__ = [
-    "Mdb",
-    "Value",
-    "is_mdb",
-    "open_mdb",
-]
-
 _PAGE = struct.Struct("<Q2xHHH")  # number, flags, then where the free space begins and ends
 
 _RUN = struct.Struct("<Q2xHI")  # number, flags, pages of an overflow run

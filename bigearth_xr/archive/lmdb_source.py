@@ -21,8 +21,6 @@ from bigearth_xr.archive.source import Data, Encoding, Folder, Refusal
 from bigearth_xr.bands import BANDS, Band
 from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError, PatchError
 
-__all__ = ["LmdbSource", "is_lmdb"]
-
 _FILE = "data.mdb"
 
 _MAPS = "Reference_Maps"

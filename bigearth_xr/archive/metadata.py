@@ -16,7 +16,7 @@ from bigearth_xr.bands import PATCH_SIDE_M
 from bigearth_xr.errors import LabelError, PatchError
 from bigearth_xr.labels import encode_labels
 
-__all__ = ["PatchMetadata", "partner_of", "read_metadata", "tile_corner"]
+__all__ = ["PatchMetadata", "read_metadata"]
 
 Json: TypeAlias = Mapping[str, object]
 _Footprint: TypeAlias = tuple[int, float, float, float, float]

@@ -14,8 +14,6 @@ from bigearth_xr.archive.bytestream import ByteSource
 from bigearth_xr.archive.source import Refusal
 from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError
 
-__all__ = ["Chain", "Parts", "find_parts", "siblings"]
-
 _WHOLE = r"(?i:.+?\.(?:tar(?:\.(?:gz|zst|bz2|xz))?|tgz|tzst|tbz2|txz))"
 _OF_A_TAR = re.compile(rf"(?P<stem>(?P<whole>{_WHOLE})[._-]?(?:part)?[._-]?)(?P<suffix>[a-z]+|[0-9a-f]+)")
 _OF_ANYTHING = re.compile(r"(?P<stem>.*?)(?P<suffix>[0-9]+|[a-z]{2})")

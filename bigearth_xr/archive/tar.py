@@ -24,8 +24,6 @@ from bigearth_xr.archive.tar_header import (
 )
 from bigearth_xr.errors import ArchiveError, DamagedError
 
-__all__ = ["read_members", "walk"]
-
 _ZEROS = bytes(BLOCK)
 
 _CHUNK = 2**16

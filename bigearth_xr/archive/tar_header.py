@@ -5,7 +5,7 @@ from typing import NamedTuple, TypeAlias
 
 from bigearth_xr.archive.source import Data
 
-__all__ = ["BLOCK", "Entry", "Member", "parse_header"]
+__all__ = ["Member"]
 
 BLOCK = 512
 """Bytes of a header; the data of each member are padded to a multiple of it."""

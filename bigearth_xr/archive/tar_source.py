@@ -19,8 +19,6 @@ from bigearth_xr.archive.tar import walk
 from bigearth_xr.archive.tar_header import BLOCK, Entry
 from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError
 
-__all__ = ["open_tar"]
-
 _WASTE_BYTES = 2**13
 """So much more than a file may be read for each, if all are then read at once: it costs as much as a call."""
 

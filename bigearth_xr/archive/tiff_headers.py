@@ -18,7 +18,6 @@ from bigearth_xr.archive.tiff_segments import STORED, Segments
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
-__all__ = ["Data", "Directory", "Template", "learn_directory", "learn_template"]
 
 CORNER = struct.Struct("<2d")
 """Easting and northing of the upper left corner, as a header has them."""

@@ -15,8 +15,6 @@ from bigearth_xr.errors import PatchError
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
-__all__ = ["Data", "Segments", "find_segments"]
-
 
 STORED = 1
 

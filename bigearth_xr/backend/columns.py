@@ -17,7 +17,7 @@ from bigearth_xr.store.open import Store, check_current, reading
 from bigearth_xr.store.read import read_column, read_meanings
 from bigearth_xr.store.schema import UNKNOWN, Column
 
-__all__ = ["StoredColumn", "decoded_dtype", "embedding_variables"]
+__all__ = ["embedding_variables"]
 
 
 @dataclass(frozen=True, eq=False)

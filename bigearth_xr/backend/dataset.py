@@ -25,7 +25,7 @@ from bigearth_xr.store.open import Store
 from bigearth_xr.store.read import read_column, read_state
 from bigearth_xr.store.schema import Column
 
-__all__ = ["States", "band_coordinates", "build_dataset", "build_groups", "pixel_attributes"]
+__all__ = ["band_coordinates", "pixel_attributes"]
 
 State = Literal["absent", "stored", "quarantined"]
 States = Iterable[State] | Literal["all"]

@@ -12,7 +12,7 @@ from xarray.core import indexing
 
 from bigearth_xr.backend.pixels import StoredPixels, row_numbers
 
-__all__ = ["own_pixels", "own_rows", "stored_source"]
+__all__ = ["own_pixels", "stored_source"]
 
 _WRAPPERS = (
     indexing.MemoryCachedArray,

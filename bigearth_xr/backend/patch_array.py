@@ -15,7 +15,7 @@ from dask.base import tokenize
 from bigearth_xr.backend.origin import own_pixels
 from bigearth_xr.backend.pixels import CHUNK_PATCHES, StoredPixels
 
-__all__ = ["PatchArray", "patch_array", "with_patch_arrays"]
+__all__ = ["patch_array", "with_patch_arrays"]
 
 
 class _EqualToArray(type):

@@ -16,7 +16,7 @@ from bigearth_xr.store.open import Store, reading
 from bigearth_xr.store.read import each_patch
 from bigearth_xr.store.schema import PixelArray
 
-__all__ = ["CHUNK_PATCHES", "Rows", "StoredPixels", "c_ordered", "read_by_axis", "row_numbers"]
+__all__ = ["StoredPixels", "c_ordered", "row_numbers"]
 
 SIZE_10M = PATCH_SIDE_M // 10
 

@@ -21,10 +21,7 @@ from bigearth_xr.backend.pixels import read_by_axis
 from bigearth_xr.bands import GROUPS
 from bigearth_xr.store.schema import COLUMNS
 
-__all__ = [
-    "_Kind",
-    "as_opened",
-]
+__all__ = ["as_opened"]
 
 _Kind = Literal["text", "truth", "time", "integer", "decimal"]
 """What a variable holds."""

@@ -19,7 +19,7 @@ from bigearth_xr.ops.mixing import mix_labels
 from bigearth_xr.ops.random import MAX_WORD
 from bigearth_xr.ops.transform import Precision
 
-__all__ = ["BatchBuilder", "BatchPart", "BatchPlan", "BufferPool", "zero_nonfinite"]
+__all__ = ["BatchBuilder", "BatchPart", "BatchPlan", "BufferPool"]
 
 _CACHE_LINE = 64
 _BFLOAT16_EXPONENT = np.uint16(0x7F80)

@@ -20,7 +20,7 @@ from bigearth_xr.store.batch import BatchReader
 from bigearth_xr.store.buffers import Located
 from bigearth_xr.store.schema import SHARD_PATCHES
 
-__all__ = ["Cache", "CachedReader", "HostMemory", "PixelMemory", "fill_caches", "free_host_bytes", "with_cache"]
+__all__ = ["Cache", "CachedReader", "HostMemory", "fill_caches", "free_host_bytes", "with_cache"]
 
 Cache = Literal["device", "host"]
 """Where native pixels are kept: beside the loader's batches, or in any case on the host."""

@@ -16,8 +16,6 @@ from bigearth_xr.store.batch import BatchReader
 from bigearth_xr.store.open import Store
 from bigearth_xr.store.schema import REFERENCE_MAP
 
-__all__ = ["MapReader", "targets_of_maps"]
-
 _CLASSES = 19
 
 

@@ -28,14 +28,7 @@ from bigearth_xr.store.read import read_column
 from bigearth_xr.store.rows import Checks
 from bigearth_xr.units import UnitCheck
 
-__all__ = [
-    "NativeArray",
-    "Part",
-    "Patches",
-    "Reader",
-    "datasets_of",
-    "patches_of",
-]
+__all__ = ["Patches", "datasets_of", "patches_of"]
 
 
 class NativeArray(StoredArray, Protocol):

@@ -23,7 +23,7 @@ from bigearth_xr.sampling import Epoch, Sampling, check_integer
 from bigearth_xr.store.batch import BatchReader
 from bigearth_xr.store.buffers import Located, copy_bytes
 
-__all__ = ["PrefetchReader", "Prefetcher", "build_ahead", "choose_threads", "copy_located", "with_prefetch"]
+__all__ = ["Prefetcher", "build_ahead", "choose_threads", "with_prefetch"]
 
 _MAX_THREADS = 4
 _BATCHES = 4

@@ -8,7 +8,7 @@ from bigearth_xr.archive.source import FolderSource
 from bigearth_xr.bands import BANDS
 from bigearth_xr.errors import ArchiveError
 
-__all__ = ["archives_in", "common_bands"]
+__all__ = ["archives_in"]
 
 
 def archives_in(folder: Path) -> list[Path]:

@@ -13,8 +13,6 @@ from rich.console import Console
 
 from bigearth_xr.cache_folders import cache_folders, is_writable
 
-__all__ = ["cache_folder", "compile_kernel", "compiled_once"]
-
 _KERNELS = Path(__file__).with_name("kernels")
 _CONSTANTS = tuple(_KERNELS.parents[1] / "ops" / name for name in ("resample.py", "transform.py"))
 """Where the kernels take numbers from, which are compiled in."""

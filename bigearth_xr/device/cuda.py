@@ -37,7 +37,7 @@ from bigearth_xr.ops.namespace import Array
 from bigearth_xr.ops.transform import Transform, check_parameters
 from bigearth_xr.progress import Progress
 
-__all__ = ["SOURCE", "Target", "addresses_of", "apply", "check_target", "kernel_of", "prepared", "target_of"]
+__all__ = ["apply"]
 
 _TYPES = ("uint16", "float32")
 

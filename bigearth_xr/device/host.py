@@ -22,17 +22,7 @@ if TYPE_CHECKING:
     from bigearth_xr.device.kernels.blosc import PackedArrays
     from bigearth_xr.device.kernels.transform import Drawn, Layout
 
-__all__ = [
-    "addresses_of",
-    "apply",
-    "apply_packed",
-    "drawn_of",
-    "is_block",
-    "is_large",
-    "layout_of",
-    "plain",
-    "transform_block",
-]
+__all__ = ["apply", "apply_packed", "is_block", "is_large", "transform_block", "transform_patches"]
 
 _TYPES = ("uint16", "float32")
 

@@ -15,21 +15,6 @@ from bigearth_xr.ops.mixing import pixel_boxes
 from bigearth_xr.ops.resample import SIDE, TAPS
 from bigearth_xr.ops.transform import SYMMETRIES, Plane, Precision, Transform
 
-__all__ = [
-    "BAND",
-    "MAX_PATCHES",
-    "PATCH",
-    "THREADS",
-    "Launch",
-    "Variant",
-    "band_records",
-    "launch_of",
-    "pack",
-    "patch_records",
-    "scalars",
-    "variant_of",
-]
-
 BAND = np.dtype(
     [
         ("source", np.uint32),

@@ -11,7 +11,7 @@ from bigearth_xr.device.compiling import compile_kernel, compiled_once
 if TYPE_CHECKING:
     from bigearth_xr.device.kernels.blosc import PackedArrays
 
-__all__ = ["Packed", "packed_of", "unpack"]
+__all__ = ["Packed", "unpack"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

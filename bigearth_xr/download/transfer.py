@@ -18,8 +18,6 @@ from bigearth_xr.locking import lock_file
 from bigearth_xr.progress import Progress
 from bigearth_xr.releases import PublishedFile
 
-__all__ = ["Transfer", "check_md5"]
-
 _LONGEST_PIECE_BYTES = 256 * 1024**2
 """One request: few enough for servers that count them (Zenodo does)."""
 

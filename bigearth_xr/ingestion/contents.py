@@ -20,7 +20,7 @@ from bigearth_xr.table import FoundLabels, from_archive, read_labels
 from bigearth_xr.table.lists import find_lists, read_lists
 from bigearth_xr.table.lists_v1 import V1_PAIRS
 
-__all__ = ["Contents", "Lists", "list_folders", "read_contents", "read_inner_lists", "read_named_lists"]
+__all__ = ["list_folders", "read_inner_lists"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,8 +34,6 @@ from bigearth_xr.store.read import read_column, read_complete, read_state
 from bigearth_xr.store.schema import FORMAT_VERSION, REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
 from bigearth_xr.table import extends, release_of
 
-__all__ = ["BEGUN", "Plan", "RowPlan", "check_target", "find_store", "open_or_create", "plan_files", "plan_rows"]
-
 BEGUN = "its ingest was begun and has not ended"
 """Why a store is not finished, where nothing else is known."""
 

@@ -18,7 +18,7 @@ from bigearth_xr.store.location import Location
 from bigearth_xr.store.schema import PixelArray, pixel_arrays
 from bigearth_xr.table.assembly import Rows
 
-__all__ = ["Request", "check_count", "check_request", "name_of", "texts_of"]
+__all__ = ["check_count", "name_of", "texts_of"]
 
 _MOST_NAMED = 4
 

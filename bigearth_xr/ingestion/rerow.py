@@ -21,8 +21,6 @@ from bigearth_xr.store.read import read_column, read_encoded, read_present, read
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
 from bigearth_xr.store.shard import ShardWriter
 
-__all__ = ["finish_rerow", "rerow_store"]
-
 _HERE = -100
 """``AT_FDCWD``: paths are taken as they are."""
 

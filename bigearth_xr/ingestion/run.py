@@ -23,7 +23,7 @@ from bigearth_xr.store.open import Store
 from bigearth_xr.store.read import read_column, read_state
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STORED
 
-__all__ = ["Client", "check_client", "run_plan"]
+__all__ = ["Client"]
 
 WORTH_PROCESSES = 256
 """Patches below which starting processes takes longer than the work."""

@@ -21,8 +21,6 @@ from bigearth_xr.store.read import read_encoded
 from bigearth_xr.store.schema import QUARANTINED, REFERENCE_MAP, SHARD_PATCHES, STORED, PixelArray
 from bigearth_xr.store.shard import HOLE, ShardWriter, encode_index, read_index, shard_key
 
-__all__ = ["Job", "ShardJob", "ShardResult", "StagedJob", "StagedPatch"]
-
 _PatchReader: TypeAlias = Callable[[int], dict[str, NDArray[Any]]]
 
 

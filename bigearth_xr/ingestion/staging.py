@@ -30,7 +30,7 @@ from bigearth_xr.store.create import table_key
 from bigearth_xr.store.location import Location
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
 
-__all__ = ["Plane", "Staging", "lock_store", "remove_partials", "remove_staging", "staged_file", "staging_folder"]
+__all__ = ["lock_store"]
 
 CHECKPOINT_S = 20.0
 """Seconds of work that a run that is killed may lose."""

@@ -29,8 +29,6 @@ from bigearth_xr.errors import DamagedError, PatchError
 from bigearth_xr.ingestion.staging import Staging
 from bigearth_xr.progress import Progress
 
-__all__ = ["Receiver", "Slots", "forget_jsons", "read_streams"]
-
 _COLUMNS = ("patch", "s1_name", "epsg", "ulx", "uly")
 
 _BANDS = {band.name: band for band in (*BANDS, REFERENCE_MAP_BAND)}

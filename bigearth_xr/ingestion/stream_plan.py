@@ -33,8 +33,6 @@ from bigearth_xr.store.read import read_column, read_complete
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
 from bigearth_xr.table import assemble
 
-__all__ = ["plan_streams"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class StreamPlan:

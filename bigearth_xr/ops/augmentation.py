@@ -18,7 +18,7 @@ from bigearth_xr.ops.mixing import draw_mixing
 from bigearth_xr.ops.random import MAX_WORD, uniform
 from bigearth_xr.ops.resample import SIDE
 
-__all__ = ["AugmentParameters", "Augmentation", "AugmentationOptions", "band_words", "draw_crops", "draw_parameters"]
+__all__ = ["AugmentParameters", "Augmentation", "AugmentationOptions", "draw_parameters"]
 
 _LARGEST = float(np.finfo(np.float32).max)
 

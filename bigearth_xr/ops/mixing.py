@@ -15,7 +15,7 @@ from bigearth_xr.errors import AugmentationError
 from bigearth_xr.ops.random import random_words, uniform
 from bigearth_xr.ops.resample import SIDE
 
-__all__ = ["draw_mixing", "mix_labels", "pixel_boxes"]
+__all__ = ["mix_labels", "pixel_boxes"]
 
 _ORDER = np.uint64(1)
 """Place of the counter that partners are drawn with, beside that of weights."""

@@ -4,7 +4,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, Protocol, TypeVar
 
-__all__ = ["Array", "ArrayT", "array_namespace"]
+__all__ = ["Array", "array_namespace"]
 
 
 class Array(Protocol):

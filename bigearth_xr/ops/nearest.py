@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from bigearth_xr.ops.namespace import Array, array_namespace
 
-__all__ = ["LARGEST", "Metric", "SearchSpace", "nearest", "search_space"]
+__all__ = ["LARGEST", "Metric", "nearest", "search_space"]
 
 Metric = Literal["cosine", "l2", "l1"]
 

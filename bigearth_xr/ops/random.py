@@ -12,7 +12,7 @@ import numpy as np
 
 from bigearth_xr.ops.namespace import Array, array_namespace
 
-__all__ = ["MAX_WORD", "normal", "random_words", "uniform"]
+__all__ = ["MAX_WORD", "random_words", "uniform"]
 
 MAX_WORD = 2**32 - 1
 """The greatest word; counters and random words alike are in [0, MAX_WORD]."""

@@ -15,7 +15,7 @@ from bigearth_xr.ops.random import normal
 from bigearth_xr.ops.resample import SIDE, Resampling, Taps, crop_taps, spread
 from bigearth_xr.ops.transform import Plane, Precision, Transform
 
-__all__ = ["augment", "crop", "draw_noise", "mix", "orient", "round_to", "transform_batch"]
+__all__ = ["orient"]
 
 Batch = NDArray[np.float32]
 """Shape ``(patch, band, y, x)``."""

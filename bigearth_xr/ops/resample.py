@@ -22,19 +22,7 @@ from bigearth_xr.errors import SelectionError
 from bigearth_xr.ops.namespace import Array, ArrayT, array_namespace
 from bigearth_xr.spelling import check_choice
 
-__all__ = [
-    "CUBIC_A",
-    "LEAST_WEIGHT",
-    "SIDE",
-    "TAPS",
-    "Resampling",
-    "Taps",
-    "check_resampling",
-    "crop_taps",
-    "place_taps",
-    "spread",
-    "upsample",
-]
+__all__ = ["CUBIC_A", "LEAST_WEIGHT", "SIDE", "TAPS", "Resampling", "check_resampling", "crop_taps", "upsample"]
 
 Resampling = Literal["nearest", "bilinear", "bicubic"]
 """How a coarse pixel spreads over finer ones."""

@@ -12,7 +12,7 @@ from bigearth_xr.ops.namespace import Array, array_namespace
 from bigearth_xr.ops.scale import standardize
 from bigearth_xr.spelling import find_choice
 
-__all__ = ["INDICES", "Index", "index_named", "normalized_difference", "radar_ratio_db", "spectral_features"]
+__all__ = ["INDICES", "Index", "index_named", "radar_ratio_db", "spectral_features"]
 
 _QUANTILES = (0.1, 0.5, 0.9)
 

@@ -20,8 +20,6 @@ from bigearth_xr.thumbnails import (
     color_radar,
 )
 
-__all__ = ["card_ids", "color_of", "draw_gallery"]
-
 MOST_CARDS = 48
 """Patches that a page shows with their pictures."""
 

@@ -22,7 +22,7 @@ from bigearth_xr.thumbnails import (
     color_standardised,
 )
 
-__all__ = ["Catalogue", "Learned", "Neighbourhood", "draw_learned"]
+__all__ = ["Catalogue", "Learned", "Neighbourhood"]
 
 _MOST_POINTS = 60
 """Epochs up to which each is marked on the curve of losses."""

@@ -18,7 +18,6 @@ from bigearth_xr.tiles import TILE_SIDE_M, tile_origin
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["MOST_POINTS", "coasts", "count_by_country", "density_of", "draw_map", "project"]
 
 MOST_POINTS = 2000
 """Opened patches that a map can show; more would hide each other."""

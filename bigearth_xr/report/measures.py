@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bigearth_xr.ops.spectral import INDICES, Index
 from bigearth_xr.report.reading import Entry, missing_bands, read_entries, read_pixels
 
-__all__ = ["FEW_PATCHES", "MEASURES", "Axis", "LabelStatistics", "axes_of", "axis_over", "by_label", "by_patch"]
+__all__ = ["FEW_PATCHES", "MEASURES", "by_label", "by_patch"]
 
 FEW_PATCHES = 30
 """Patches below which a number by label, or a score, would tell of these few landscapes and of nothing else."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from bigearth_xr.ingestion import IngestReport
 
-__all__ = ["check_templates", "draw_chart", "render", "write_report"]
+__all__ = ["check_templates", "write_report"]
 
 MOST_MEASURED = 1024
 """Patches that the chart rests on at most: 8 chunks, a second of reading."""

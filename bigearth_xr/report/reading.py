@@ -8,8 +8,6 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-__all__ = ["REFERENCE_MAP", "Entry", "has_value", "missing_bands", "read_entries", "read_pixels", "spread_out"]
-
 CHUNK_PATCHES = 128
 """Patches in memory at once: the chunk that the engine prefers."""
 

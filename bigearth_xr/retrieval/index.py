@@ -15,7 +15,7 @@ from bigearth_xr.ops.nearest import LARGEST, Metric, nearest, search_space
 from bigearth_xr.retrieval.inputs import Given, Ids, NamedRows, as_ids, named_rows
 from bigearth_xr.spelling import check_choice
 
-__all__ = ["Index", "Metric", "Neighbours", "own_positions"]
+__all__ = ["Index", "Metric", "Neighbours"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

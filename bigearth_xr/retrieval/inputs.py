@@ -13,8 +13,6 @@ from bigearth_xr.backend.resaved import as_opened
 from bigearth_xr.errors import RetrievalError
 from bigearth_xr.ops.namespace import Array
 
-__all__ = ["Given", "Ids", "NamedRows", "Tensor", "as_ids", "named_rows", "same_rows"]
-
 
 class Tensor(Protocol):
     """A tensor of torch, as far as it is distinguished from other arrays."""

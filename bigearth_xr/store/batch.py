@@ -31,7 +31,7 @@ from bigearth_xr.store.rows import (
 )
 from bigearth_xr.store.schema import REFERENCE_MAP, PixelArray
 
-__all__ = ["BatchReader", "_Handles"]
+__all__ = ["BatchReader"]
 
 _REQUESTS = 16
 """Shards of an array that are asked for at once on object storage: threads that wait cost nothing."""

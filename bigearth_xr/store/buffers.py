@@ -15,7 +15,7 @@ from bigearth_xr.device.unpacking import Packed
 from bigearth_xr.errors import BatchError
 from bigearth_xr.store.schema import PixelArray
 
-__all__ = ["BufferPool", "Located", "LocatedPacked", "check_buffers", "copy_bytes", "new_buffers"]
+__all__ = ["Located", "copy_bytes"]
 
 _KEPT = 8
 """Buffers that wait to be used again; more are given back to the system."""

@@ -15,20 +15,12 @@ from bigearth_xr.store.schema import EMBEDDINGS, PixelArray
 __all__ = [
     "CRC_BYTES",
     "PROFILES",
-    "REMEDY",
-    "Compression",
-    "Profile",
     "ProfileName",
-    "are_sound",
-    "checked",
     "chunk_key",
     "combine_crc32c",
     "crc32c",
     "decode_chunk",
     "encode_chunk",
-    "is_fill",
-    "remedy_of",
-    "small_codecs",
 ]
 
 ProfileName = Literal["fast", "compact"]

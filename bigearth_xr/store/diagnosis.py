@@ -9,7 +9,7 @@ from bigearth_xr.bands import GROUPS
 from bigearth_xr.store import schema
 from bigearth_xr.store.location import Location
 
-__all__ = ["describe_other", "describe_rewritten", "describe_root", "holds_arrays", "is_rewritten"]
+__all__ = ["holds_arrays"]
 
 _HEADS = {b"CDF\x01": "netCDF", b"CDF\x02": "netCDF", b"CDF\x05": "netCDF", b"\x89HDF": "netCDF", b"PK\x03\x04": "ZIP"}
 

@@ -36,7 +36,6 @@ __all__ = [
     "read_computed",
     "read_vectors",
     "remove_embedding",
-    "write_computed",
     "write_vectors",
 ]
 

@@ -13,8 +13,6 @@ from bigearth_xr.store.rows import ShardedRows, ThreadPool
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
 from bigearth_xr.store.shard import HOLE, read_index, shard_key
 
-__all__ = ["FetchedShards", "_FetchedPatches"]
-
 
 class FetchedShards:
     """Every shard of some pixel arrays of a store, wherever it lies.

@@ -32,14 +32,6 @@ from bigearth_xr.store.rows import ShardedRows
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
 from bigearth_xr.store.shard import HOLE, INDEX_BYTES, decode_index, shard_path
 
-__all__ = [
-    "LOOK_AGAIN_S",
-    "MAPPED_SHARDS",
-    "MappedPatches",
-    "MappedShards",
-    "_Version",
-]
-
 _Version = tuple[int, int, int]
 """Inode, time of change and size of a file: another one after every change."""
 

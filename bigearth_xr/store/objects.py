@@ -14,7 +14,6 @@ from bigearth_xr.errors import DependencyError, StoreAccessError
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
-__all__ = ["OPTIONS", "Options", "client_of", "explaining"]
 
 OPTIONS = {
     "endpoint": "where requests go, e.g. ``https://minio.example:9000``; AWS by default",

@@ -23,13 +23,11 @@ from bigearth_xr.store.schema import PixelArray
 __all__ = [
     "NO_JSON",
     "ROOT_KEY",
-    "Document",
     "Root",
     "Store",
     "cached_root",
     "check_current",
     "clear_root_cache",
-    "encode_root",
     "metadata_digest",
     "open_store",
     "read_root",

@@ -19,19 +19,15 @@ from bigearth_xr.store.shard import HOLE, read_index, shard_key
 
 __all__ = [
     "each_patch",
-    "fill_or_refuse",
     "on_read",
     "read_column",
     "read_complete",
     "read_encoded",
     "read_expected",
     "read_meanings",
-    "read_patches",
     "read_present",
-    "read_small",
     "read_state",
     "shard_count",
-    "with_rows",
 ]
 
 

@@ -17,18 +17,7 @@ from bigearth_xr.store.read import fill_or_refuse, on_read, with_rows
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
 from bigearth_xr.store.shard import shard_key
 
-__all__ = [
-    "CHECKS",
-    "Checks",
-    "EncodedPatches",
-    "ShardedRows",
-    "Shards",
-    "ThreadPool",
-    "checked_rows",
-    "decode",
-    "refuse_absent",
-    "verify",
-]
+__all__ = ["Checks"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,7 +21,6 @@ __all__ = [
     "FORMAT_VERSION",
     "FORMAT_VERSIONS",
     "LISTED",
-    "NEVER_FILL",
     "OWN_ATTRIBUTES",
     "QUARANTINED",
     "REFERENCE_MAP",

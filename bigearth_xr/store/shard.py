@@ -17,16 +17,7 @@ from bigearth_xr.store.codec import CRC_BYTES, PROFILES, ProfileName, checked, c
 from bigearth_xr.store.location import Found, Location
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
 
-__all__ = [
-    "HOLE",
-    "INDEX_BYTES",
-    "ShardWriter",
-    "decode_index",
-    "encode_index",
-    "read_index",
-    "shard_key",
-    "shard_path",
-]
+__all__ = ["HOLE", "INDEX_BYTES", "ShardWriter", "encode_index", "read_index", "shard_key"]
 
 HOLE = np.iinfo(np.uint64).max
 """Offset and length in the index of a patch that is absent, as Zarr defines it."""

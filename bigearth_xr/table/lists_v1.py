@@ -20,14 +20,7 @@ from bigearth_xr import releases
 from bigearth_xr.errors import MetadataError
 from bigearth_xr.table.names import S1_NAMES, are_unique, canonical, find_names, read_places
 
-__all__ = [
-    "V1_PAIRS",
-    "_Lines",
-    "_Pairs",
-    "csv_at",
-    "read_v1",
-    "v1_files",
-]
+__all__ = ["V1_PAIRS"]
 
 # A header names columns; what begins like a patch's name and goes on otherwise is a damaged name.
 _LIKE_A_NAME = r"S[12][A-D]_"

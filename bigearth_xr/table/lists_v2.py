@@ -17,13 +17,6 @@ from bigearth_xr.labels import label_names
 from bigearth_xr.spelling import check_choice
 from bigearth_xr.table.names import S1_NAMES, V2_NAMES, are_unique, read_places
 
-__all__ = [
-    "V2_EXCLUDED",
-    "V2_RECOMMENDED",
-    "is_parts",
-    "read_v2",
-]
-
 V2_RECOMMENDED = "metadata.parquet"
 V2_EXCLUDED = "metadata_for_patches_with_snow_cloud_or_shadow.parquet"
 

@@ -11,8 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-__all__ = ["S1_NAMES", "V2_NAMES", "Form", "are_unique", "canonical", "find_names", "read_places"]
-
 _LONGEST = 80
 _PLACE = r"_(?:90|[0-8]?\d)_(?:90|[0-8]?\d)"
 

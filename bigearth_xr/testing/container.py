@@ -25,8 +25,6 @@ from bigearth_xr.releases import Release
 from bigearth_xr.testing.geotiff import encode_tiff
 from bigearth_xr.testing.pair import Pair, formula_reference_map
 
-__all__ = ["PARTS", "Container", "File", "Part", "Pixels", "open_container", "patch_files", "write_folder", "write_tar"]
-
 Container = Literal["folder", "tar", "tar.gz", "tar.zst"]
 """What an archive can lie in."""
 

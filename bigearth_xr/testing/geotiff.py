@@ -14,11 +14,7 @@ from numpy.typing import NDArray
 from bigearth_xr.archive.tiff import decode_tiff
 from bigearth_xr.bands import PATCH_SIDE_M
 
-__all__ = [
-    "Damage",
-    "damage_tiff",
-    "encode_tiff",
-]
+__all__ = ["encode_tiff"]
 
 _STRIP_BYTES = 8192
 

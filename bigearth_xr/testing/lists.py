@@ -16,11 +16,7 @@ from bigearth_xr.testing.container import File
 from bigearth_xr.testing.pair import Pair, corner_of, draw_labels
 from bigearth_xr.tiles import tile_origin
 
-__all__ = [
-    "ListedPair",
-    "encode_lists",
-    "listed_pairs",
-]
+__all__ = ["ListedPair", "listed_pairs"]
 
 _SEASONS = {
     "winter": "Winter",

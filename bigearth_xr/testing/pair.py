@@ -16,15 +16,7 @@ from bigearth_xr.products import PRODUCTS, Product
 from bigearth_xr.releases import Release
 from bigearth_xr.tiles import tile_origin
 
-__all__ = [
-    "Pair",
-    "SyntheticPair",
-    "corner_of",
-    "draw_labels",
-    "formula_pixels",
-    "formula_reference_map",
-    "synthetic_pair",
-]
+__all__ = ["SyntheticPair", "formula_pixels", "formula_reference_map", "synthetic_pair"]
 
 _BLOCK_SIDE = 2
 

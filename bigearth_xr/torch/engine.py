@@ -27,18 +27,7 @@ from bigearth_xr.sampling import check_integer
 from bigearth_xr.spelling import check_choice, did_you_mean
 from bigearth_xr.store.batch import BatchReader
 
-__all__ = [
-    "Built",
-    "Engine",
-    "GpuEngine",
-    "GpuMemory",
-    "HostEngine",
-    "PatchBatch",
-    "choose_device",
-    "create_engine",
-    "named_device",
-    "with_cache_on",
-]
+__all__ = ["PatchBatch"]
 
 _OF_FREE = 2
 """Which part of the free memory a cache takes by default: 1 / 2."""

@@ -24,7 +24,7 @@ from bigearth_xr.store.rows import Checks
 from bigearth_xr.torch.engine import Built, Engine, PatchBatch, choose_device, create_engine, with_cache_on
 from bigearth_xr.torch.position import Position, ShuffledSampler, StoredSampler, choose_rank
 
-__all__ = ["Balance", "PatchLoader", "loader_options"]
+__all__ = ["PatchLoader"]
 
 
 class PatchLoader:

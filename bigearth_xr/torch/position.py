@@ -11,8 +11,6 @@ from torch.utils.data import RandomSampler, SequentialSampler
 from bigearth_xr.errors import LoaderError
 from bigearth_xr.ops.random import MAX_WORD
 
-__all__ = ["Position", "ShuffledSampler", "StoredSampler", "choose_rank"]
-
 _FORMAT = 1
 
 

@@ -23,8 +23,6 @@ from bigearth_xr.store.read import read_column
 from bigearth_xr.table.lists import find_lists, read_lists
 from bigearth_xr.verification.root import TemporaryFolder
 
-__all__ = ["StreamedSource", "open_against", "read_listed"]
-
 Columns = Mapping[str, pa.Array]
 
 

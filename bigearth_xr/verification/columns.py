@@ -25,8 +25,6 @@ from bigearth_xr.table.schema import DERIVED
 from bigearth_xr.verification.findings import Finding
 from bigearth_xr.verification.root import TemporaryFolder, expected_root, parse, plain, root_difference, write_root
 
-__all__ = ["EmptyStore", "check_layout", "compare_tables", "find_strays", "find_table", "repair_columns"]
-
 Columns = Mapping[str, pa.Array]
 
 

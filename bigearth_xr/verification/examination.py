@@ -23,8 +23,6 @@ from bigearth_xr.verification.findings import Finding
 from bigearth_xr.verification.shards import InspectedShard, ShardJob, inspect_shards, locate_patches
 from bigearth_xr.verification.vectors import check_embeddings
 
-__all__ = ["Examination", "Scope", "compare_doubtful", "draw_sample", "examine", "slim"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:

@@ -21,8 +21,6 @@ from bigearth_xr.verification.examination import Examination, slim
 from bigearth_xr.verification.shards import InspectedShard, ShardJob, locate_patches
 from bigearth_xr.verification.vectors import repair_embeddings
 
-__all__ = ["RepairLog", "repair_store"]
-
 Pixels = Mapping[str, NDArray[Any]]
 
 

@@ -22,8 +22,6 @@ from bigearth_xr.store.location import Found, LocalLocation, Location, put
 from bigearth_xr.store.open import NO_JSON, ROOT_KEY, Root, Store, metadata_digest, read_root, store_of
 from bigearth_xr.store.schema import REFERENCE_MAP, PixelArray
 
-__all__ = ["TemporaryFolder", "expected_root", "open_or_recover", "parse", "plain", "root_difference", "write_root"]
-
 _NEUTRAL: dict[str, Any] = {"storage_transformers": [], "consolidated_metadata": None, "must_understand": False}
 """What versions of zarr-python write or leave out, and what it says if it says nothing."""
 

@@ -16,8 +16,6 @@ from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, PixelArray
 from bigearth_xr.store.shard import HOLE, INDEX_BYTES, read_index, shard_key
 from bigearth_xr.verification.findings import Finding
 
-__all__ = ["InspectedShard", "ShardJob", "inspect_shards", "locate_patches"]
-
 _BLOSC_HEADER = 16
 
 

@@ -21,8 +21,6 @@ from bigearth_xr.store.location import put
 from bigearth_xr.store.open import Store
 from bigearth_xr.verification.findings import Finding
 
-__all__ = ["check_embeddings", "repair_embeddings"]
-
 Flags = NDArray[np.bool_]
 
 

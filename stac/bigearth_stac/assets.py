@@ -8,15 +8,6 @@ from bigearth_xr.bands import BANDS, PATCH_SIDE_M, Band, band
 from bigearth_xr.labels import CLASSES_43, UNLABELLED_CLC
 from bigearth_xr.store.schema import REFERENCE_MAP, PixelArray, pixel_arrays
 
-__all__ = [
-    "EXTENSIONS",
-    "THUMBNAIL",
-    "ZARR",
-    "Holdings",
-    "asset_templates",
-    "land_cover_classes",
-]
-
 ZARR = "application/vnd.zarr"
 """Media type of Zarr; with a parameter for the version behind it, clients do not know it."""
 

@@ -26,7 +26,7 @@ from bigearth_stac.items import (
 from bigearth_xr.errors import BandError, MetadataError, SelectionError
 from bigearth_xr.thumbnails import RGB_BANDS, SAR_BANDS, color_optical, color_radar
 
-__all__ = ["Catalog", "build_catalog", "read_source"]
+__all__ = ["build_catalog"]
 
 _JSON = "application/json"
 

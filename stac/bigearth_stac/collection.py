@@ -16,8 +16,6 @@ from bigearth_xr.releases import LICENSE, ReleaseFacts, release
 from bigearth_xr.store.schema import REFERENCE_MAP, PixelArray
 from bigearth_xr.table import release_of
 
-__all__ = ["describe_collection"]
-
 _PROVIDERS = [
     {
         "name": "Remote Sensing Image Analysis group, TU Berlin",

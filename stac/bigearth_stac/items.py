@@ -17,17 +17,6 @@ from bigearth_xr.bands import PATCH_SIDE_M
 from bigearth_xr.store.schema import REFERENCE_MAP
 from bigearth_xr.table import release_of
 
-__all__ = [
-    "COLLECTION_FILE",
-    "ITEMS_FILE",
-    "STAC_VERSION",
-    "collection_id",
-    "footprint_rings",
-    "item_batches",
-    "item_documents",
-    "parquet_metadata",
-]
-
 STAC_VERSION = "1.1.0"
 
 

@@ -17,7 +17,7 @@ from bigearth_xr.errors import SelectionError, StoreError, StoreNotFoundError
 if TYPE_CHECKING:
     import pystac
 
-__all__ = ["Items", "Search", "open_search"]
+__all__ = ["open_search"]
 
 
 class Search(Protocol):

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["PREFIX", "PROPERTIES", "STORE_UUID", "Property"]
-
 PREFIX = "bigearth:"
 """What the names of our own properties begin with."""
 

@@ -18,7 +18,7 @@ from pystac.validation import JsonSchemaSTACValidator, validate_dict
 from bigearth_stac.items import COLLECTION_FILE, ITEMS_FILE, item_documents
 from bigearth_xr.errors import MetadataError, SelectionError
 
-__all__ = ["Validation", "validate_catalog"]
+__all__ = ["validate_catalog"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

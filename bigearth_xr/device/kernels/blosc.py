@@ -16,8 +16,6 @@ import numpy as np
 from bigearth_xr.device.kernels.lz4 import decompress
 from bigearth_xr.device.kernels.memory import advance, bytes_at, get, kernel, put, words_of_8_at
 
-__all__ = ["ROOM", "PackedArrays", "gather", "pixel_room", "unpack_patch", "unpack_patches", "unpack_sources"]
-
 _FORMAT, _LZ4_OF_BITS = 2, 0x24
 _HEADER = 16
 _FIRST = _HEADER + 4

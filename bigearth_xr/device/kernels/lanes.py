@@ -10,20 +10,6 @@ from numba.extending import models, overload, register_model
 
 from bigearth_xr.device.kernels.memory import instruction
 
-__all__ = [
-    "LANES",
-    "TYPE",
-    "VECTOR",
-    "get_lanes",
-    "get_places",
-    "in_all_lanes",
-    "interleaved",
-    "pick_lanes",
-    "put_lanes",
-    "put_repeated",
-    "reversed_lanes",
-]
-
 LANES = 8
 """Numbers that are worked on at once."""
 

@@ -21,8 +21,6 @@ from bigearth_xr.device.kernels.memory import (
     put_word,
 )
 
-__all__ = ["decompress"]
-
 _LONG = 15
 """A length that goes on in the bytes that follow."""
 

@@ -12,35 +12,6 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-__all__ = [
-    "CHUNK",
-    "PIECE",
-    "address_of",
-    "advance",
-    "bits_of",
-    "bytes_at",
-    "copy_bytes",
-    "copy_chunk",
-    "copy_word",
-    "fence",
-    "float_of",
-    "floats_at",
-    "get",
-    "get_half",
-    "get_word",
-    "instruction",
-    "integers_at",
-    "kernel",
-    "longs_at",
-    "pointer_to",
-    "put",
-    "put_piece",
-    "put_word",
-    "transpose_square",
-    "words_at",
-    "words_of_8_at",
-]
-
 PIECE = 32
 """Bytes that `put_piece` writes."""
 

@@ -21,8 +21,6 @@ from bigearth_xr.device.kernels.memory import (
     put,
 )
 
-__all__ = ["add_noise", "room_for_noise"]
-
 _LINES = 16
 """Lines that are worked on at once: few fit into the fastest cache, and many make long vectors."""
 

@@ -11,8 +11,6 @@ from bigearth_xr.device.kernels.lanes import LANES, get_lanes, put_lanes, put_re
 from bigearth_xr.device.kernels.memory import PIECE, address_of, advance, get, kernel, put, put_piece, transpose_square
 from bigearth_xr.device.kernels.values import copy_line, scale_line
 
-__all__ = ["KEPT", "Lines", "finished", "lay", "repeated", "stream", "transpose", "writable"]
-
 KEPT = 16
 """Numbers of a strip before those that are made in it: a line of the cache of the last ones."""
 

@@ -18,8 +18,6 @@ from bigearth_xr.device.kernels.planes import Lines, finished, repeated, transpo
 from bigearth_xr.device.kernels.values import copy_line, count_nonfinite, scale_line, scaled_lanes
 from bigearth_xr.ops.resample import CUBIC_A, LEAST_WEIGHT, SIDE
 
-__all__ = ["ROOM", "Table", "fill_taps", "resample"]
-
 
 @kernel
 def fill_taps(start: Any, extent: Any, side: Any, taps: Any, first: Any, weight: Any) -> None:

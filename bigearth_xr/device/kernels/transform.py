@@ -13,8 +13,6 @@ from bigearth_xr.device.kernels.resampling import ROOM, Table, fill_taps, resamp
 from bigearth_xr.device.kernels.values import Scale, copy_line, count_nonfinite, round_to_bfloat16, round_to_float16
 from bigearth_xr.ops.transform import SYMMETRIES
 
-__all__ = ["COPIED", "Drawn", "Layout", "transform_patches"]
-
 COPIED = -1
 """In place of a table: the stored pixels are repeated, or taken as they are."""
 

@@ -7,16 +7,6 @@ import numpy as np
 from bigearth_xr.device.kernels.lanes import LANES, get_lanes, in_all_lanes, put_lanes, reversed_lanes
 from bigearth_xr.device.kernels.memory import address_of, bits_of, float_of, get, kernel, longs_at, put
 
-__all__ = [
-    "Scale",
-    "copy_line",
-    "count_nonfinite",
-    "round_to_bfloat16",
-    "round_to_float16",
-    "scale_line",
-    "scaled_lanes",
-]
-
 _LONG = 512
 """Numbers of which LLVM makes longer vectors, which some processors have."""
 
