@@ -8,10 +8,18 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bigearth_xr import grid
-from bigearth_xr.bbox import Bbox, checked_bbox, footprints_intersect
-from bigearth_xr.criteria import Texts, checked_names, label_hint, listed_names
+from bigearth_xr.criteria import (
+    Bbox,
+    Datetime,
+    Texts,
+    checked_bbox,
+    checked_interval,
+    checked_names,
+    footprints_intersect,
+    label_hint,
+    listed_names,
+)
 from bigearth_xr.errors import LabelError, SelectionError
-from bigearth_xr.interval import Datetime, checked_interval
 
 __all__ = ["narrowable", "select"]
 

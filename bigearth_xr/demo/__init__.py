@@ -12,10 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from bigearth_xr import table
-from bigearth_xr.demo.archives import archives_in
 from bigearth_xr.demo.catalogue import CatalogueBuild
 from bigearth_xr.demo.learning import Lesson, learn
-from bigearth_xr.demo.release import Opened, open_release
+from bigearth_xr.demo.release import Opened, archives_in, open_release
 from bigearth_xr.report import Catalogue, write_report
 from bigearth_xr.report.page import check_templates
 from bigearth_xr.sample import sample_lists, unpack_sample

@@ -137,13 +137,8 @@ def _neighbourhoods(vectors: NDArray[np.float32], ids: NDArray[np.object_]) -> t
     neighbourhoods = []
     for query, patches, distances in zip(ids[queries], found.patches, found.distances, strict=True):
         others = [i for i, patch in enumerate(patches) if patch != query][:NEIGHBOURS]
-        neighbourhoods.append(
-            Neighbourhood(
-                query=str(query),
-                found=tuple(str(patches[i]) for i in others),
-                distances=tuple(float(distances[i]) for i in others),
-            )
-        )
+        near = {str(patches[i]): float(distances[i]) for i in others}
+        neighbourhoods.append(Neighbourhood(query=str(query), found=near))
     return tuple(neighbourhoods)
 
 
@@ -191,7 +186,7 @@ def _steps(learned: Learned, normalised: Sequence[xr.DataArray], kept: Mapping[s
     lengths = ", ".join(f"{name} {count} × {length}" for name, length in kept.items())
     yield "embed", f"kept in the store: {lengths}"
     for near in learned.neighbourhoods[:1]:
-        yield "retrieve", f"nearest to {near.query} by the spectral baseline: {near.found[0]}"
+        yield "retrieve", f"nearest to {near.query} by the spectral baseline: {next(iter(near.found))}"
     if not learned.scores:
         yield "", "among so few something is always nearest: no scores"
     if learned.scores:

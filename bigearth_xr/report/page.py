@@ -11,15 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from bigearth_xr.bands import PATCH_SIDE_M
 from bigearth_xr.errors import DependencyError, SelectionError
-from bigearth_xr.report.gallery import card_ids, color_of, draw_gallery
+from bigearth_xr.labels import CLASSES_19, CLASSES_43
 from bigearth_xr.report.learned import Catalogue, Learned, draw_learned
 from bigearth_xr.report.map import MOST_POINTS, count_by_country, draw_map
-from bigearth_xr.report.measures import FEW_PATCHES, MEASURES, axes_of, by_label, by_patch
-from bigearth_xr.report.reading import has_value, missing_bands, spread_out
-from bigearth_xr.thumbnails import png_uri
+from bigearth_xr.report.measures import FEW_PATCHES, MEASURES, axes_of, by_label, by_patch, quartiles
+from bigearth_xr.report.reading import REFERENCE_MAP, has_value, missing_bands, read_entries, read_pixels, spread_out
+from bigearth_xr.thumbnails import (
+    RGB_BANDS,
+    RGB_STRETCH,
+    SAR_BANDS,
+    SAR_STRETCH,
+    Picture,
+    color_map,
+    color_optical,
+    color_radar,
+    png_uri,
+)
 
 if TYPE_CHECKING:
     import jinja2
@@ -29,8 +40,15 @@ if TYPE_CHECKING:
 
 __all__ = ["check_templates", "write_report"]
 
-MOST_MEASURED = 1024
+_MOST_MEASURED = 1024
 """Patches that the chart rests on at most: 8 chunks, a second of reading."""
+
+_MOST_CARDS = 48
+"""Patches that a page shows with their pictures."""
+
+_SENSORS = {"s2": "multispectral (Sentinel-2)", "s1": "radar (Sentinel-1)"}
+_COLORS = {one.name: one.color for one in (*CLASSES_43, *CLASSES_19)}
+_NAME_OF_CODE = {int(one.clc_codes[0]): one.name for one in CLASSES_43}
 
 
 def write_report(
@@ -83,7 +101,9 @@ def write_report(
         raise SelectionError(
             "the Dataset has no patch to report on, expected at least one; check what it was selected by"
         )
-    cards = card_ids(ds)
+    shown = spread_out(ds, _MOST_CARDS)
+    cards = {patch: f"patch-{number}" for number, patch in enumerate(shown.patch.values.tolist(), start=1)}
+    left_out = [] if ingest is None else _left_out(ingest)
     page = render(
         "page.html",
         title=_title(ds),
@@ -94,14 +114,14 @@ def write_report(
         listed=None if listed is None else listed.num_rows,
         map=draw_map(ds, listed, cards),
         most_points=MOST_POINTS,
-        gallery=draw_gallery(ds),
+        gallery=_draw_gallery(shown),
         chart=draw_chart(ds),
-        most_measured=MOST_MEASURED,
+        most_measured=_MOST_MEASURED,
         card_ids=cards,
         models=None if learned is None else draw_learned(learned),
         catalogue=catalogue,
         ingest=ingest,
-        left_out=(left_out := [] if ingest is None else _left_out(ingest)),
+        left_out=left_out,
         kinds=Counter(kind for _, kind, _ in left_out),
     )
     report = Path(path)
@@ -112,14 +132,10 @@ def write_report(
 def draw_chart(ds: xr.Dataset) -> dict[str, Any]:
     """Prepare what the template of the chart draws: rows by patch of few patches, by label of many."""
     is_by_patch = ds.sizes["patch"] < FEW_PATCHES
-    patches = by_patch(ds) if is_by_patch else ()
-    labels = () if is_by_patch else by_label(spread_out(ds, MOST_MEASURED))
-    notes = {}
-    for measure in MEASURES:
-        missing = missing_bands(ds, measure.index.bands)
-        lacking = f"not drawn: this Dataset has no {', '.join(missing)}"
-        notes[measure.name] = lacking if missing else measure.meaning
-    axes = axes_of([*(one.medians for one in patches), *(one.spreads for one in labels)])
+    patches = by_patch(ds) if is_by_patch else []
+    labels = [] if is_by_patch else by_label(spread_out(ds, _MOST_MEASURED))
+    axes = axes_of([*(medians for _, medians in patches), *(medians for _, _, medians in labels)])
+    notes = {measure.name: _lack(ds, measure.index.bands) or measure.meaning for measure in MEASURES}
     return {"is_by_patch": is_by_patch, "patches": patches, "labels": labels, "axes": axes, "notes": notes}
 
 
@@ -148,7 +164,8 @@ def _environment() -> "jinja2.Environment":
         loader=jinja2.FunctionLoader(unindented), autoescape=True, undefined=jinja2.StrictUndefined
     )
     environment.filters |= {"short": _short, "number": _number, "percent": "{:.2f}%".format, "thousands": "{:,}".format}
-    environment.globals |= {"color_of": color_of, "png_uri": png_uri, "side_km": PATCH_SIDE_M / 1000}
+    environment.filters |= {"quartiles": quartiles, "color": _color, "png": png_uri}
+    environment.globals["side_km"] = PATCH_SIDE_M / 1000
     return environment
 
 
@@ -163,7 +180,41 @@ def _number(value: float, digits: int | None = None) -> str:
     return written.replace("-", "−")
 
 
-_SENSORS = {"s2": "multispectral (Sentinel-2)", "s1": "radar (Sentinel-1)"}
+def _color(label: str) -> str:
+    """Colour of a class, for CSS."""
+    return "#" + bytes(_COLORS.get(label, (128, 128, 128))).hex()
+
+
+def _lack(ds: xr.Dataset, bands: tuple[str, ...]) -> str:
+    """Say which of the bands a Dataset lacks, if any."""
+    missing = missing_bands(ds, bands)
+    return f"not drawn: this Dataset has no {', '.join(missing)}" if missing else ""
+
+
+def _draw_gallery(shown: xr.Dataset) -> dict[str, Any]:
+    """Prepare what the template of the gallery shows; what cannot be drawn for want of bands, the notes name."""
+    cards, codes = [], set[int]()
+    bands = (*RGB_BANDS, *SAR_BANDS, REFERENCE_MAP)
+    for entry, pixels in zip(read_entries(shown), read_pixels(shown, bands), strict=True):
+        found = set(np.unique(pixels.get(REFERENCE_MAP, ())).tolist()) & _NAME_OF_CODE.keys()
+        cards.append((entry, dict(_pictures(pixels, has_map=bool(found)))))
+        codes |= found
+    notes = {"Optical": _lack(shown, RGB_BANDS) or RGB_STRETCH, "Radar": _lack(shown, SAR_BANDS) or SAR_STRETCH}
+    if codes:
+        notes["Land cover"] = "the reference map in the colours of CORINE Land Cover 2018; empty where unlabelled"
+    classes = [_NAME_OF_CODE[code] for code in sorted(codes)]
+    is_small = len({title for _, pictures in cards for title in pictures}) <= 1
+    return {"cards": cards, "most": _MOST_CARDS, "notes": notes, "classes": classes, "is_small": is_small}
+
+
+def _pictures(pixels: dict[str, NDArray[Any]], *, has_map: bool) -> Iterator[tuple[str, Picture]]:
+    """Draw what the bands of one patch allow, each with its title."""
+    if pixels.keys() >= set(RGB_BANDS):
+        yield "Optical", color_optical(pixels[name] for name in RGB_BANDS)
+    if pixels.keys() >= set(SAR_BANDS):
+        yield "Radar", color_radar(pixels["VV"], pixels["VH"])
+    if has_map:
+        yield "Land cover", color_map(pixels[REFERENCE_MAP])
 
 
 def _title(ds: xr.Dataset) -> str:

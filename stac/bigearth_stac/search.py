@@ -14,10 +14,18 @@ import pyarrow.dataset as pads
 
 from bigearth_stac.items import ITEMS_FILE, footprint_rings, item_documents
 from bigearth_stac.properties import PREFIX
-from bigearth_xr.bbox import Bbox, checked_bbox, footprints_intersect
-from bigearth_xr.criteria import Texts, checked_names, label_hint, listed_names
+from bigearth_xr.criteria import (
+    Bbox,
+    Datetime,
+    Texts,
+    checked_bbox,
+    checked_interval,
+    checked_names,
+    footprints_intersect,
+    label_hint,
+    listed_names,
+)
 from bigearth_xr.errors import LabelError, SelectionError
-from bigearth_xr.interval import Datetime, checked_interval
 from bigearth_xr.labels import Nomenclature, label_names
 from bigearth_xr.spelling import did_you_mean
 
