@@ -42,15 +42,7 @@ StoreFolder = Annotated[str, typer.Argument(help="The store: a folder, e.g. ben.
 
 
 def main() -> None:
-    """Run a command; what goes wrong is said in words, not shown as a traceback.
-
-    Examples
-    --------
-    Installed as ``bigearth``; ``bigearth --help`` lists the commands.
-
-    >>> main.__name__
-    'main'
-    """
+    """Run a command; what goes wrong is said in words, not shown as a traceback."""
     try:
         app()
     except (BigEarthError, OSError) as error:

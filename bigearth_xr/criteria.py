@@ -90,11 +90,6 @@ def listed_names(criterion: str, texts: object) -> list[str]:
     ------
     SelectionError
         Something else than names is among them.
-
-    Examples
-    --------
-    >>> listed_names("country", "Austria"), listed_names("tile", np.array(["29UPU", "33UUP"]))
-    (['Austria'], ['29UPU', '33UUP'])
     """
     if hasattr(texts, "__array__") and not isinstance(texts, str):
         texts = np.asarray(texts).ravel().tolist()
@@ -127,11 +122,6 @@ def checked_names(criterion: str, names: Iterable[str], existing: Iterable[str])
     ------
     SelectionError
         There is no such name; the message names the nearest.
-
-    Examples
-    --------
-    >>> checked_names("split", ["val"], ())
-    ['validation']
     """
     if criterion == "split":
         return [releases.normalize_split(name) for name in names]
@@ -189,11 +179,6 @@ def checked_bbox(bbox: Iterable[float]) -> Bbox:
     ------
     SelectionError
         The box is not four finite numbers with south <= north, or lies beyond the globe.
-
-    Examples
-    --------
-    >>> checked_bbox((12.7, 48.0, 12.74, 48.2))
-    (12.7, 48.0, 12.74, 48.2)
     """
     try:
         edges = tuple(bbox)

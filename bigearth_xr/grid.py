@@ -206,12 +206,6 @@ def centres_lonlat(epsg: ArrayLike, ulx: ArrayLike, uly: ArrayLike) -> tuple[NDA
     -------
     lon, lat : NDArray[np.float64]
         Shape ``(patch,)``, degrees WGS 84.
-
-    Examples
-    --------
-    >>> lon, lat = centres_lonlat([32633], [331200], [5331600])
-    >>> lon.round(4), lat.round(4)
-    (array([12.7403]), array([48.11]))
     """
     half = PATCH_SIDE_M / 2
     return _lonlat(epsg, np.asarray(ulx) + half, np.asarray(uly) - half)

@@ -270,11 +270,6 @@ def named_releases(patches: Iterable[str]) -> set[Release | None]:
     -------
     set
         Those that there are; None for names that are no ids of patches.
-
-    Examples
-    --------
-    >>> named_releases(["S2A_MSIL2A_20170613T101031_87_48"])
-    {'v1'}
     """
     return {None if name[:2] != "S2" else "v2" if "_N" in name else "v1" for name in patches}
 

@@ -45,15 +45,7 @@ def select(
     cloud_or_shadow: bool | None = None,
     recommended: bool | Literal["any"] | None = None,
 ) -> xr.Dataset:
-    """Keep the patches that meet every criterion given; `Dataset.ben.select` documents them.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=20))
-    >>> set(select(ds, split="train").split.values)
-    {'train'}
-    """
+    """Keep the patches that meet every criterion given; `Dataset.ben.select` documents them."""
     if "patch" not in ds.dims:
         raise SelectionError("the Dataset has no dimension 'patch' to select along; keep it: ds.isel(patch=[0])")
     if recommended is None and split is not None:
@@ -100,16 +92,7 @@ def _untold(ds: xr.Dataset, criteria: Iterable[str]) -> str:
 
 
 def narrowable(ds: xr.Dataset) -> xr.Dataset:
-    """Where pixels are stock Dask arrays, make them ours: a scattered selection then reads no whole chunks.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)
-    >>> stock = xr.open_dataset(path, engine="bigearth", chunks={})
-    >>> type(narrowable(stock).s2.data).__name__
-    'PatchArray'
-    """
+    """Where pixels are stock Dask arrays, make them ours: a scattered selection then reads no whole chunks."""
     if not any(variable.chunks for variable in ds.variables.values()):
         return ds
     from bigearth_xr.backend.patch_array import with_patch_arrays

@@ -41,15 +41,7 @@ class Summary:
 
 
 def summarize(ds: xr.Dataset) -> Summary:
-    """Count what a Dataset holds; reads coordinates, no pixel.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> summarize(ds).facts["pixels"]
-    '1.5 MB at 10 m: 12 bands, 2 polarizations, reference maps'
-    """
+    """Count what a Dataset holds; reads coordinates, no pixel."""
     identity = json.loads(ds.attrs.get("bigearth", "{}"))
     patches = ds.sizes.get("patch", 1)
     facts = {"pixels": _pixels(ds)}

@@ -71,11 +71,6 @@ def said_units(units: Units | Iterable[Units] | None, bands: Sequence[str]) -> d
     ------
     NormalizationError
         If it is no unit, or one of a sensor that none of the bands is of.
-
-    Examples
-    --------
-    >>> said_units("dB", ["B04", "VV"])
-    {'s1': 'dB'}
     """
     said = {_SENSOR[unit]: unit for unit in check_units(units)}
     there = {band(name).sensor for name in bands}
@@ -87,15 +82,7 @@ def said_units(units: Units | Iterable[Units] | None, bands: Sequence[str]) -> d
 
 
 def check_dtype(dtype: np.dtype[Any], said: Mapping[Sensor, Units], bands: Sequence[str]) -> None:
-    """Refuse a data type that no digital numbers are held in.
-
-    Examples
-    --------
-    >>> check_dtype(np.dtype("uint8"), {}, ["B04"])  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    bigearth_xr.errors.NormalizationError: these pixels of Sentinel-2 are uint8, which holds no digital numbers...
-    """
+    """Refuse a data type that no digital numbers are held in."""
     narrow = dtype.kind not in "iuf" or dtype.itemsize < 2
     if narrow and "s2" not in said and any(band(name).sensor == "s2" for name in bands):
         raise NormalizationError(f"these pixels of Sentinel-2 are {dtype}, which holds no digital numbers: {_SAY_S2}")

@@ -50,13 +50,7 @@ def own_rows(variable: xr.Variable | xr.DataArray) -> tuple[Any, Any, tuple[str,
 
 
 def own_pixels(variable: xr.Variable | xr.DataArray) -> StoredPixels | None:
-    """Find the stored pixels that a variable is, whole in y and x, or None.
-
-    Examples
-    --------
-    >>> own_pixels(xr.Variable("x", [1, 2])) is None
-    True
-    """
+    """Find the stored pixels that a variable is, whole in y and x, or None."""
     data = variable.variable._data if isinstance(variable, xr.DataArray) else variable._data
     found = _of_dask(data) if hasattr(data, "dask") else _of_lazy(data)
     whole = found is not None and found.window is None and found.shape == variable.shape
@@ -64,16 +58,7 @@ def own_pixels(variable: xr.Variable | xr.DataArray) -> StoredPixels | None:
 
 
 def stored_source(variable: xr.Variable | xr.DataArray) -> StoredPixels | None:
-    """Find the stored pixels that all values of a variable are among, however it was indexed, or None.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> part = ds.s1.isel(patch=0, x=slice(60))
-    >>> own_pixels(part) is None, stored_source(part).store.release
-    (True, 'v2')
-    """
+    """Find the stored pixels that all values of a variable are among, however it was indexed, or None."""
     data: Any = variable.variable._data if isinstance(variable, xr.DataArray) else variable._data
     if hasattr(data, "dask"):
         source = getattr(data, "source", None)

@@ -25,15 +25,6 @@ class FetchedShards:
         Some of its arrays.
     requests
         Threads that fetch: one call a shard.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> shards = FetchedShards(store, [store.array("s2_60m")], ThreadPool(2))
-    >>> [len(chunk) for chunk in shards.look_up(ShardedRows.of(np.array([0, 2]))).chunks(0, np.array([1]))]
-    [1604]
     """
 
     def __init__(self, store: Store, arrays: Sequence[PixelArray], requests: ThreadPool) -> None:

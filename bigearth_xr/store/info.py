@@ -19,12 +19,6 @@ def describe(address: Address, storage_options: StorageOptions | None = None) ->
     -------
     dict
         Text by name, in reading order.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> describe(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))["rows"]
-    '3: 3 stored'
     """
     store = open_store(address, storage_options)
     attributes = json.loads(store.location.read("zarr.json"))["attributes"]

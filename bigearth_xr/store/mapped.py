@@ -146,15 +146,6 @@ class MappedShards:
         A store in a folder.
     arrays
         Some of its arrays.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> patches = MappedShards(store, [store.array("s2_60m")]).look_up(ShardedRows.of(np.array([2, 0])))
-    >>> int(patches.starts[0, 0] - patches.starts[0, 1]), patches.present.tolist()
-    (3208, [[True, True]])
     """
 
     def __init__(self, store: Store, arrays: Sequence[PixelArray]) -> None:

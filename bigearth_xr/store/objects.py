@@ -49,11 +49,6 @@ def client_of(bucket: str, prefix: str, options: Options) -> "S3Store":
     ------
     StoreAccessError
         After a fork, or if the options contradict each other.
-
-    Examples
-    --------
-    >>> client_of("mine", "ben.zarr", (("region", "eu-central-1"),)).prefix
-    'ben.zarr'
     """
     environment = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
     _refuse_after_fork(f"s3://{bucket}/{prefix}")
@@ -62,16 +57,7 @@ def client_of(bucket: str, prefix: str, options: Options) -> "S3Store":
 
 @contextmanager
 def explaining(where: str, bucket: str) -> Iterator[None]:
-    """Turn what obstore raises at an address into what to do about it.
-
-    Examples
-    --------
-    >>> with explaining("s3://mine/ben.zarr", "mine"):
-    ...     raise FileNotFoundError("404")
-    Traceback (most recent call last):
-    ...
-    FileNotFoundError: s3://mine/ben.zarr: no such object
-    """
+    """Turn what obstore raises at an address into what to do about it."""
     exceptions = _obstore(where).exceptions
     try:
         yield

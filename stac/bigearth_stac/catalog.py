@@ -48,13 +48,7 @@ class Catalog:
     """How many pictures were drawn."""
 
     def summary(self) -> str:
-        """Say in a line what was written.
-
-        Examples
-        --------
-        >>> Catalog(folder=Path("catalog"), items=3, thumbnails=0).summary()
-        'catalog: 3 items'
-        """
+        """Say in a line what was written."""
         drawn = f", {self.thumbnails:,} thumbnails" if self.thumbnails else ""
         return f"{self.folder}: {self.items:,} items{drawn}"
 
@@ -210,12 +204,6 @@ def read_source(path: Path, zarr_href: str | None = None) -> Source:
     ------
     MetadataError
         If there is no such path, or a store lacks its table.
-
-    Examples
-    --------
-    >>> source = read_source(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> source.table.num_rows, len(source.holdings.bands)
-    (3, 14)
     """
     if not path.exists():
         raise MetadataError(f"{path}: nothing here; expected a store, its table (.parquet) or a folder of lists")
@@ -275,14 +263,6 @@ def write_thumbnails(store: Path, folder: Path) -> int:
     ------
     BandError
         If the store has neither all of B04, B03, B02 nor both polarizations.
-
-    Examples
-    --------
-    >>> store = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
-    >>> write_thumbnails(store, getfixture("tmp_path"))
-    2
-    >>> len(list(getfixture("tmp_path").glob("thumbnails/*/*.png")))
-    2
     """
     import imagecodecs
 
