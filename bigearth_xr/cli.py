@@ -128,7 +128,7 @@ def download(
 @app.command()
 def info(store: StoreFolder) -> None:
     """Say what a store holds: release, counts, size, arrays."""
-    from bigearth_xr.store.info import describe
+    from bigearth_xr.store.create import describe
 
     for name, text in describe(store).items():
         terminal.print(f"[bold]{name:<8}[/bold] {escape(text)}")

@@ -13,9 +13,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bigearth_xr.backend.columns import embedding_variables
-from bigearth_xr.backend.origin import own_pixels
+from bigearth_xr.backend.origin import as_opened, own_pixels
 from bigearth_xr.backend.pixels import StoredPixels, row_numbers
-from bigearth_xr.backend.resaved import as_opened
 from bigearth_xr.batches.recipe import Nonfinite
 from bigearth_xr.errors import EmbeddingError, LoaderError
 from bigearth_xr.image import image

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bigearth_xr.backend.resaved import as_opened
+from bigearth_xr.backend.origin import as_opened
 from bigearth_xr.errors import RetrievalError
 from bigearth_xr.ops.namespace import Array
 

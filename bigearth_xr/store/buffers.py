@@ -3,7 +3,7 @@
 import ctypes
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import repeat
 from typing import Any
@@ -198,9 +198,4 @@ def copy_bytes(targets: NDArray[np.uint64], sources: NDArray[np.uint64], length:
     length
         Bytes of each copy.
     """
-    _exhaust(map(ctypes.memmove, targets.tolist(), sources.tolist(), repeat(length)))
-
-
-def _exhaust(calls: Iterable[Any]) -> None:
-    for _ in calls:
-        pass
+    deque(map(ctypes.memmove, targets.tolist(), sources.tolist(), repeat(length)), maxlen=0)

@@ -1,7 +1,8 @@
-"""Create a store, record what it holds and whether it is finished, bring it up to a fuller table or a newer format."""
+"""Create a store, record and describe what it holds, and whether it is finished; bring it up to a fuller table."""
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -26,7 +27,7 @@ from bigearth_xr.store.embeddings import (
 from bigearth_xr.store.layout import consolidate, lay_out
 from bigearth_xr.store.location import Address, LocalLocation, Location, StorageOptions, location_of, put
 from bigearth_xr.store.open import ROOT_KEY, Store, clear_root_cache, open_store, read_root
-from bigearth_xr.store.read import read_column, read_state
+from bigearth_xr.store.read import read_column, read_meanings, read_state
 from bigearth_xr.store.schema import PixelArray
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "check_free",
     "clear_marker",
     "create_store",
+    "describe",
     "find_table",
     "read_marker",
     "read_table",
@@ -283,3 +285,47 @@ def _carry_over(store: Store, fresh: Store) -> None:
         write_computed(
             create_embedding(fresh, name, features=embedding.features, provenance=made), read_computed(embedding)
         )
+
+
+def describe(address: Address, storage_options: StorageOptions | None = None) -> dict[str, str]:
+    """Describe a store in a few named lines.
+
+    Returns
+    -------
+    dict
+        Text by name, in reading order.
+    """
+    store = open_store(address, storage_options)
+    attributes = json.loads(store.location.read("zarr.json"))["attributes"]
+    states = Counter(read_state(store).tolist())
+    marker = read_marker(store.location)
+    return {
+        "store": f"{store.location} (format {store.format_version}, profile {store.profile})",
+        **({} if marker is None else {"incomplete": f"{marker.reason}; call ingest again to continue"}),
+        "release": f"{store.release}: {attributes['title']}, licence {attributes['license']}",
+        "rows": f"{store.rows:,}: " + ", ".join(f"{states[i]:,} {name}" for i, name in _present(states)),
+        "split": _counts(store, "split"),
+        "country": _counts(store, "country"),
+        "arrays": "; ".join(f"{array.name} {', '.join(array.bands) or array.dtype}" for array in store.arrays),
+        "size": _size(store.location),
+        "uuid": store.uuid,
+    }
+
+
+def _present(states: "Counter[int]") -> list[tuple[int, str]]:
+    return [(i, name) for i, name in enumerate(schema.STATES) if states[i]]
+
+
+def _counts(store: Store, column: str) -> str:
+    meanings = read_meanings(store, column)
+    found = Counter(read_column(store, column).tolist())
+    texts = {code: "unknown" if code == schema.UNKNOWN else meanings[code] for code in found}
+    return ", ".join(f"{texts[code]} {count:,}" for code, count in found.most_common())
+
+
+def _size(location: Location) -> str:
+    size, unit = location.used_bytes() / 1e3, "kB"
+    for larger in ("MB", "GB"):
+        if size >= 1e3:
+            size, unit = size / 1e3, larger
+    return f"{size:,.1f} {unit} {'in objects' if location.local is None else 'on disk'}"

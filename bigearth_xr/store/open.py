@@ -229,7 +229,7 @@ def _known(location: Location, found: Found) -> Root:
 
 
 def clear_root_cache() -> None:
-    """Have every root read again: for callers that have just written one, whose time and size may be those of the last."""
+    """Have every root read again: one that was just written may have the time and size of the last."""
     _known.cache_clear()
 
 
