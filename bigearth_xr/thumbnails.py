@@ -21,6 +21,7 @@ __all__ = [
     "color_optical",
     "color_radar",
     "color_standardised",
+    "pictures_of",
     "png_uri",
 ]
 
@@ -55,6 +56,16 @@ STANDARD_STRETCH = f"from −{_DEVIATIONS:g} to {_DEVIATIONS:g} standard deviati
 """How a picture of standardised bands is stretched, for a reader."""
 
 Picture = NDArray[np.uint8]
+
+
+def pictures_of(bands: Mapping[str, NDArray[np.generic]]) -> dict[str, Picture]:
+    """Draw one patch, as its bands by name allow, shape ``(y, x)`` each: ``Optical``, ``Radar``, both or neither."""
+    pictures = {}
+    if bands.keys() >= set(RGB_BANDS):
+        pictures["Optical"] = color_optical(bands[name] for name in RGB_BANDS)
+    if bands.keys() >= set(SAR_BANDS):
+        pictures["Radar"] = color_radar(bands["VV"], bands["VH"])
+    return pictures
 
 
 def color_optical(bands: Iterable[NDArray[np.generic]]) -> Picture:

@@ -16,7 +16,7 @@ from bigearth_xr.demo.catalogue import CatalogueBuild
 from bigearth_xr.demo.learning import Lesson, learn
 from bigearth_xr.demo.release import Opened, archives_in, open_release
 from bigearth_xr.report import Catalogue, write_report
-from bigearth_xr.report.page import check_templates
+from bigearth_xr.report.page import templates
 from bigearth_xr.sample import sample_lists, unpack_sample
 
 __all__ = ["run_demo"]
@@ -56,7 +56,7 @@ def run_demo(archive: Path | None, out: Path, *, metadata: Sequence[Path] | None
     >>> pages[0].name
     'report.html'
     """
-    check_templates()
+    templates()  # without jinja2 there would be no page
     found = None if archive is None else archives_in(archive)
     out.mkdir(parents=True, exist_ok=True)
     releases: list[Opened] = []

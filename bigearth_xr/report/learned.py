@@ -17,9 +17,8 @@ from bigearth_xr.thumbnails import (
     SAR_STRETCH,
     STANDARD_STRETCH,
     Picture,
-    color_optical,
-    color_radar,
     color_standardised,
+    pictures_of,
 )
 
 __all__ = ["Catalogue", "Learned", "Neighbourhood"]
@@ -131,11 +130,8 @@ def _views(learned: Learned, patch: str, channels: list[str]) -> list[Picture]:
 def _stored_picture(images: xr.DataArray, patch: str) -> Picture:
     """Colour one patch by what its bands allow: as the eye sees it, as radar does, or its first band."""
     pixels = images.sel(patch=patch).transpose("band", "y", "x").values
-    bands = dict(zip(images["band"].values.tolist(), pixels, strict=True))
-    if bands.keys() >= set(RGB_BANDS):
-        return color_optical(bands[name] for name in RGB_BANDS)
-    if bands.keys() >= set(SAR_BANDS):
-        return color_radar(bands["VV"], bands["VH"])
+    for picture in pictures_of(dict(zip(images["band"].values.tolist(), pixels, strict=True))).values():
+        return picture
     first = np.asarray(pixels[0], np.float32)
     return color_standardised([(first - first.mean()) / (first.std() or 1)])
 

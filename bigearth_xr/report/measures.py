@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -17,18 +18,12 @@ FEW_PATCHES = 30
 """Patches below which a number by label, or a score, would tell of these few landscapes and of nothing else."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """An index, as a report shows it."""
+class Measure(NamedTuple):
+    """An index, as a report shows it: its short name, and how to read it."""
 
     name: str
-    """Short name, e.g. ``"NDVI"``."""
-
     index: Index
-    """What it is."""
-
     reading: str
-    """How to read it."""
 
     @property
     def meaning(self) -> str:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from bigearth_xr.bands import PATCH_SIDE_M
 from bigearth_xr.errors import DependencyError, SelectionError
@@ -20,17 +19,7 @@ from bigearth_xr.report.learned import Catalogue, Learned, draw_learned
 from bigearth_xr.report.map import MOST_POINTS, count_by_country, draw_map
 from bigearth_xr.report.measures import FEW_PATCHES, MEASURES, axes_of, by_label, by_patch, quartiles
 from bigearth_xr.report.reading import REFERENCE_MAP, has_value, missing_bands, read_entries, read_pixels, spread_out
-from bigearth_xr.thumbnails import (
-    RGB_BANDS,
-    RGB_STRETCH,
-    SAR_BANDS,
-    SAR_STRETCH,
-    Picture,
-    color_map,
-    color_optical,
-    color_radar,
-    png_uri,
-)
+from bigearth_xr.thumbnails import RGB_BANDS, RGB_STRETCH, SAR_BANDS, SAR_STRETCH, color_map, pictures_of, png_uri
 
 if TYPE_CHECKING:
     import jinja2
@@ -38,7 +27,7 @@ if TYPE_CHECKING:
 
     from bigearth_xr.ingestion import IngestReport
 
-__all__ = ["check_templates", "write_report"]
+__all__ = ["templates", "write_report"]
 
 _MOST_MEASURED = 1024
 """Patches that the chart rests on at most: 8 chunks, a second of reading."""
@@ -60,7 +49,7 @@ def write_report(
     learned: Learned | None = None,
     catalogue: Catalogue | None = None,
 ) -> Path:
-    """Show a Dataset as one HTML page: a map, pictures of patches, a chart by label.
+    """Write one HTML file that shows a Dataset: a map, pictures of patches, a chart by label.
 
     Parameters
     ----------
@@ -68,21 +57,10 @@ def write_report(
         As `bigearth_xr.open` gives it; in memory, Dask-backed or lazily indexed. Bands may be missing: the page says
         what it cannot draw. Of large Datasets it shows patches spread out evenly, and says so. Pixels are read chunk
         by chunk.
-    path
-        The file to write.
     listed
         Table of the whole release (`bigearth_xr.table`), drawn on the map as context.
-    ingest
-        What ingesting found, to list what was left out.
-    learned
-        What a model is given and makes of some patches, drawn in sections of its own.
-    catalogue
-        What a search of the STAC catalogue found, to list it.
-
-    Returns
-    -------
-    Path
-        The file.
+    ingest, learned, catalogue
+        What was left out, what a model makes of some patches, and what a search found, each in a section of its own.
 
     Raises
     ------
@@ -103,7 +81,10 @@ def write_report(
         )
     shown = spread_out(ds, _MOST_CARDS)
     cards = {patch: f"patch-{number}" for number, patch in enumerate(shown.patch.values.tolist(), start=1)}
-    left_out = [] if ingest is None else _left_out(ingest)
+    left_out: list[tuple[str, str, str]] = []
+    if ingest is not None:
+        left_out += [(patch, "quarantined", message) for patch, message in ingest.quarantined.items()]
+        left_out += [(problem.patch, problem.kind, problem.message) for problem in ingest.problems]
     page = render(
         "page.html",
         title=_title(ds),
@@ -141,16 +122,12 @@ def draw_chart(ds: xr.Dataset) -> dict[str, Any]:
 
 def render(template: str, **context: Any) -> str:
     """Fill in a template of this package; values are escaped, so no text becomes markup."""
-    return _environment().get_template(template).render(context)
-
-
-def check_templates() -> None:
-    """Refuse to go on without what draws a page: now, not after minutes of work."""
-    _environment()
+    return templates().get_template(template).render(context)
 
 
 @cache
-def _environment() -> "jinja2.Environment":
+def templates() -> "jinja2.Environment":
+    """Prepare the templates, or refuse to go on without what fills them in: now, not after minutes of work."""
     try:
         import jinja2
     except ImportError:
@@ -197,7 +174,8 @@ def _draw_gallery(shown: xr.Dataset) -> dict[str, Any]:
     bands = (*RGB_BANDS, *SAR_BANDS, REFERENCE_MAP)
     for entry, pixels in zip(read_entries(shown), read_pixels(shown, bands), strict=True):
         found = set(np.unique(pixels.get(REFERENCE_MAP, ())).tolist()) & _NAME_OF_CODE.keys()
-        cards.append((entry, dict(_pictures(pixels, has_map=bool(found)))))
+        pictures = pictures_of(pixels) | ({"Land cover": color_map(pixels[REFERENCE_MAP])} if found else {})
+        cards.append((entry, pictures))
         codes |= found
     notes = {"Optical": _lack(shown, RGB_BANDS) or RGB_STRETCH, "Radar": _lack(shown, SAR_BANDS) or SAR_STRETCH}
     if codes:
@@ -205,16 +183,6 @@ def _draw_gallery(shown: xr.Dataset) -> dict[str, Any]:
     classes = [_NAME_OF_CODE[code] for code in sorted(codes)]
     is_small = len({title for _, pictures in cards for title in pictures}) <= 1
     return {"cards": cards, "most": _MOST_CARDS, "notes": notes, "classes": classes, "is_small": is_small}
-
-
-def _pictures(pixels: dict[str, NDArray[Any]], *, has_map: bool) -> Iterator[tuple[str, Picture]]:
-    """Draw what the bands of one patch allow, each with its title."""
-    if pixels.keys() >= set(RGB_BANDS):
-        yield "Optical", color_optical(pixels[name] for name in RGB_BANDS)
-    if pixels.keys() >= set(SAR_BANDS):
-        yield "Radar", color_radar(pixels["VV"], pixels["VH"])
-    if has_map:
-        yield "Land cover", color_map(pixels[REFERENCE_MAP])
 
 
 def _title(ds: xr.Dataset) -> str:
@@ -257,9 +225,3 @@ def _countries(ds: xr.Dataset, listed: "pa.Table | None") -> list[tuple[str, int
         (country, opened[country], totals.get(country, 0) if totals else None, totals.get(country, 0) / most)
         for country in sorted({*opened, *totals})
     ]
-
-
-def _left_out(ingest: "IngestReport") -> list[tuple[str, str, str]]:
-    """Patch, kind and message of what an ingest did not store: quarantined patches, then what was never a pair."""
-    quarantined = [(patch, "quarantined", message) for patch, message in ingest.quarantined.items()]
-    return quarantined + [(problem.patch, problem.kind, problem.message) for problem in ingest.problems]
