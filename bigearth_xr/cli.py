@@ -1,7 +1,7 @@
 """The command line: ``bigearth demo | download | ingest | info | verify | upgrade``.
 
 Exit codes: 0 all is well; 1 a patch, file, archive or store is not as it should be; 2 the command could not be carried
-out. A patch that is quarantined is no failure of ``ingest`` unless ``--strict`` says so; an archive cut short is one.
+out. A quarantined patch is not a failure of ``ingest`` unless ``--strict`` says so; an archive cut short is one.
 """
 
 import sys

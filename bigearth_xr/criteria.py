@@ -52,7 +52,7 @@ Bbox = tuple[float, float, float, float]
 """West, south, east, north, degrees WGS 84; west > east crosses the antimeridian."""
 
 _Time: TypeAlias = str | date | np.datetime64 | pd.Period
-"""A time as exact as it is told; a text is ISO 8601, and UTC where it names no offset."""
+"""A time as exact as it is written; a text is ISO 8601, and UTC where it names no offset."""
 
 Datetime: TypeAlias = _Time | slice | Sequence[_Time | None] | NDArray[Any] | pd.Index | xr.DataArray
 """A time, or an interval: ``"start/end"``, a slice, or two times."""
@@ -243,7 +243,7 @@ def checked_interval(datetime: object) -> tuple[np.datetime64 | None, np.datetim
     Parameters
     ----------
     datetime
-        A time, or two with both ends included. Each is as exact as it is told: ``"2017-06"`` is all of June,
+        A time, or two with both ends included. Each is as exact as it is written: ``"2017-06"`` is all of June,
         ``"2017-06-13T10:10Z"`` a minute. An object of Python or pandas at midnight, of its own zone if it has one,
         is a day. ``".."``, ``None`` or nothing leaves an end of an interval open.
 
@@ -255,7 +255,7 @@ def checked_interval(datetime: object) -> tuple[np.datetime64 | None, np.datetim
     Raises
     ------
     SelectionError
-        If it is no time or interval, or ends before it begins.
+        If it is not a time or interval, or ends before it begins.
 
     Examples
     --------
@@ -289,20 +289,20 @@ def _beyond_an_edge(corners: NDArray[np.float64], points: NDArray[np.float64]) -
     return beyond
 
 
-def _ends(told: object) -> tuple[object, object]:
-    """The first and the last time that are told, None for an open end; one time is both."""
-    if isinstance(told, xr.DataArray):
-        told = told.values[()]
-    if isinstance(told, slice) and told.step is None:
-        first, last = told.start, told.stop
-    elif isinstance(told, str) and "/" in told:
-        first, last = (end.strip() or None for end in told.split("/"))
+def _ends(given: object) -> tuple[object, object]:
+    """The first and the last time that are given, None for an open end; one time is both."""
+    if isinstance(given, xr.DataArray):
+        given = given.values[()]
+    if isinstance(given, slice) and given.step is None:
+        first, last = given.start, given.stop
+    elif isinstance(given, str) and "/" in given:
+        first, last = (end.strip() or None for end in given.split("/"))
         if first is last is None:
-            raise ValueError("no end is told")
-    elif isinstance(told, list | tuple | pd.Index | pd.Series | np.ndarray):
-        first, last = told
+            raise ValueError("no end is given")
+    elif isinstance(given, list | tuple | pd.Index | pd.Series | np.ndarray):
+        first, last = given
     else:
-        return told, told
+        return given, given
     return _open(first), _open(last)
 
 
@@ -315,7 +315,7 @@ def _span(time: object) -> _Span:
     if isinstance(time, str):
         return _span_of_text(time.strip())
     if not isinstance(time, date | np.datetime64 | pd.Period) or pd.isna(time):
-        raise TypeError(f"{time!r} is no time")
+        raise TypeError(f"{time!r} is not a time")
     if isinstance(time, np.datetime64):
         unit: Any = np.datetime_data(time.dtype)  # NumPy 2.5 deprecates adding bare numbers
         return _since_epoch(time), _since_epoch(time + np.timedelta64(1, unit))

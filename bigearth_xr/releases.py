@@ -269,7 +269,7 @@ def named_releases(patches: Iterable[str]) -> set[Release | None]:
     Returns
     -------
     set
-        Those that there are; None for names that are no ids of patches.
+        Those that there are; None for names that are not ids of patches.
     """
     return {None if name[:2] != "S2" else "v2" if "_N" in name else "v1" for name in patches}
 

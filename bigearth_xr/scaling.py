@@ -63,7 +63,7 @@ class Scale:
     """Two by band, in the unit of the pixels: mean and standard deviation, or least and greatest value."""
 
     check: UnitCheck | None
-    """What the values are to be asked; None where they are a store's own, or somebody vouches for them."""
+    """What the values are to be asked; None where they are a store's own, or the caller says their unit."""
 
     @property
     def record(self) -> str:

@@ -25,7 +25,7 @@ __all__ = ["narrowable", "select"]
 
 Mask = NDArray[np.bool_]
 
-_TOLD_BY_LISTS = {"split", "country", "seasonal_snow", "cloud_or_shadow", "recommended"}
+_FROM_LISTS = {"split", "country", "seasonal_snow", "cloud_or_shadow", "recommended"}
 
 _YES = xr.DataArray(np.True_)
 
@@ -74,20 +74,20 @@ def _kept(ds: xr.Dataset, masks: Mapping[str, Mask]) -> xr.Dataset:
         kept &= mask
     if not kept.any():
         alone = ", ".join(f"{criterion} keeps {mask.sum():,}" for criterion, mask in masks.items())
-        untold = _untold(ds, masks)
-        remedy = f"{untold} of any patch, ingest with metadata=…" if untold else "loosen one of them"
+        unknown = _unknown(ds, masks)
+        remedy = f"{unknown} of any patch, ingest with metadata=…" if unknown else "loosen one of them"
         raise SelectionError(f"no patch of {kept.size:,} meets every criterion; each alone: {alone}; {remedy}")
     return ds if kept.all() else narrowable(ds).isel(patch=np.flatnonzero(kept))
 
 
-def _untold(ds: xr.Dataset, criteria: Iterable[str]) -> str:
-    """Those of the criteria that nobody has told of any patch."""
+def _unknown(ds: xr.Dataset, criteria: Iterable[str]) -> str:
+    """Those of the criteria that are not known of any patch."""
     names = [criterion.partition("=")[0] for criterion in criteria]
     if set(names) & {"any_label", "all_labels"} and not ds.coords.get("has_labels", _YES).values.any():
         return "nobody told the labels"
     if ds.coords.get("listed", _YES).values.any():
         return ""
-    listed = " or ".join(name for name in names if name in _TOLD_BY_LISTS)
+    listed = " or ".join(name for name in names if name in _FROM_LISTS)
     return f"no list told {listed}" if listed else ""
 
 
@@ -136,7 +136,7 @@ def _labels(ds: xr.Dataset, names: list[str]) -> Mask:
 
 
 def _is_flagged(ds: xr.Dataset, name: str, flag: object) -> Mask:
-    """Where a list says so; a flag that nobody has told reads as False, and is no more "not snowy" than snowy."""
+    """Where a list says so; a flag that is not known reads as False, which does not mean "not snowy"."""
     if not isinstance(flag, bool | np.bool_):
         choices = "True, False, None or 'any'" if name == "recommended" else "True, False or None"
         raise SelectionError(f"{name} is {flag!r}, expected {choices}")

@@ -91,7 +91,7 @@ def find_choice(option: str, name: object, choices: Mapping[str, Choice], error:
 
 
 def check_known(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse keywords that are no options, as Python does, and name those that there are, and the nearest.
+    """Refuse keywords that are not options, as Python does, and name those that there are, and the nearest.
 
     Raises
     ------

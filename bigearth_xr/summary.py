@@ -73,7 +73,7 @@ def _release(ds: xr.Dataset, said: Release | None) -> str:
 
 
 def _store(ds: xr.Dataset, said: str) -> str:
-    """Where the pixels are; of those that are no store's own any more attributes name but one origin."""
+    """Where the pixels are; of those that are not a store's own any more attributes name but one origin."""
     sources = [stored_source(ds[name]) for name in _PIXELS if name in ds]
     places = sorted({pixels.store.location.address for pixels in sources if pixels is not None})
     if None in sources:

@@ -124,10 +124,10 @@ def _embedding(store: Store, name: str, rows: Rows, root: xr.Dataset) -> xr.Data
 
 def _rows(store: Store, states: States) -> Rows:
     """The rows to show, by the state of each."""
-    told = [states] if isinstance(states, str) or not isinstance(states, Iterable) else list(states)
-    for state in told:
-        check_choice("state", state, (*schema.STATES, *({"all"} if len(told) == 1 else ())), SelectionError)
-    wanted = set(schema.STATES) if told == ["all"] else set(told)
+    given = [states] if isinstance(states, str) or not isinstance(states, Iterable) else list(states)
+    for state in given:
+        check_choice("state", state, (*schema.STATES, *({"all"} if len(given) == 1 else ())), SelectionError)
+    wanted = set(schema.STATES) if given == ["all"] else set(given)
     if wanted == set(schema.STATES):
         return range(store.rows)
     shown = np.isin(read_state(store), [schema.STATES.index(state) for state in wanted])

@@ -140,10 +140,10 @@ def as_opened(given: Given) -> Given:
         given = _with_variables(given, new)
     elif new:
         given = given.assign_coords(new)
-    told = _attributes(given.attrs)
-    if told is not given.attrs:
+    attributes = _attributes(given.attrs)
+    if attributes is not given.attrs:
         given = given.copy(deep=False)
-        given.attrs = told
+        given.attrs = attributes
     return given
 
 
@@ -215,10 +215,10 @@ def _settled(name: Hashable, variable: xr.Variable) -> xr.Variable:
     settled = variable
     if kind is not None and not _is_settled(kind, variable):
         settled = _as_kind(kind, _decoded(name, variable))
-    told = _attributes(settled.attrs)
-    if told is not settled.attrs:
+    attributes = _attributes(settled.attrs)
+    if attributes is not settled.attrs:
         settled = settled.copy(deep=False)
-        settled.attrs = told
+        settled.attrs = attributes
     return settled
 
 
@@ -244,7 +244,7 @@ def _is_settled(kind: _Kind, variable: xr.Variable) -> bool:
 
 
 def _decoded(name: Hashable, variable: xr.Variable) -> xr.Variable:
-    """What xarray makes of a variable that it was told not to decode: characters in a row, numbers of seconds."""
+    """What xarray makes of a variable that it did not decode: characters in a row, numbers of seconds."""
     is_characters = variable.ndim > 1 and variable.dtype == np.dtype("S1")
     if not (is_characters or " since " in str(variable.attrs.get("units")) or _is_encoded(variable)):
         return variable
@@ -285,8 +285,8 @@ def _with_variables(ds: xr.Dataset, new: Mapping[Hashable, xr.Variable]) -> xr.D
 
 def _attributes(attributes: dict[Any, Any]) -> dict[Any, Any]:
     """Attributes as texts, where they are one text in some other form; the very same where none is."""
-    told = {name: _attribute(name, value) for name, value in attributes.items()}
-    return attributes if all(told[name] is value for name, value in attributes.items()) else told
+    texts = {name: _attribute(name, value) for name, value in attributes.items()}
+    return attributes if all(texts[name] is value for name, value in attributes.items()) else texts
 
 
 def _attribute(name: Any, value: Any) -> Any:
@@ -322,7 +322,7 @@ def _is_true(value: Any) -> bool:
 def _times(values: NDArray[Any]) -> NDArray[Any]:
     """Times of Python, pandas or cftime, with or without a zone, or their texts."""
     listed = _each(_text, values).ravel().tolist()
-    told = [value.isoformat() if hasattr(value, "isoformat") else value for value in listed]
-    read = pd.to_datetime([one or None for one in told], format="ISO8601", utc=True)
+    texts = [value.isoformat() if hasattr(value, "isoformat") else value for value in listed]
+    read = pd.to_datetime([one or None for one in texts], format="ISO8601", utc=True)
     times: NDArray[Any] = read.tz_localize(None).to_numpy().reshape(values.shape)
     return times

@@ -1,4 +1,4 @@
-"""Pixels of a store as lazily indexed arrays: nothing is read before somebody asks for values."""
+"""Pixels of a store as lazily indexed arrays: nothing is read before values are asked for."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -53,7 +53,7 @@ class StoredPixels(BackendArray):
     """Pixels kept along y and x, cut out of each patch once it is read; None for all."""
 
     whole_dtype: np.dtype[Any] | None = None
-    """Type of the array that this is a part of, whose bands may need a wider one; None where it is no part."""
+    """Type of the array that this is a part of, whose bands may need a wider one; None where it is the whole."""
 
     @property
     def shape(self) -> tuple[int, ...]:

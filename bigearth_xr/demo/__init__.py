@@ -22,7 +22,7 @@ from bigearth_xr.sample import sample_lists, unpack_sample
 __all__ = ["run_demo"]
 
 LISTED = ("tile", "column", "tile_row", "country", "split")
-"""What the page tells of pairs that are listed and not opened."""
+"""What the page says of pairs that are listed and not opened."""
 
 
 def run_demo(archive: Path | None, out: Path, *, metadata: Sequence[Path] | None = None) -> list[Path]:
@@ -60,7 +60,7 @@ def run_demo(archive: Path | None, out: Path, *, metadata: Sequence[Path] | None
     found = None if archive is None else archives_in(archive)
     out.mkdir(parents=True, exist_ok=True)
     releases: list[Opened] = []
-    # Told its scheduler, dask does not import distributed.
+    # With its scheduler given, dask does not import distributed.
     with CatalogueBuild(out / "catalogue") as cataloguing, dask.config.set(scheduler=dask.threaded.get):
         for release in _open(found, out, metadata, cataloguing):
             if not releases:

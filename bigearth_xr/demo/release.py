@@ -143,16 +143,16 @@ def _measures(ds: xr.Dataset) -> Iterator[str]:
         rows: list[tuple[Mapping[str, float], str]] = [
             (medians, ", ".join(entry.labels or ("labels not known",))) for entry, medians in by_patch(ds)[:_SHOWN_ROWS]
         ]
-        told = "median of each patch's pixels; all its labels"
+        head = "median of each patch's pixels; all its labels"
     else:
         rows = [
             ({name: float(np.median(values)) for name, values in medians.items()}, f"{label} ({patches:,} patches)")
             for label, patches, medians in sorted(by_label(ds), key=lambda one: -one[1])[:_SHOWN_ROWS]
         ]
-        told = "median of the patches that bear a label, among others"
+        head = "median of the patches that bear a label, among others"
     known = [measure for measure in MEASURES if any(measure.name in medians for medians, _ in rows)]
     heads = [f"{measure.name}{'' if measure.index.units == '1' else f', {measure.index.units}'}" for measure in known]
-    yield "  ".join([*heads, told])
+    yield "  ".join([*heads, head])
     for medians, name in rows:
         numbers = (medians.get(measure.name, np.nan) for measure in known)
         cells = (f"{value:>{len(head)}.2f}" for value, head in zip(numbers, heads, strict=True))

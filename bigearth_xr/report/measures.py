@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -18,7 +17,8 @@ FEW_PATCHES = 30
 """Patches below which a number by label, or a score, would tell of these few landscapes and of nothing else."""
 
 
-class Measure(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Measure:
     """An index, as a report shows it: its short name, and how to read it."""
 
     name: str

@@ -174,7 +174,7 @@ class BatchReader:
         Raises
         ------
         BatchError
-            If rows are no row numbers.
+            If rows are not row numbers.
         NotStoredError
             If patches are absent or quarantined.
         ChecksumError, StoreError
@@ -218,7 +218,7 @@ class BatchReader:
         Raises
         ------
         BatchError
-            If rows are no row numbers, or pixels do not fit into `out`.
+            If rows are not row numbers, or pixels do not fit into `out`.
         NotStoredError, ChecksumError, StoreError
             As `locate` raises them; what is in `out` then means nothing.
         """

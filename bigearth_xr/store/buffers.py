@@ -144,7 +144,7 @@ class Located(AbstractContextManager["Located"]):
 
 
 class LocatedPacked(Located):
-    """Patches that lie packed; they are decoded all at once if somebody asks for the addresses of their pixels.
+    """Patches that lie packed; they are decoded all at once if a caller asks for the addresses of their pixels.
 
     Parameters
     ----------

@@ -179,7 +179,7 @@ def read_root(location: Location, *, check: bool = True) -> Root:
     StoreAccessError
         If object storage refuses or does not answer.
     FormatError
-        If it is a Zarr store of another kind, or of a version that this package does not read; if it is no JSON.
+        If it is a Zarr store of another kind, or of a version that this package does not read; if it is not JSON.
     ChecksumError
         If it is not what was written.
     """

@@ -137,7 +137,7 @@ def read_present(store: Store, array: PixelArray) -> NDArray[np.bool_]:
 
 
 def read_complete(store: Store) -> NDArray[np.bool_]:
-    """Read which rows are stored whole; those of a shard that somebody deleted are not.
+    """Read which rows are stored whole; those of a shard that was deleted are not.
 
     Returns
     -------

@@ -60,7 +60,7 @@ def checked_rows(rows: Sequence[int] | NDArray[np.integer], count: int) -> NDArr
     Raises
     ------
     BatchError
-        If they are of another kind or shape, or one of them is no row.
+        If they are of another kind or shape, or one of them is not a row of the store.
     """
     found = np.asarray(rows)
     if found.dtype.kind == "b":

@@ -84,7 +84,7 @@ def build_catalog(
     out
         Folder to write ``collection.json`` and ``items.parquet`` to; made if need be, what it has is overwritten.
     zarr_href
-        Address of the store for those who will read the catalogue, e.g. ``https://…/ben.zarr``; by default the
+        Address of the store for readers of the catalogue, e.g. ``https://…/ben.zarr``; by default the
         store's place on this machine. Of a table alone the items have no pixels unless it is given.
     static_items
         Also write a JSON file an item, in a catalogue a tile, for clients that follow links.
@@ -207,7 +207,7 @@ def read_source(path: Path, zarr_href: str | None = None) -> Source:
     """
     if not path.exists():
         raise MetadataError(f"{path}: nothing here; expected a store, its table (.parquet) or a folder of lists")
-    # A root that is lost is told by who opens the store.
+    # Opening the store says that its root is lost.
     if (path / "zarr.json").is_file() or (path / "patch").is_dir():
         source = _of_store(path.resolve())
         return source if zarr_href is None else _at(source, zarr_href)
