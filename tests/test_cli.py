@@ -10,7 +10,7 @@ import pytest
 
 import bigearth_xr as bex
 from bigearth_xr.demo import run_demo
-from bigearth_xr.demo.release import archives_in, open_release
+from bigearth_xr.demo.release import open_release
 from bigearth_xr.sample import unpack_sample
 from bigearth_xr.store.open import open_store
 from bigearth_xr.store.shard import shard_path
@@ -166,10 +166,7 @@ def test_demo_replaces_a_store_and_nothing_else(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "demo.zarr" / "diary.txt").exists()
 
 
-def test_demo_takes_both_releases_and_of_each_the_bands_that_all_patches_have(tmp_path: Path) -> None:
-    for version in ("v1", "v2"):
-        bex.testing.write_archive(tmp_path / "both" / version, pairs=1, version=version)
-    assert [archive.name for archive in archives_in(tmp_path / "both")] == ["v1", "v2"]
+def test_demo_takes_the_bands_that_all_patches_have(tmp_path: Path) -> None:
     archive = bex.testing.write_archive(tmp_path / "archive", pairs=2)
     next(archive.rglob("*_B05.tif")).unlink()
     opened = open_release(archive, tmp_path / "demo.zarr", metadata=None)

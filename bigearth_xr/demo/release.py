@@ -59,7 +59,16 @@ class Opened:
 
 
 def archives_in(folder: Path) -> list[Path]:
-    """Find the archives below a folder: itself, or, where it holds both releases, those of its folders that are one."""
+    """Find the archives below a folder: itself, or, where it holds both releases, those of its folders that are one.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> both = getfixture("tmp_path")
+    >>> _ = [bex.testing.write_archive(both / version, pairs=1, version=version) for version in ("v1", "v2")]
+    >>> [archive.name for archive in archives_in(both)]
+    ['v1', 'v2']
+    """
     if len(scan(FolderSource(folder)).releases) < 2:
         return [folder]
     inside = [path for path in sorted(folder.glob("*/")) if _is_archive(path)]
@@ -71,7 +80,15 @@ def archives_in(folder: Path) -> list[Path]:
 def open_release(
     archive: Path, store: Path, *, metadata: Sequence[Path] | None, listed: pa.Table | None = None
 ) -> Opened:
-    """Ingest an archive, as far as its patches have their bands in common, and open the store."""
+    """Ingest an archive, as far as its patches have their bands in common, and open the store.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> archive = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=3)
+    >>> [step for step, _ in open_release(archive, getfixture("tmp_path") / "demo.zarr", metadata=None).steps()][:4]
+    ['archive', 'ingest', 'verify', 'open']
+    """
     report = ingest(archive, _emptied(store), metadata=metadata, bands=_common_bands(archive))
     return Opened(report=report, listed=listed, ds=open_store(store))
 
