@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bigearth_xr.ingestion import IngestReport
     from bigearth_xr.ingestion.run import Client
 
-__all__ = ["app", "main"]
+__all__ = ["main"]
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -19,22 +19,17 @@ from bigearth_xr.spelling import check_choice, did_you_mean
 __all__ = [
     "COUNTRIES",
     "LICENSE",
-    "RELEASES",
     "SEASONS",
     "SPLITS",
     "V1_FILES",
     "V2_FILES",
-    "Citation",
     "Part",
     "PublishedFile",
     "Release",
     "ReleaseFacts",
-    "Season",
-    "Split",
     "named_releases",
     "normalize_split",
     "release",
-    "season_codes",
     "season_of",
 ]
 

@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from bigearth_xr.errors import BigEarthError, SelectionError
 
-__all__ = ["app", "main"]
+__all__ = ["main"]
 
 app = typer.Typer(
     no_args_is_help=True,
