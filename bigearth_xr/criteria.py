@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bigearth_xr import releases
-from bigearth_xr.errors import SelectionError
+from bigearth_xr.errors import LabelError, SelectionError
 from bigearth_xr.labels import CLASSES_43, label_names
 from bigearth_xr.spelling import did_you_mean
 
@@ -25,11 +25,12 @@ __all__ = [
     "Bbox",
     "Datetime",
     "Texts",
+    "check_labels",
     "checked_bbox",
+    "checked_flag",
     "checked_interval",
     "checked_names",
     "footprints_intersect",
-    "label_hint",
     "listed_names",
 ]
 
@@ -89,7 +90,8 @@ def listed_names(criterion: str, texts: object) -> list[str]:
     Raises
     ------
     SelectionError
-        Something else than names is among them.
+        Something else than names is among them; or there is none, which no patch can meet. Of no labels every patch
+        has all.
     """
     if hasattr(texts, "__array__") and not isinstance(texts, str):
         texts = np.asarray(texts).ravel().tolist()
@@ -97,6 +99,11 @@ def listed_names(criterion: str, texts: object) -> list[str]:
     names = [name for name in given if isinstance(name, str)]
     if len(names) < len(given):
         raise SelectionError(f"{criterion} is {texts!r}, expected a name or several, e.g. {_EXAMPLES[criterion]}")
+    if not names and criterion != "all_labels":
+        raise SelectionError(
+            f"{criterion} is {texts!r}, expected a name or several, e.g. {_EXAMPLES[criterion]}; leave it out for all "
+            "patches"
+        )
     return names
 
 
@@ -133,6 +140,58 @@ def checked_names(criterion: str, names: Iterable[str], existing: Iterable[str])
                 f"there is no {criterion} {name!r}; known are {', '.join(known)}{did_you_mean(name, known)}"
             )
     return checked
+
+
+def checked_flag(criterion: str, flag: object) -> bool | None:
+    """Refuse what is no flag.
+
+    Parameters
+    ----------
+    criterion
+        Its keyword: ``"seasonal_snow"``, ``"cloud_or_shadow"`` or ``"recommended"``.
+    flag
+        True, False or None; of ``"recommended"`` also ``"any"``.
+
+    Returns
+    -------
+    bool or None
+        What it must be; None where it may be either.
+
+    Raises
+    ------
+    SelectionError
+        If it is something else.
+    """
+    if flag is None or (criterion == "recommended" and isinstance(flag, str) and flag == "any"):
+        return None
+    if not isinstance(flag, bool | np.bool_):
+        choices = "True, False, None or 'any'" if criterion == "recommended" else "True, False or None"
+        raise SelectionError(f"{criterion} is {flag!r}, expected {choices}")
+    return bool(flag)
+
+
+def check_labels(names: Iterable[str], known: Sequence[str], *, whose: str, remedy: str = "") -> None:
+    """Refuse labels that no patch can have.
+
+    Parameters
+    ----------
+    names
+        Those asked for.
+    known
+        Those that there are.
+    whose
+        What they are labels of, and of how many classes, for the message.
+    remedy
+        What may be done, as the end of the message.
+
+    Raises
+    ------
+    LabelError
+        There is no such label; the message says what it might be.
+    """
+    for name in names:
+        if name not in known:
+            raise LabelError(f"{name!r} is no label of {whose} classes{label_hint(name, known)}{remedy}")
 
 
 def label_hint(name: str, known: Sequence[str]) -> str:

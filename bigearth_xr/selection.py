@@ -12,14 +12,15 @@ from bigearth_xr.criteria import (
     Bbox,
     Datetime,
     Texts,
+    check_labels,
     checked_bbox,
+    checked_flag,
     checked_interval,
     checked_names,
     footprints_intersect,
-    label_hint,
     listed_names,
 )
-from bigearth_xr.errors import LabelError, SelectionError
+from bigearth_xr.errors import SelectionError
 
 __all__ = ["narrowable", "select"]
 
@@ -63,8 +64,9 @@ def select(
     if datetime is not None:
         masks[f"datetime={datetime!r}"] = _sensed_in(ds, datetime)
     for name, flag in flags.items():
-        if flag is not None and not (name == "recommended" and flag == "any"):
-            masks[f"{name}={flag}"] = _is_flagged(ds, name, flag)
+        must = checked_flag(name, flag)
+        if must is not None:
+            masks[f"{name}={flag}"] = _is_flagged(ds, name, must)
     return _kept(ds, masks)
 
 
@@ -126,20 +128,13 @@ def _labels(ds: xr.Dataset, names: list[str]) -> Mask:
     if "labels" not in ds:
         raise SelectionError("the Dataset has no variable 'labels'; select before dropping it")
     known = [str(name) for name in ds["label"].values]
-    for name in names:
-        if name not in known:
-            raise LabelError(
-                f"{name!r} is no label of this Dataset's {len(known)} classes{label_hint(name, known)}; "
-                "names of the other nomenclature need another open(nomenclature=…)"
-            )
+    remedy = "; names of the other nomenclature need another open(nomenclature=…)"
+    check_labels(names, known, whose=f"this Dataset's {len(known)}", remedy=remedy)
     return np.asarray(ds["labels"].values)[:, [known.index(name) for name in names]]
 
 
-def _is_flagged(ds: xr.Dataset, name: str, flag: object) -> Mask:
+def _is_flagged(ds: xr.Dataset, name: str, flag: bool) -> Mask:
     """Where a list says so; a flag that is not known reads as False, which does not mean "not snowy"."""
-    if not isinstance(flag, bool | np.bool_):
-        choices = "True, False, None or 'any'" if name == "recommended" else "True, False or None"
-        raise SelectionError(f"{name} is {flag!r}, expected {choices}")
     mask: Mask = (_known(ds, name) == flag) & _known(ds, "listed")
     return mask
 

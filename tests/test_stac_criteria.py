@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pystac
 import pytest
 from bigearth_stac import build_catalog, find_items, open_search
 from bigearth_stac.cli import app, main
+from bigearth_stac.found import FoundItems
 from typer.testing import CliRunner
 
 import bigearth_xr as bex
@@ -33,10 +33,6 @@ def catalog(fast_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rows(fast_store: Path) -> list[Row]:
     found: list[Row] = bex.table.read(fast_store.with_suffix(".parquet")).to_pylist()
     return found
-
-
-def ids(items: pystac.ItemCollection) -> list[str]:
-    return [item.id for item in items]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +56,7 @@ def test_times_find_what_was_seen_within_them(catalog: Path, rows: list[Row], wh
     start, stop = datetime.fromisoformat(first), datetime.fromisoformat(last)
     expected = [row["patch"] for row in rows if start <= row["s2_time"] <= stop]
     assert expected
-    assert ids(find_items(catalog, datetime=when)) == expected
+    assert find_items(catalog, datetime=when).ids == expected
 
 
 @pytest.mark.parametrize(
@@ -78,7 +74,7 @@ def test_an_interval_that_ends_before_it_begins_is_refused(catalog: Path) -> Non
 
 def test_a_box_may_cross_the_antimeridian_and_not_leave_the_globe(catalog: Path, rows: list[Row]) -> None:
     east = [row["patch"] for row in rows if row["bbox"]["xmax"] >= 20 or row["bbox"]["xmin"] <= -170]
-    assert ids(find_items(catalog, bbox=(20, -90, -170, 90))) == east
+    assert find_items(catalog, bbox=(20, -90, -170, 90)).ids == east
     with pytest.raises(SelectionError, match="bring metres of a projection to EPSG:4326"):
         find_items(catalog, bbox=(331200, 5331600, 332400, 5332800))
 
@@ -87,15 +83,15 @@ def test_a_box_may_cross_the_antimeridian_and_not_leave_the_globe(catalog: Path,
 def test_names_find_what_brute_force_finds(catalog: Path, rows: list[Row], criterion: str) -> None:
     for name in sorted({row[criterion] for row in rows if row[criterion]}):
         expected = [row["patch"] for row in rows if row[criterion] == name]
-        assert ids(find_items(catalog, **{criterion: name}, recommended="any")) == expected
+        assert find_items(catalog, **{criterion: name}, recommended="any").ids == expected
 
 
 def test_a_split_implies_recommended(catalog: Path, rows: list[Row]) -> None:
     expected = [row["patch"] for row in rows if row["split"] == "validation" and row["recommended"]]
     assert expected
-    assert ids(find_items(catalog, split="val")) == ids(find_items(catalog, split=["validation"])) == expected
+    assert find_items(catalog, split="val").ids == find_items(catalog, split=["validation"]).ids == expected
     unwanted = [row["patch"] for row in rows if row["recommended"] is False]
-    assert ids(find_items(catalog, recommended=False)) == unwanted
+    assert find_items(catalog, recommended=False).ids == unwanted
 
 
 @pytest.mark.parametrize(
@@ -119,13 +115,13 @@ def test_a_split_implies_recommended(catalog: Path, rows: list[Row]) -> None:
 def test_what_does_not_exist_is_refused(catalog: Path, criteria: dict[str, Any], message: str) -> None:
     with pytest.raises(SelectionError, match=message):
         find_items(catalog, **criteria)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'limit'"):
+    with pytest.raises(TypeError, match="find_items has no option 'limit'; it has catalog, "):
         find_items(catalog, limit=3)  # type: ignore[call-arg]  # the mistake
 
 
 def test_ids_find_their_patches_in_the_order_of_the_table(catalog: Path, rows: list[Row]) -> None:
     wanted = [rows[place]["patch"] for place in (7, 2)]
-    assert ids(find_items(catalog, ids=wanted)) == wanted[::-1]
+    assert find_items(catalog, ids=wanted).ids == wanted[::-1]
 
 
 def test_labels_of_a_nomenclature_that_the_catalogue_lacks_are_refused(tmp_path: Path) -> None:
@@ -176,7 +172,7 @@ def test_the_command_line_says_the_same_and_fails(catalog: Path, monkeypatch: py
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> tuple[Path, pystac.ItemCollection]:
+def own(tmp_path: Path) -> tuple[Path, FoundItems]:
     """A store of one test, and its items."""
     store = bex.testing.write_store(tmp_path / "ben.zarr", pairs=6)
     return store, find_items(build_catalog(store, tmp_path / "catalog").folder)
@@ -186,16 +182,14 @@ def uuid_of(store: Path) -> str:
     return str(json.loads((store / "zarr.json").read_text())["attributes"]["bigearth"]["uuid"])
 
 
-def test_items_and_collection_say_which_store_they_are_of(own: tuple[Path, pystac.ItemCollection]) -> None:
+def test_items_and_collection_say_which_store_they_are_of(own: tuple[Path, FoundItems]) -> None:
     store, items = own
     collection = json.loads((store.parent / "catalog" / "collection.json").read_text())
     assert collection["assets"]["zarr"]["bigearth:store_uuid"] == uuid_of(store)
     assert {item.properties["bigearth:store_uuid"] for item in items} == {uuid_of(store)}
 
 
-def test_items_of_a_store_that_was_ingested_again_are_refused(
-    own: tuple[Path, pystac.ItemCollection], tmp_path: Path
-) -> None:
+def test_items_of_a_store_that_was_ingested_again_are_refused(own: tuple[Path, FoundItems], tmp_path: Path) -> None:
     store, first = own[0], list(own[1])[:2]
     before = uuid_of(store)
     shutil.rmtree(store)
@@ -210,7 +204,7 @@ def test_items_of_a_store_that_was_ingested_again_are_refused(
         open_search(first)
 
 
-def test_a_row_that_is_another_patch_in_the_store_is_refused(own: tuple[Path, pystac.ItemCollection]) -> None:
+def test_a_row_that_is_another_patch_in_the_store_is_refused(own: tuple[Path, FoundItems]) -> None:
     store, items = own
     # Items of a table alone know no uuid, only rows.
     moved = [item.clone() for item in items]

@@ -57,7 +57,7 @@ def test_place_and_time_find_what_brute_force_finds(catalog: Path, rows: pa.Tabl
     expected = rows["patch"].to_numpy()[here & then].tolist()
     assert rows.num_rows / 1000 < len(expected) < here.sum()
     found = find_items(catalog, bbox=LISBON, datetime="2017-06/2017-08")
-    assert [item.id for item in found] == expected
+    assert found.ids == expected
 
 
 def test_labels_find_what_brute_force_finds(catalog: Path, rows: pa.Table) -> None:
@@ -67,4 +67,4 @@ def test_labels_find_what_brute_force_finds(catalog: Path, rows: pa.Table) -> No
     told = zip(rows["patch"].to_pylist(), rows["labels_19"].to_pylist(), strict=True)
     expected = [patch for patch, labels in told if labels and wanted & set(labels)]
     assert len(expected) > rows.num_rows / 1000
-    assert [item.id for item in find_items(catalog, any_label=wanted)] == expected
+    assert find_items(catalog, any_label=wanted).ids == expected

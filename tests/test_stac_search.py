@@ -43,7 +43,7 @@ class Search:
         yield from self._items
 
 
-def ids(items: pystac.ItemCollection | list[pystac.Item]) -> list[str]:
+def ids(items: list[pystac.Item]) -> list[str]:
     return [item.id for item in items]
 
 
@@ -64,7 +64,7 @@ def test_a_box_finds_the_footprints_that_meet_it(
         west, south = data.draw(st.sampled_from(every)).geometry["coordinates"][0][2]  # type: ignore[index]  # polygon
     bbox = (west, south, west + width, south + height)
     expected = [item.id for item in every if shapely.geometry.shape(item.geometry).intersects(shapely.box(*bbox))]
-    assert ids(find_items(catalog, bbox=bbox)) == expected
+    assert find_items(catalog, bbox=bbox).ids == expected
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,13 @@ def test_an_interval_finds_both_its_ends(
     first, last = start.replace(tzinfo=UTC), stop.replace(tzinfo=UTC)
     expected = [item.id for item in every if item.datetime and first <= item.datetime < last]
     assert expected
-    assert ids(find_items(catalog, datetime=asked)) == expected
+    assert find_items(catalog, datetime=asked).ids == expected
 
 
 def test_one_moment_finds_its_item(catalog: Path, every: list[pystac.Item]) -> None:
     moment = every[5].properties["datetime"]
     expected = [item.id for item in every if item.properties["datetime"] == moment]
-    assert ids(find_items(catalog, datetime=moment)) == expected
+    assert find_items(catalog, datetime=moment).ids == expected
 
 
 def test_labels_find_patches_that_have_one_of_them(catalog: Path, every: list[pystac.Item]) -> None:
@@ -102,8 +102,8 @@ def test_labels_find_patches_that_have_one_of_them(catalog: Path, every: list[py
             if {*item.properties["bigearth:labels_19"], *item.properties.get("bigearth:labels_43", [])} & set(wanted)
         ]
         assert expected
-        assert ids(find_items(catalog, any_label=wanted)) == expected
-    assert ids(find_items(catalog, any_label="Pastures")) == ids(find_items(catalog, any_label=["Pastures"]))
+        assert find_items(catalog, any_label=wanted).ids == expected
+    assert find_items(catalog, any_label="Pastures").ids == find_items(catalog, any_label=["Pastures"]).ids
 
 
 def test_criteria_add_up(catalog: Path, every: list[pystac.Item]) -> None:
@@ -114,7 +114,7 @@ def test_criteria_add_up(catalog: Path, every: list[pystac.Item]) -> None:
         for item in every
         if item.properties["bigearth:country"] == country and item.properties["datetime"].startswith("2017")
     ]
-    assert ids(found) == expected[:2]
+    assert found.ids == expected[:2]
 
 
 def test_what_cannot_be_searched_is_named(catalog: Path, tmp_path: Path, archive: Path) -> None:
@@ -134,9 +134,9 @@ def test_what_cannot_be_searched_is_named(catalog: Path, tmp_path: Path, archive
 def test_a_box_is_any_four_numbers(catalog: Path, every: list[pystac.Item]) -> None:
     edges = every[0].bbox
     assert edges
-    expected = ids(find_items(catalog, bbox=edges))
+    expected = find_items(catalog, bbox=edges).ids
     assert every[0].id in expected
-    assert ids(find_items(catalog, bbox=np.array(edges))) == ids(find_items(catalog, bbox=iter(edges))) == expected
+    assert find_items(catalog, bbox=np.array(edges)).ids == find_items(catalog, bbox=iter(edges)).ids == expected
 
 
 def test_the_command_line_names_the_form_of_a_box(catalog: Path) -> None:
@@ -178,13 +178,15 @@ def test_one_item_opens_too(every: list[pystac.Item]) -> None:
 
 
 def test_what_is_no_item_is_refused(catalog: Path, every: list[pystac.Item], fast_store: Path) -> None:
-    for path in (every[0].id, fast_store, catalog / "items.parquet"):
+    for path in (every[0].id, fast_store, catalog / "nowhere"):
         with pytest.raises(
             SelectionError, match=r"no JSON file of items; expected one that .*--out.*sel\(patch=\[id\]\)"
         ):
             open_search(path)
+    with pytest.raises(SelectionError, match="no file of items; expected items.parquet of a catalogue"):
+        open_search(fast_store.with_suffix(".parquet"))
     collection = json.loads((catalog / "collection.json").read_text())
-    for things in ([every[0].id], [every[0], None], collection, catalog / "collection.json", 5):
+    for things in ([every[0].id], [every[0], None], collection, 5):
         with pytest.raises(SelectionError, match=r"is no STAC item; .*bex\.open\(store\)\.sel\(patch=ids\)"):
             open_search(things)
 

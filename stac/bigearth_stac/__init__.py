@@ -24,7 +24,7 @@ _HOME = {
     "open_search": "bigearth_stac.opening",
     "validate_catalog": "bigearth_stac.validation",
 }
-_NEEDS_PYSTAC = ("find_items", "validate_catalog")
+_NEEDS_PYSTAC = ("validate_catalog",)
 
 if not TYPE_CHECKING:  # else a type checker would take any name for one of ours
 

@@ -25,6 +25,8 @@ app = typer.Typer(
 
 terminal = Console(highlight=False, soft_wrap=True)
 
+_IDS_AT_A_TIME = 10_000
+
 
 def main() -> None:
     """Run a command; what goes wrong is said in words, not shown as a traceback."""
@@ -103,9 +105,9 @@ def search(
     if not len(found):
         Console(stderr=True, highlight=False, soft_wrap=True).print("no item meets every criterion")
     if out is not None:
-        found.save_object(str(out))
-    for item in found:
-        terminal.print(escape(item.id))
+        found.write_json(out)
+    for start in range(0, len(found), _IDS_AT_A_TIME):
+        typer.echo("\n".join(found[start : start + _IDS_AT_A_TIME].ids))
 
 
 def _edges(bbox: str) -> list[float]:

@@ -1,95 +1,128 @@
 """Find items in a catalogue's file."""
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import reduce
 from os import PathLike
-from os.path import expanduser
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
+from numpy.typing import NDArray
 
-from bigearth_stac.items import ITEMS_FILE, footprint_rings, item_documents
+from bigearth_stac.found import FoundItems, Places, found_at, items_file
+from bigearth_stac.items import footprint_rings
 from bigearth_stac.properties import PREFIX
 from bigearth_xr.criteria import (
     Bbox,
     Datetime,
     Texts,
+    check_labels,
     checked_bbox,
+    checked_flag,
     checked_interval,
     checked_names,
     footprints_intersect,
-    label_hint,
     listed_names,
 )
 from bigearth_xr.errors import LabelError, SelectionError
 from bigearth_xr.labels import Nomenclature, label_names
-from bigearth_xr.spelling import did_you_mean
-
-if TYPE_CHECKING:
-    import pystac
+from bigearth_xr.spelling import did_you_mean, takes_known
 
 __all__ = ["find_items"]
 
 _COLUMNS = {"split": "bigearth:split", "country": "bigearth:country", "season": "bigearth:season", "tile": "grid:code"}
 """Column of a criterion that is given by names."""
 
+_FLAGS = ("seasonal_snow", "cloud_or_shadow", "recommended")
+
 _TILE = "MGRS-"
 
 _NOMENCLATURES: tuple[Nomenclature, ...] = (19, 43)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Query:
+    """What an item must meet."""
+
+    condition: pads.Expression
+    """What columns decide by themselves."""
+
+    box: Bbox | None
+    """What the footprint must meet."""
+
+    labels: dict[str, list[str]]
+    """By criterion, labels of which an item has any or all."""
+
+    most: int | None
+    """How many items are wanted at most."""
+
+    def columns(self, schema: pa.Schema) -> dict[str, pads.Expression]:
+        """Columns to read: whether the condition is met, and what else decides."""
+        names = [] if self.box is None else ["geometry"]
+        names += _label_columns(schema) if self.labels else []
+        return {"met": self.condition} | {name: pc.field(name) for name in names}
+
+
+@takes_known
 def find_items(
     catalog: str | PathLike[str],
     *,
-    bbox: Iterable[float] | None = None,
-    datetime: Datetime | None = None,
-    any_label: Texts | None = None,
     split: Texts | None = None,
     country: Texts | None = None,
     season: Texts | None = None,
     tile: Texts | None = None,
+    any_label: Texts | None = None,
+    all_labels: Texts | None = None,
+    bbox: Iterable[float] | None = None,
+    datetime: Datetime | None = None,
+    seasonal_snow: bool | None = None,
+    cloud_or_shadow: bool | None = None,
     recommended: bool | Literal["any"] | None = None,
     ids: Texts | None = None,
     where: pads.Expression | None = None,
     max_items: int | None = None,
-) -> "pystac.ItemCollection":
+) -> FoundItems:
     """Search a catalogue's file, without a server.
 
-    What is given by name is checked, so that no misspelling finds nothing: only ``where`` compares as it is written.
+    Criteria are those of ``Dataset.ben.select``, and find the same patches. What is given by name is checked, so that
+    no misspelling finds nothing: only ``where`` compares as it is written.
 
     Parameters
     ----------
     catalog
         Folder of the catalogue.
+    split
+        ``"train"``, ``"validation"`` (or ``"val"``) or ``"test"``, or several of them; implies ``recommended=True``.
+    country, season, tile
+        Name or names, of which a patch has one.
+    any_label, all_labels
+        Class names of which a patch has at least one, or every one, of a nomenclature that the catalogue has.
     bbox
         ``(west, south, east, north)``, degrees WGS 84; the footprint intersects it. West > east crosses the
         antimeridian.
     datetime
         When Sentinel-2 saw the patch, UTC: ``"2017-06"``, or an interval with both ends included, as
-        ``"2017-06-13/2017-08"``; ``".."`` leaves an end open. Or times of Python, NumPy and pandas, as in
-        ``Dataset.ben.select``.
-    any_label
-        Class names of which a patch has at least one, of a nomenclature that the catalogue has.
-    split, country, season, tile
-        Name or names, as in ``Dataset.ben.select``.
+        ``"2017-06-13/2017-08"``; ``".."`` leaves an end open. Or times of Python, NumPy and pandas.
+    seasonal_snow, cloud_or_shadow
+        What the published lists say; a patch that they do not name is neither.
     recommended
-        Whether a patch is recommended for use; as in ``Dataset.ben.select``, a split implies ``True``, and ``"any"``
-        takes both.
+        True for the patches recommended for use; ``"any"`` to take a split with the others in it.
     ids
         Patches, each of which must be in the catalogue.
     where
         Any other condition on the columns, e.g. ``pc.field("bigearth:tile_row") < 45``.
     max_items
-        Give no more than these, 1 or more.
+        Give no more than these, 1 or more; what comes after them in the file is not read.
 
     Returns
     -------
-    pystac.ItemCollection
-        The items found, in the order of the table; empty if there is none.
+    FoundItems
+        The items found, in the order of the table; empty if there is none. Columns, of which `open_search` makes a
+        Dataset; pystac Items when it is iterated or asked for ``to_items()``.
 
     Raises
     ------
@@ -105,51 +138,70 @@ def find_items(
     >>> from bigearth_stac import build_catalog
     >>> store = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=20)
     >>> catalog = build_catalog(store, getfixture("tmp_path") / "catalog").folder
-    >>> len(find_items(catalog, datetime="2017-06", any_label=["Pastures", "Mixed forest"]))
-    3
+    >>> found = find_items(catalog, datetime="2017-06", any_label=["Pastures", "Mixed forest"])
+    >>> len(found), found[0].datetime.month
+    (3, 6)
     """
-    file, most = _opened(Path(expanduser(catalog))), _most(max_items)
-    box = None if bbox is None else checked_bbox(bbox)
+    path = items_file(catalog)
+    texts = {"split": split, "country": country, "season": season, "tile": tile, "ids": ids}
+    labels = {"any_label": any_label, "all_labels": all_labels}
     if recommended is None and split is not None:
         recommended = True
-    named = {"split": split, "country": country, "season": season, "tile": tile}
-    conditions = [_is_named(file, name, names) for name, names in named.items() if names is not None]
-    conditions += [] if ids is None else [_is_one_of(file, listed_names("ids", ids))]
-    conditions += [] if recommended in (None, "any") else [_is_recommended(file, recommended)]
-    conditions += [] if where is None else [_fitting(file, where)]
-    conditions += [] if box is None else [_near(box)]
-    conditions += [] if datetime is None else [_sensed_in(datetime)]
-    labels = None if any_label is None else _checked_labels(file, listed_names("any_label", any_label))
-    return _items(file, conditions, box, labels, most)
+    flags = {"seasonal_snow": seasonal_snow, "cloud_or_shadow": cloud_or_shadow, "recommended": recommended}
+    file, most = pads.dataset(path), _most(max_items)
+    box = None if bbox is None else checked_bbox(bbox)
+    conditions = [
+        *(_is_named(file, name, listed_names(name, given)) for name, given in texts.items() if given is not None),
+        *_flagged(file, flags),
+        *([] if where is None else [_fitting(file, where)]),
+        *([] if box is None else [_near(box)]),
+        *([] if datetime is None else [_sensed_in(datetime)]),
+    ]
+    query = _Query(
+        condition=reduce(operator.and_, conditions, pc.scalar(True)),
+        box=box,
+        labels=_checked_labels(file, {name: listed_names(name, x) for name, x in labels.items() if x is not None}),
+        most=most,
+    )
+    asked = texts | labels | {"bbox": box, "datetime": datetime} | flags | {"where": where, "max_items": most}
+    return found_at(path, _places(file, query), [_shown(name, x) for name, x in asked.items() if x is not None])
 
 
-def _items(
-    file: pads.Dataset, conditions: list[pads.Expression], box: Bbox | None, labels: list[str] | None, most: int | None
-) -> "pystac.ItemCollection":
-    """The items that meet all conditions: first what decides, then whole items of the rows that are left.
-
-    Their assets are most of the file.
-    """
-    import pystac
-
-    found = pc.scalar(True)
-    for condition in conditions:
-        found = found & condition
-    keys = file.to_table(columns=["id", "geometry", *_label_columns(file.schema)], filter=found)
-    if box is not None:
-        keys = keys.filter(pa.array(footprints_intersect(footprint_rings(keys["geometry"]), box)))
-    if labels is not None:
-        keys = keys.filter(_has_label(keys, labels))
-    ids = keys["id"].combine_chunks()[:most]
-    items = file.to_table(filter=found & pc.field("id").isin(ids))
-    return pystac.ItemCollection([pystac.Item.from_dict(item) for item in item_documents(items)])
+def _places(file: pads.Dataset, query: _Query) -> Places:
+    """Places in the file of the items that meet all; row groups that cannot hold one are not read."""
+    found, count = [np.empty(0, np.int64)], 0
+    for start, part in _row_groups(file, query.condition):
+        if query.most is not None and count >= query.most:
+            break
+        met = _met(part, file.schema, query)
+        found.append(start + met)
+        count += met.size
+    return np.concatenate(found)[: query.most]
 
 
-def _opened(catalog: Path) -> pads.Dataset:
-    path = catalog / ITEMS_FILE
-    if not path.is_file():
-        raise SelectionError(f"{path}: no items here; give the folder that `bigearth-stac build` wrote")
-    return pads.dataset(path)
+def _row_groups(file: pads.Dataset, condition: pads.Expression) -> Iterator[tuple[int, pads.ParquetFileFragment]]:
+    """Row groups whose statistics do not rule the condition out, and the place of the first row of each."""
+    for fragment in file.get_fragments():
+        starts = np.cumsum([0, *(group.num_rows for group in fragment.row_groups)], dtype=np.int64)
+        for part in fragment.split_by_row_group(condition, schema=file.schema):
+            yield int(starts[part.row_groups[0].id]), part
+
+
+def _met(part: pads.ParquetFileFragment, schema: pa.Schema, query: _Query) -> NDArray[np.int64]:
+    """Which rows of a row group meet all, in order."""
+    rows = part.to_table(schema=schema, columns=query.columns(schema))
+    met = np.flatnonzero(np.asarray(pc.fill_null(rows["met"], False)))
+    if query.box is not None and met.size:
+        met = met[footprints_intersect(footprint_rings(rows["geometry"].take(pa.array(met))), query.box)]
+    if query.labels and met.size:
+        met = met[_has_labels(rows.take(pa.array(met)), query.labels)]
+    return met
+
+
+def _shown(name: str, value: object) -> str:
+    """A criterion as it was given, for a result to show."""
+    text = str(value) if isinstance(value, pads.Expression) else repr(value)
+    return f"{name}={text if len(text) <= 60 else text[:57] + '…'}"
 
 
 def _most(max_items: int | None) -> int | None:
@@ -164,16 +216,18 @@ def _most(max_items: int | None) -> int | None:
     return most
 
 
-def _is_named(file: pads.Dataset, criterion: str, names: Texts) -> pads.Expression:
+def _is_named(file: pads.Dataset, criterion: str, names: list[str]) -> pads.Expression:
     """Where a criterion that is given by names is met; a name that can never be there is an error."""
+    if criterion == "ids":
+        return _is_one_of(file, names)
     column = _column(file, criterion, _COLUMNS[criterion])
     existing: list[str] = []
     if criterion == "tile":
         codes = pc.unique(file.to_table(columns=[column])[column]).to_pylist()
         existing = [code.removeprefix(_TILE) for code in codes]
-    wanted = checked_names(criterion, listed_names(criterion, names), existing)
     prefix = _TILE if criterion == "tile" else ""
-    return pc.field(column).isin(pa.array([prefix + name for name in wanted], pa.string()))
+    wanted = [prefix + name for name in checked_names(criterion, names, existing)]
+    return pc.field(column).isin(pa.array(wanted, pa.string()))
 
 
 def _is_one_of(file: pads.Dataset, ids: list[str]) -> pads.Expression:
@@ -188,10 +242,10 @@ def _is_one_of(file: pads.Dataset, ids: list[str]) -> pads.Expression:
     return condition
 
 
-def _is_recommended(file: pads.Dataset, flag: object) -> pads.Expression:
-    if not isinstance(flag, bool | np.bool_):
-        raise SelectionError(f"recommended is {flag!r}, expected True, False, None or 'any'")
-    return pc.field(_column(file, "recommended", f"{PREFIX}recommended")) == bool(flag)
+def _flagged(file: pads.Dataset, flags: dict[str, Any]) -> list[pads.Expression]:
+    """Where lists say so."""
+    wanted = {name: checked_flag(name, flag) for name, flag in flags.items()}
+    return [pc.field(_column(file, name, PREFIX + name)) == flag for name, flag in wanted.items() if flag is not None]
 
 
 def _column(file: pads.Dataset, criterion: str, column: str) -> str:
@@ -208,7 +262,7 @@ def _fitting(file: pads.Dataset, where: object) -> pads.Expression:
     if not isinstance(where, pads.Expression):
         raise SelectionError(f"where is {where!r:.80}, expected an expression, e.g. pc.field('bigearth:row') < 100")
     try:
-        file.scanner(columns=["id"], filter=where).head(1)
+        file.scanner(columns=["id"], filter=where)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
         names = [name for name in file.schema.names if name not in ("links", "assets", "geometry")]
         asked = str(error).partition("FieldRef.Name(")[2].partition(")")[0]
@@ -249,14 +303,15 @@ def _label_columns(schema: pa.Schema) -> list[str]:
     return [name for name in names if name in schema.names]
 
 
-def _checked_labels(file: pads.Dataset, wanted: list[str]) -> list[str]:
+def _checked_labels(file: pads.Dataset, wanted: dict[str, list[str]]) -> dict[str, list[str]]:
     """Refuse labels that no patch of the catalogue can have, or that are not known of any."""
+    if not wanted:
+        return wanted
     listed = [classes for classes in _NOMENCLATURES if _tells_labels(file, f"{PREFIX}labels_{classes}")]
     known = [name for classes in listed or _NOMENCLATURES for name in label_names(classes)]
-    for name in wanted:
-        if name not in known:
-            classes = " or ".join(map(str, listed or _NOMENCLATURES))
-            raise LabelError(f"{name!r} is no label of the catalogue's {classes} classes{label_hint(name, known)}")
+    whose = f"the catalogue's {' or '.join(map(str, listed or _NOMENCLATURES))}"
+    for names in wanted.values():
+        check_labels(names, known, whose=whose)
     if not listed:
         raise LabelError("the catalogue has no labels: it was built from lists that lack them; build it from a store")
     return wanted
@@ -270,11 +325,16 @@ def _tells_labels(file: pads.Dataset, column: str) -> bool:
     return any(pc.any(pc.greater(pc.list_value_length(batch[column]), 0)).as_py() for batch in batches)
 
 
-def _has_label(keys: pa.Table, wanted: list[str]) -> pa.Array:
-    """Where a patch has one of these labels in either nomenclature."""
-    has = np.zeros(keys.num_rows, dtype=bool)
-    for column in _label_columns(keys.schema):
-        labels = keys[column].combine_chunks()
-        is_wanted = pc.is_in(labels.flatten(), pa.array(wanted, pa.string()))
-        has[np.asarray(pc.list_parent_indices(labels).filter(is_wanted))] = True
-    return pa.array(has)
+def _has_labels(rows: pa.Table, wanted: dict[str, list[str]]) -> NDArray[np.bool_]:
+    """Where a patch has any or all of these labels, each in either nomenclature."""
+    has = {name: np.zeros(rows.num_rows, dtype=bool) for names in wanted.values() for name in names}
+    for column in _label_columns(rows.schema):
+        labels = rows[column].combine_chunks()
+        patches, names = pc.list_parent_indices(labels), labels.flatten()
+        for name, having in has.items():
+            having[np.asarray(patches.filter(pc.equal(names, name)))] = True
+    meets = np.ones(rows.num_rows, dtype=bool)
+    for criterion, names in wanted.items():
+        among = np.array([has[name] for name in names], dtype=bool).reshape(len(names), rows.num_rows)
+        meets &= among.any(axis=0) if criterion == "any_label" else among.all(axis=0)
+    return meets
