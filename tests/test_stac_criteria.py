@@ -1,6 +1,7 @@
 """A criterion of a search finds what brute force over the table finds, or is refused in words; never 0 by mistake."""
 
 import json
+import re
 import shutil
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
@@ -117,6 +118,79 @@ def test_what_does_not_exist_is_refused(catalog: Path, criteria: dict[str, Any],
         find_items(catalog, **criteria)
     with pytest.raises(TypeError, match="find_items has no option 'limit'; it has catalog, "):
         find_items(catalog, limit=3)  # type: ignore[call-arg]  # the mistake
+
+
+@pytest.mark.parametrize(
+    "criteria",
+    [
+        {"split": "val"},
+        {"split": ["train", "test"], "recommended": "any"},
+        {"recommended": False},
+        {"seasonal_snow": True},
+        {"seasonal_snow": False, "cloud_or_shadow": np.False_},
+        {"cloud_or_shadow": True},
+        {"season": np.array(["summer", "winter"])},
+        {"country": ("Finland", "Portugal")},
+        {"any_label": ["Pastures", "Marine waters"]},
+        {"all_labels": "Pastures"},
+        {"all_labels": []},
+        {"datetime": "../.."},
+        {"datetime": "2017-06-17T11:33:20.5Z/2018", "season": "summer"},
+        {"datetime": slice("2017-08", None), "recommended": True},
+        {"datetime": (date(2017, 6, 1), datetime(2018, 2, 1, tzinfo=CEST))},
+        {"bbox": (-10, 36, 20, 60), "season": ["spring", "summer"]},
+    ],
+    ids=str,
+)
+def test_a_search_finds_what_a_dataset_selects(catalog: Path, fast_store: Path, criteria: dict[str, Any]) -> None:
+    selected = bex.open(fast_store).ben.select(**criteria)
+    found = find_items(catalog, **criteria)
+    assert found.ids == selected.patch.values.tolist()
+    np.testing.assert_array_equal(open_search(found).row, selected.row)
+
+
+def test_all_labels_are_had_at_once(catalog: Path, rows: list[Row]) -> None:
+    for row in rows[::4]:
+        wanted = set(row["labels_19"][:2])
+        expected = [other["patch"] for other in rows if wanted <= set(other["labels_19"])]
+        assert find_items(catalog, all_labels=wanted).ids == expected
+        also = [patch for patch in expected if patch != row["patch"]]
+        assert find_items(catalog, all_labels=wanted, any_label=wanted).ids == expected
+        assert find_items(catalog, all_labels=wanted, where=pc.field("id") != row["patch"]).ids == also
+
+
+@pytest.mark.parametrize(
+    "criteria",
+    [
+        {"split": "vail"},
+        {"country": ["Finland", "Norway"]},
+        {"country": []},
+        {"season": 3},
+        {"tile": "T33UUP"},
+        {"any_label": []},
+        {"any_label": [19]},
+        {"all_labels": None, "seasonal_snow": "yes"},
+        {"cloud_or_shadow": "any"},
+        {"recommended": 1},
+        {"bbox": (1, 2, 3)},
+        {"bbox": (0, 5, 500, 9)},
+        {"datetime": "2017/2016"},
+        {"datetime": np.datetime64("NaT")},
+        {"datetime": pd.NaT},
+        {"datetime": "/"},
+        {"datetime": ""},
+        {"datetime": "2017/2018/2019"},
+        {"datetime": slice("2017", "2018", 2)},
+    ],
+    ids=str,
+)
+def test_a_search_refuses_what_a_dataset_refuses_in_the_same_words(
+    catalog: Path, fast_store: Path, criteria: dict[str, Any]
+) -> None:
+    with pytest.raises(SelectionError) as theirs:
+        bex.open(fast_store).ben.select(**criteria)
+    with pytest.raises(SelectionError, match=f"^{re.escape(str(theirs.value))}$"):
+        find_items(catalog, **criteria)
 
 
 def test_ids_find_their_patches_in_the_order_of_the_table(catalog: Path, rows: list[Row]) -> None:

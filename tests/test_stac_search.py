@@ -183,7 +183,7 @@ def test_what_is_no_item_is_refused(catalog: Path, every: list[pystac.Item], fas
             SelectionError, match=r"no JSON file of items; expected one that .*--out.*sel\(patch=\[id\]\)"
         ):
             open_search(path)
-    with pytest.raises(SelectionError, match="no file of items; expected items.parquet of a catalogue"):
+    with pytest.raises(SelectionError, match=r"no file of items; expected items\.parquet of a catalogue"):
         open_search(fast_store.with_suffix(".parquet"))
     collection = json.loads((catalog / "collection.json").read_text())
     for things in ([every[0].id], [every[0], None], collection, 5):
