@@ -57,7 +57,7 @@ class FoundItems(Sequence["pystac.Item"]):
     >>> store = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=5)
     >>> found = find_items(build_catalog(store, getfixture("tmp_path") / "catalog").folder, tile="33UUP")
     >>> len(found), found.rows, found[1].id == found.ids[1]
-    (2, array([0, 1]), True)
+    (4, array([0, 1, 2, 3]), True)
     """
 
     file: Path
