@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pystac
 import pytest
 import xarray as xr
-from bigearth_stac import build_catalog, validate_catalog
+from bigearth_stac import build_catalog, find_items, open_search, validate_catalog
 from bigearth_stac.catalog import Catalog
 from bigearth_stac.cli import app, main
 from pystac.extensions.scientific import ScientificExtension
@@ -130,6 +130,73 @@ def test_a_table_alone_is_enough(fast_store: Path, tmp_path: Path, shared: Path)
     assert "zarr" not in json.loads((bare.folder / "collection.json").read_text())["assets"]
     told = build_catalog(fast_store.with_suffix(".parquet"), tmp_path / "told", zarr_href="s3://ben/ben.zarr/").folder
     assert json.loads((told / "collection.json").read_text())["assets"]["zarr"]["href"] == "s3://ben/ben.zarr"
+
+
+def test_a_catalogue_of_the_table_alone_promises_no_pixels(fast_store: Path, tmp_path: Path) -> None:
+    bare = build_catalog(fast_store.with_suffix(".parquet"), tmp_path / "bare").folder
+    collection = json.loads((bare / "collection.json").read_text())
+    assert "leads to no pixels" in collection["description"]
+    assert "Zarr" not in json.dumps(collection)
+    assert not [key for key in collection if key.startswith("cube:")]
+    assert collection["item_assets"] == {}
+    assert (
+        "Zarr store"
+        in json.loads((build_catalog(fast_store, bare).folder / "collection.json").read_text())["description"]
+    )
+
+
+def test_assets_say_that_they_are_arrays(catalog: Path) -> None:
+    collection = json.loads((catalog / "collection.json").read_text())
+    for asset in (
+        *collection["item_assets"].values(),
+        *find_items(catalog, max_items=1)[0].to_dict()["assets"].values(),
+    ):
+        assert asset.get("zarr:node_type") == (None if asset["type"] == "image/png" else "array")
+
+
+def test_a_second_catalogue_in_a_folder_leaves_nothing_of_the_first(
+    catalog: Path, fast_store: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(catalog, tmp_path / "used")
+    (tmp_path / "used" / "items" / "notes.txt").write_text("not ours")
+    table = bex.table.read(fast_store.with_suffix(".parquet"))
+    bex.table.write(table.slice(20), tmp_path / "few.parquet")
+    again = build_catalog(tmp_path / "few.parquet", tmp_path / "used", static_items=True).folder
+    fresh = build_catalog(tmp_path / "few.parquet", tmp_path / "fresh", static_items=True).folder
+    left = {path.relative_to(again): path.read_bytes() for path in again.rglob("*") if path.is_file()}
+    assert left.pop(Path("items/notes.txt")) == b"not ours"
+    assert left == {path.relative_to(fresh): path.read_bytes() for path in fresh.rglob("*") if path.is_file()}
+
+
+def test_a_catalogue_that_cannot_be_replaced_stays(archive: Path, catalog: Path, tmp_path: Path) -> None:
+    bex.ingest(archive, tmp_path / "one.zarr", sensors=("s2",), bands=["B08"])
+    shutil.copytree(catalog, tmp_path / "used")
+    with pytest.raises(BandError, match="thumbnails need"):
+        build_catalog(tmp_path / "one.zarr", tmp_path / "used", thumbnails=True)
+    assert find_items(tmp_path / "used").ids == find_items(catalog).ids
+
+
+def test_store_and_catalogue_move_together(fast_store: Path, tmp_path: Path) -> None:
+    first = tmp_path / "my data"
+    shutil.copytree(fast_store, first / "ben 10%25.zarr")
+    for href in ("../ben 10%25.zarr", "../ben%2010%2525.zarr"):
+        build_catalog(fast_store, first / "catalog", zarr_href=href, static_items=True)
+        second = first.rename(tmp_path / "moved")
+        collection = pystac.Collection.from_file(str(second / "catalog" / "collection.json"))
+        by_links = list(collection.get_items(recursive=True))
+        for way in (find_items(second / "catalog"), second / "catalog", by_links):
+            assert open_search(way).sizes["patch"] == PAIRS
+        second.rename(first)
+
+
+def test_a_file_address_is_a_place_on_this_machine(fast_store: Path, tmp_path: Path) -> None:
+    shutil.copytree(fast_store, tmp_path / "ben 1.zarr")
+    address = (tmp_path / "ben 1.zarr").as_uri()
+    for href in (address, address.replace("file:///", "file:/"), address.replace("file:///", "file://localhost/")):
+        catalog = build_catalog(fast_store, tmp_path / "catalog", zarr_href=href, static_items=True).folder
+        assert open_search(find_items(catalog)).sizes["patch"] == PAIRS
+        [document] = [json.loads(path.read_text()) for path in sorted(catalog.glob("items/*/S2*.json"))[:1]]
+        assert document["assets"]["s2_10m"]["href"] == f"{href}/s2_10m"
 
 
 def test_what_the_schemas_forbid_is_reported(catalog: Path, shared: Path, tmp_path: Path) -> None:

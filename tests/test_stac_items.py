@@ -1,6 +1,7 @@
 """Items say what the table says, in a form that STAC's own tools read."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,9 @@ def test_an_item_is_a_row_of_the_table(rows: pa.Table) -> None:
         assert properties["proj:code"] == f"EPSG:{row['epsg']}"
         assert properties["proj:bbox"] == [row["ulx"], row["uly"] - 1200, row["ulx"] + 1200, row["uly"]]
         assert properties["grid:code"] == f"MGRS-{row['tile']}"
+        orbit = re.search(r"_R(\d\d\d)_", row["patch"])  # names of v1 have none
+        assert properties.get("sat:relative_orbit") == (orbit and int(orbit[1]))
+        assert (EXTENSIONS["sat"] in item["stac_extensions"]) == (orbit is not None)
         for one in PROPERTIES:
             if one.name not in ("row", "s1_datetime", "store_uuid"):
                 assert properties.get(one.key) == row[one.column], one.key

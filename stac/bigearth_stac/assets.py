@@ -23,6 +23,7 @@ EXTENSIONS: Mapping[str, str] = {
         "projection": "2.0.0",
         "raster": "2.0.0",
         "sar": "1.3.0",
+        "sat": "1.2.0",
         "scientific": "1.0.0",
         "xarray-assets": "1.0.0",
         "zarr": "1.1.0",
@@ -79,6 +80,7 @@ class Holdings:
             "raster": bool(names),
             "eo": any(name.startswith("s2") for name in names),
             "sar": "s1" in names,
+            "zarr": bool(names),
         }
         return [EXTENSIONS[name] for name, is_used in used.items() if is_used]
 
@@ -131,6 +133,7 @@ def _array_template(array: PixelArray) -> dict[str, Any]:
     res_m = PATCH_SIDE_M // array.size
     common = {
         "type": ZARR,
+        "zarr:node_type": "array",
         "title": _title(array, res_m),
         "gsd": res_m,
         "data_type": array.dtype,

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import bigearth_xr as bex
 from bigearth_stac.assets import Holdings
 from bigearth_stac.collection import describe_collection
+from bigearth_stac.found import is_relative
 from bigearth_stac.items import (
     COLLECTION_FILE,
     ITEMS_FILE,
@@ -82,7 +83,8 @@ def build_catalog(
     source
         A store, a table (parquet), or the published lists (a folder, or a parquet of v2): no pixel is needed.
     out
-        Folder to write ``collection.json`` and ``items.parquet`` to; made if need be, what it has is overwritten.
+        Folder to write ``collection.json`` and ``items.parquet`` to; made if need be. A catalogue that lies there is
+        replaced, its files of items and pictures too.
     zarr_href
         Address of the store for readers of the catalogue, e.g. ``https://…/ben.zarr``; by default the
         store's place on this machine. Of a table alone the items have no pixels unless it is given.
@@ -114,7 +116,10 @@ def build_catalog(
     if thumbnails and found.store is None:
         raise SelectionError(f"{source}: thumbnails need the pixels of a store; give the store instead of its table")
     folder = Path(expanduser(out))
+    if thumbnails and found.store:
+        thumbnail_bands(found.store)
     folder.mkdir(parents=True, exist_ok=True)
+    _clear(folder)
     drawn = write_thumbnails(found.store, folder) if thumbnails and found.store else 0
     holdings = replace(found.holdings, has_thumbnails=thumbnails)
     collection = describe_collection(found.table, holdings)
@@ -126,13 +131,31 @@ def build_catalog(
     return Catalog(folder=folder, items=found.table.num_rows, thumbnails=drawn)
 
 
+def _clear(folder: Path) -> None:
+    """Remove what an earlier catalogue wrote and this one may not; first the collection, without which it is none."""
+    collection = folder / COLLECTION_FILE
+    if not collection.is_file():
+        return
+    collection.unlink()
+    for pattern in ("items/*/*.json", "thumbnails/*/*.png"):
+        for path in folder.glob(pattern):
+            path.unlink()
+    # Whatever else lies in them is not ours, and keeps them.
+    for pattern in ("items/*", "thumbnails/*", "items", "thumbnails"):
+        for path in folder.glob(pattern):
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+
+
 def _write_parquet(path: Path, batches: Iterator[pa.RecordBatch], collection: dict[str, Any]) -> None:
-    """Write a row group a batch."""
+    """Write a row group a batch, beside what a search may be reading, and put it in its place whole."""
     first = next(batches)
     schema = first.schema.with_metadata(parquet_metadata(collection))
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    draft = path.with_suffix(".part")
+    with pq.ParquetWriter(draft, schema, compression="zstd") as writer:
         for batch in (first, *batches):
             writer.write_batch(batch)
+    draft.replace(path)
 
 
 def _write_static_items(folder: Path, batches: Iterator[pa.RecordBatch]) -> list[dict[str, str]]:
@@ -158,14 +181,10 @@ def _with_links(item: dict[str, Any]) -> dict[str, Any]:
     links = [{"rel": rel, **up} for rel in ("root", "collection")]
     links.append({"rel": "parent", "href": "./catalog.json", "type": _JSON})
     assets = {
-        name: asset | {"href": f"../../{asset['href'].removeprefix('./')}"} if _is_relative(asset["href"]) else asset
+        name: asset | {"href": f"../../{asset['href'].removeprefix('./')}"} if is_relative(asset["href"]) else asset
         for name, asset in item["assets"].items()
     }
     return item | {"links": links, "assets": assets}
-
-
-def _is_relative(href: str) -> bool:
-    return "://" not in href and not Path(href).is_absolute()
 
 
 def _tile_catalog(tile: str, items: list[dict[str, str]]) -> dict[str, Any]:
@@ -244,6 +263,19 @@ def _at(source: Source, zarr_href: str) -> Source:
     return replace(source, holdings=replace(source.holdings, zarr_href=zarr_href.rstrip("/")))
 
 
+def thumbnail_bands(store: Path) -> tuple[str, ...]:
+    """Choose what to draw a store's patches of, or refuse a store that has not enough."""
+    ds = bex.open(store)
+    held = {str(name) for dim in ("band", "polarization") if dim in ds.coords for name in ds[dim].values}
+    bands = next((bands for bands in (RGB_BANDS, SAR_BANDS) if held.issuperset(bands)), None)
+    if bands is None:
+        raise BandError(
+            f"{store}: thumbnails need {', '.join(RGB_BANDS)} or {', '.join(SAR_BANDS)}, the store has "
+            f"{', '.join(sorted(held))}; build the catalogue without them"
+        )
+    return bands
+
+
 def write_thumbnails(store: Path, folder: Path) -> int:
     """Draw every stored patch: true colour, or radar where the store has no optical bands.
 
@@ -266,14 +298,7 @@ def write_thumbnails(store: Path, folder: Path) -> int:
     """
     import imagecodecs
 
-    ds = bex.open(store)
-    held = {str(name) for dim in ("band", "polarization") if dim in ds.coords for name in ds[dim].values}
-    bands = next((bands for bands in (RGB_BANDS, SAR_BANDS) if held.issuperset(bands)), None)
-    if bands is None:
-        raise BandError(
-            f"{store}: thumbnails need {', '.join(RGB_BANDS)} or {', '.join(SAR_BANDS)}, the store has "
-            f"{', '.join(sorted(held))}; build the catalogue without them"
-        )
+    ds, bands = bex.open(store), thumbnail_bands(store)
     image, tiles = ds.ben.image(bands), ds["tile"].values
     for start in range(0, ds.sizes["patch"], _BATCH_PATCHES):
         part = image.isel(patch=slice(start, start + _BATCH_PATCHES)).load()

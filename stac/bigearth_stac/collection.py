@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bigearth_stac.assets import EXTENSIONS, ZARR, Holdings, asset_templates, land_cover_classes
-from bigearth_stac.items import STAC_VERSION, collection_id
+from bigearth_stac.items import STAC_VERSION, collection_id, relative_orbits
 from bigearth_stac.properties import PROPERTIES, STORE_UUID
 from bigearth_xr.bands import PATCH_SIDE_M
 from bigearth_xr.labels import label_names
@@ -57,7 +57,7 @@ def describe_collection(table: pa.Table, holdings: Holdings) -> dict[str, Any]:
         "stac_extensions": _extensions(holdings),
         "id": collection_id(table),
         "title": f"BigEarthNet: {facts.title} ({facts.release})",
-        "description": _description(facts, table.num_rows),
+        "description": _description(facts, table.num_rows, has_pixels=bool(holdings.arrays)),
         "keywords": ["BigEarthNet", "Sentinel-1", "Sentinel-2", "land cover", "multi-label", "deep learning"],
         "license": LICENSE,
         "providers": _PROVIDERS,
@@ -78,7 +78,7 @@ def describe_collection(table: pa.Table, holdings: Holdings) -> dict[str, Any]:
 def _extensions(holdings: Holdings) -> list[str]:
     names = ["scientific"]
     if holdings.zarr_href is not None:
-        names += ["datacube", "xarray-assets", "zarr"]
+        names += ["datacube", "xarray-assets"]
     if holdings.has_maps and holdings.zarr_href is not None:
         names += ["classification"]
     # grid and projection say something of items only.
@@ -86,14 +86,19 @@ def _extensions(holdings: Holdings) -> list[str]:
     return [*(EXTENSIONS[name] for name in names), *items]
 
 
-def _description(facts: ReleaseFacts, patches: int) -> str:
+def _description(facts: ReleaseFacts, patches: int, *, has_pixels: bool) -> str:
     part = "all" if patches == facts.pairs else f"{patches:,} of"
+    pixels = (
+        "Pixels are in one Zarr store: its arrays have all patches along the first dimension, `bigearth:selection` of "
+        "an item's assets says at which row."
+        if has_pixels
+        else "This catalogue was made of the table alone: it leads to no pixels."
+    )
     return (
         f"{facts.title}: {part} {facts.pairs:,} pairs of a Sentinel-1 and a Sentinel-2 patch, {PATCH_SIDE_M} m × "
         f"{PATCH_SIDE_M} m, from ten European countries, each with its CORINE land-cover classes. An item is a pair; "
         "its `datetime` is that of Sentinel-2, its id the name of the Sentinel-2 patch. Labels are the array "
-        "properties `bigearth:labels_19` and `bigearth:labels_43`. Pixels are in one Zarr store: its arrays have all "
-        "patches along the first dimension, `bigearth:selection` of an item's assets says at which row."
+        f"properties `bigearth:labels_19` and `bigearth:labels_43`. {pixels}"
     )
 
 
@@ -117,6 +122,9 @@ def _summaries(table: pa.Table) -> dict[str, Any]:
         "proj:code": [f"EPSG:{code}" for code in codes],
         "grid:code": [f"MGRS-{tile}" for tile in tiles],
     }
+    orbits = relative_orbits(table)
+    if orbits is not None:
+        summaries["sat:relative_orbit"] = sorted(pc.unique(orbits).to_pylist())
     for one in PROPERTIES:
         if one.summary == "none" or one.column not in table.column_names:
             continue

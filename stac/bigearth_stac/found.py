@@ -307,9 +307,12 @@ def _at(target: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 def absolute_href(href: str, folder: Path) -> str:
     """Resolve an address that is relative to a folder; any other stays."""
-    if ":" in href.partition("/")[0] or Path(href).is_absolute():
-        return href
-    return (folder / href).as_posix()
+    return (folder / href).as_posix() if is_relative(href) else href
+
+
+def is_relative(href: str) -> bool:
+    """Whether an address goes out from the file that has it: no path from the root, and no scheme as ``file:``."""
+    return ":" not in href.partition("/")[0] and not Path(href).is_absolute()
 
 
 @cache

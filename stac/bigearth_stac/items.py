@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from bigearth_stac.assets import THUMBNAIL, Holdings, asset_templates
+from bigearth_stac.assets import EXTENSIONS, THUMBNAIL, Holdings, asset_templates
 from bigearth_stac.properties import PROPERTIES
 from bigearth_xr.bands import PATCH_SIDE_M
 from bigearth_xr.store.schema import REFERENCE_MAP
@@ -79,18 +79,27 @@ def item_batches(table: pa.Table, holdings: Holdings) -> Iterator[pa.RecordBatch
         table = table.append_column("row", pa.array(np.arange(table.num_rows, dtype=np.int32)))
     collection = collection_id(table)
     properties = [one for one in PROPERTIES if _is_told(table, one.column)]
+    orbits = relative_orbits(table)
+    extensions = holdings.extensions + ([] if orbits is None else [EXTENSIONS["sat"]])
     constants: Columns = {}
     for start in range(0, table.num_rows, _BATCH_ITEMS):
         rows = table.slice(start, _BATCH_ITEMS).combine_chunks()
         columns = {name: rows[name].combine_chunks() for name in rows.column_names}
         same = partial(_same, count=rows.num_rows, known=constants)
-        item = _core(columns, collection, holdings.extensions, same)
+        item = _core(columns, collection, extensions, same)
         item |= _common_properties(columns, same)
+        item |= {} if orbits is None else {"sat:relative_orbit": orbits.slice(start, _BATCH_ITEMS)}
         item |= {one.key: _text_if_time(columns[one.column]) for one in properties}
         assets = _assets(columns, holdings, same)
         if assets:  # Parquet knows no structure without fields
             item["assets"] = pa.StructArray.from_arrays(list(assets.values()), names=list(assets))
         yield pa.record_batch(item)
+
+
+def relative_orbits(table: pa.Table) -> pa.Array | None:
+    """Tell the relative orbit of Sentinel-2 from the names of patches: those of v2 have it, those of v1 do not."""
+    orbits = pc.struct_field(pc.extract_regex(table["patch"], r"_R(?P<orbit>\d{3})_T"), "orbit")
+    return None if orbits.null_count else orbits.cast(pa.int16()).combine_chunks()
 
 
 def parquet_metadata(collection: Mapping[str, Any]) -> dict[str, str]:

@@ -17,7 +17,16 @@ import xarray as xr
 from numpy.typing import NDArray
 
 import bigearth_xr as bex
-from bigearth_stac.found import ROW, SELECTION, FoundItems, absolute_href, array_assets, found_at, items_file
+from bigearth_stac.found import (
+    ROW,
+    SELECTION,
+    FoundItems,
+    absolute_href,
+    array_assets,
+    found_at,
+    is_relative,
+    items_file,
+)
 from bigearth_stac.items import COLLECTION_FILE
 from bigearth_stac.properties import STORE_UUID
 from bigearth_xr.errors import SelectionError, StoreError, StoreNotFoundError
@@ -164,7 +173,7 @@ def _folder_of(hrefs: tuple[str, ...]) -> Path:
     [href] = hrefs
     if href.startswith("file:"):
         return Path(unquote(urlsplit(href).path))
-    if "://" in href:
+    if not is_relative(href) and not Path(href).is_absolute():
         raise StoreError(f"{href} is not on this machine; name a copy that is, open_search(items, store=…)")
     # An address is percent-encoded, a path is not; both are written.
     return Path(href) if Path(href).exists() else Path(unquote(href))
