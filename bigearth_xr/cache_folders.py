@@ -14,13 +14,7 @@ _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def cache_folders() -> Iterator[Path]:
-    """Give the folders to try, in this order: the user's cache, and a temporary one that nobody else may write to.
-
-    Examples
-    --------
-    >>> all(isinstance(folder, Path) for folder in cache_folders())
-    True
-    """
+    """Give the folders to try, in this order: the user's cache, and a temporary one that nobody else may write to."""
     if os.environ.get("XDG_CACHE_HOME"):
         yield Path(os.environ["XDG_CACHE_HOME"])
     with suppress(RuntimeError):  # nobody's home is known
@@ -30,13 +24,7 @@ def cache_folders() -> Iterator[Path]:
 
 
 def is_writable(folder: Path) -> bool:
-    """Whether a folder is there, or can be made, and files can be written to it.
-
-    Examples
-    --------
-    >>> is_writable(getfixture("tmp_path") / "new")
-    True
-    """
+    """Whether a folder is there, or can be made, and files can be written to it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

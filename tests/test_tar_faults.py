@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from tar_members import AFTER, BLOCK, END, Trickle, by_tarfile, files, index, member, pack, read, split
 
 from bigearth_xr.archive.source import Refusal
-from bigearth_xr.archive.tar import read_members, walk
-from bigearth_xr.archive.tar_header import LIST_BYTES, PATCH_FILE_BYTES
+from bigearth_xr.archive.tar import LIST_BYTES, PATCH_FILE_BYTES, read_members, walk
 from bigearth_xr.archive.tar_source import FileTape, TarFile
 from bigearth_xr.errors import ArchiveError
 

@@ -47,13 +47,7 @@ _BYTES |= {"U64": 8, "I64": 8, "F64": 8}
 
 
 def is_lmdb(path: Path) -> bool:
-    """Tell whether a path is an LMDB environment: a folder that has a ``data.mdb``, or such a file.
-
-    Examples
-    --------
-    >>> is_lmdb(getfixture("tmp_path"))
-    False
-    """
+    """Tell whether a path is an LMDB environment: a folder that has a ``data.mdb``, or such a file."""
     return (path / _FILE).is_file() or is_mdb(path)
 
 
@@ -63,13 +57,6 @@ class LmdbSource:
 
     Nothing is locked or written and no file stays open: it can be pickled, and used after a fork. Values that were
     pickled, as older converters did, are refused: to read a pickle is to run it.
-
-    Examples
-    --------
-    Opened by `bigearth_xr.archive.open_archive`.
-
-    >>> LmdbSource(Path("ben")).locate("S2A_MSIL2A_20170613T101031_87_48/S2A_MSIL2A_20170613T101031_87_48_B02.tif")
-    'ben/data.mdb: key S2A_MSIL2A_20170613T101031_87_48, tensor B02'
     """
 
     encoding: ClassVar[Encoding] = "safetensors"

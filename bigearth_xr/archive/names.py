@@ -165,15 +165,7 @@ def parse_s1(name: str) -> S1Name:
 
 
 def recognize(folder: str) -> S2Name | S1Name | None:
-    """Read the name of a folder if it is that of a patch, else give None.
-
-    Examples
-    --------
-    >>> recognize("S1A_IW_GRDH_1SDV_20170613T165043_33UUP_61_39").platform
-    'S1A'
-    >>> recognize("BigEarthNet-S2") is None
-    True
-    """
+    """Read the name of a folder if it is that of a patch, else give None."""
     return _match_s1(folder) if folder.startswith("S1") else _match_s2(folder)
 
 
@@ -193,13 +185,7 @@ def archive_ending(ending: str) -> str | None:
 
 
 def may_be_of_patch(file: str) -> bool:
-    """Tell whether a file is of a sort of which patches have files.
-
-    Examples
-    --------
-    >>> may_be_of_patch("patch_B02.TIFF"), may_be_of_patch("README.md")
-    (True, False)
-    """
+    """Tell whether a file is of a sort of which patches have files."""
     return file.lower().endswith(_SUFFIXES)
 
 

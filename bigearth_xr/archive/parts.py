@@ -69,15 +69,7 @@ class Parts:
 
 
 class Chain:
-    """Bytes of one source behind the other, each opened when the one before has ended.
-
-    Examples
-    --------
-    >>> import io
-    >>> chain = Chain(iter([("S2.taraa", io.BytesIO(b"pat")), ("S2.tarab", io.BytesIO(b"ch"))]))
-    >>> chain.read(9), chain.read(9), chain.read(9), chain.name
-    (b'pat', b'ch', b'', 'S2.tarab')
-    """
+    """Bytes of one source behind the other, each opened when the one before has ended."""
 
     def __init__(self, sources: Iterator[tuple[str, ByteSource]]) -> None:
         self.name = ""
@@ -147,16 +139,7 @@ class _Group:
 
 
 def siblings(path: str) -> list[str]:
-    """Find the files in the folder of a part whose names differ from its own only in what counts, itself among them.
-
-    Examples
-    --------
-    >>> folder = getfixture("tmp_path")
-    >>> for name in ("S2.tar.gzaa", "S2.tar.gzab", "S1.tar.gzaa"):
-    ...     (folder / name).touch()
-    >>> [path.removeprefix(f"{folder}/") for path in siblings(f"{folder}/S2.tar.gzab")]
-    ['S2.tar.gzaa', 'S2.tar.gzab']
-    """
+    """Find the files in the folder of a part whose names differ from its own only in what counts, itself among them."""
     folder, name, _ = _take_apart(path)
     parsed = _parse(name)
     if parsed is None:

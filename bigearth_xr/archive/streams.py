@@ -18,8 +18,7 @@ from bigearth_xr.archive.names import ENDINGS, JSON_SUFFIX, archive_ending, may_
 from bigearth_xr.archive.parts import Chain, Parts
 from bigearth_xr.archive.scan import release_of_list
 from bigearth_xr.archive.source import Data, Encoding, Folder, FolderSource, Refusal
-from bigearth_xr.archive.tar import read_members
-from bigearth_xr.archive.tar_header import Member
+from bigearth_xr.archive.tar import Member, read_members
 from bigearth_xr.download import RefusedError, open_url
 from bigearth_xr.errors import ArchiveError
 from bigearth_xr.releases import V1_FILES, V2_FILES
@@ -50,13 +49,7 @@ class MemberStream:
 
 
 def is_address(container: str) -> bool:
-    """Tell an address on a server from a path.
-
-    Examples
-    --------
-    >>> is_address("https://zenodo.org/records/10891137/files/BigEarthNet-S1.tar.zst"), is_address("S1.tar.zst")
-    (True, False)
-    """
+    """Tell an address on a server from a path."""
     return container.startswith(("http://", "https://"))
 
 
@@ -70,14 +63,6 @@ def open_members(container: Container, notice: Callable[[str], None]) -> Iterato
         What to open. Of a pipe that has passed by, the files that were kept are given.
     notice
         Called with a line for each fault of a connection that was survived.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> path = bex.testing.write_archive(getfixture("tmp_path") / "ben.tar.gz", pairs=1, container="tar.gz")
-    >>> with open_members(str(path), print) as stream:
-    ...     len(list(stream.members))
-    17
     """
     if isinstance(container, Pipe) and container.is_over:
         yield MemberStream(members=container.kept(), position=lambda: 0, size=None)
@@ -96,21 +81,7 @@ def open_members(container: Container, notice: Callable[[str], None]) -> Iterato
 
 
 class StreamIndex:
-    """A `PixelSource` without pixels: the files of a stream that has passed by.
-
-    Parameters
-    ----------
-    name
-        What the stream is called, for messages.
-
-    Examples
-    --------
-    >>> index = StreamIndex("ben.tar.gz")
-    >>> index.note("patch/patch_B02.tif", b"II*")
-    True
-    >>> [(folder.path, folder.files) for folder in index.folders()]
-    [('', ()), ('patch', ('patch_B02.tif',))]
-    """
+    """A `PixelSource` without pixels: the files of a stream that has passed by."""
 
     encoding: ClassVar[Encoding] = "geotiff"
 

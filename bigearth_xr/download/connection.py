@@ -165,12 +165,6 @@ def ask(
         If the server does not give it.
     DownloadError
         If no request will do.
-
-    Examples
-    --------
-    >>> ask(requests.Session(), "ftp://example.org/x", 0, None, None, RetryPolicy())
-    Traceback (most recent call last):
-    bigearth_xr.errors.DownloadError: ftp://example.org/x: No connection adapters were found for 'ftp://example.org/x'
     """
     headers = {"Accept-Encoding": "identity", "Range": f"bytes={start}-{'' if stop is None else stop - 1}"}
     if version is not None and version.condition is not None:

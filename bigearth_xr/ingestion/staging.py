@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.errors import StoreError
-from bigearth_xr.locking import lock_file
+from bigearth_xr.processes import lock_file
 from bigearth_xr.store.codec import CRC_BYTES
 from bigearth_xr.store.create import table_key
 from bigearth_xr.store.location import Location
@@ -119,12 +119,6 @@ def lock_store(store: Location) -> Iterator[None]:
     ------
     StoreError
         If another one fills it now.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.location import location_of
-    >>> with lock_store(location_of(getfixture("tmp_path") / "ben.zarr")):
-    ...     pass
     """
     path = _lock_path(store)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,16 +145,6 @@ class Staging:
     identity
         Text that tells one plan of slots from another; what another one left is removed. Of a plan with more slots than
         these, the first as many are continued.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.schema import pixel_arrays
-    >>> arrays = pixel_arrays(["B02", "B03"], reference_map=False)
-    >>> staging = Staging(getfixture("tmp_path") / "ben.ingest", arrays, 2, identity="example")
-    >>> staging.put(1, {0: np.ones((120, 120), "<u2")})
-    >>> staging.arrived.tolist()
-    [[False, False], [True, False]]
-    >>> staging.close()
     """
 
     def __init__(self, folder: Path, arrays: Sequence[PixelArray], slots: int, *, identity: str) -> None:
@@ -287,17 +271,7 @@ class Staging:
 
 
 def remove_partials(store: Location) -> None:
-    """Remove files that were begun and never moved to their places; in object storage there are none.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.location import location_of
-    >>> store = location_of(getfixture("tmp_path") / "ben.zarr")
-    >>> store.scratch_file("s1/c/0/0/0/0").touch()
-    >>> remove_partials(store)
-    >>> list(store.keys())
-    []
-    """
+    """Remove files that were begun and never moved to their places; in object storage there are none."""
     if store.local is None:
         return
     beside = store.local.parent.glob(f"{table_key(store)}.*.partial")
@@ -306,17 +280,7 @@ def remove_partials(store: Location) -> None:
 
 
 def remove_staging(store: Location) -> None:
-    """Remove what had arrived of a stream for a store that is complete by other ways.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.location import location_of
-    >>> store = location_of(getfixture("tmp_path") / "ben.zarr")
-    >>> staging_folder(store).mkdir()
-    >>> remove_staging(store)
-    >>> staging_folder(store).exists()
-    False
-    """
+    """Remove what had arrived of a stream for a store that is complete by other ways."""
     shutil.rmtree(staging_folder(store), ignore_errors=True)
 
 

@@ -19,10 +19,10 @@ from bigearth_xr.archive import PixelSource
 from bigearth_xr.archive.bytestream import Pipe
 from bigearth_xr.archive.containers import Container, name_containers
 from bigearth_xr.archive.names import archive_ending
-from bigearth_xr.archive.pixels import REFERENCE_MAP_BAND
+from bigearth_xr.archive.patch_files import REFERENCE_MAP_BAND
 from bigearth_xr.archive.source import Data, JoinedSource, Refusal
 from bigearth_xr.archive.streams import StreamIndex, open_members
-from bigearth_xr.archive.tar_header import Member
+from bigearth_xr.archive.tar import Member
 from bigearth_xr.archive.tiff import decode_band
 from bigearth_xr.bands import BANDS
 from bigearth_xr.errors import DamagedError, PatchError
@@ -36,16 +36,7 @@ _BANDS = {band.name: band for band in (*BANDS, REFERENCE_MAP_BAND)}
 
 @dataclass(frozen=True)
 class Slots:
-    """Where the pixels of a stream go before all of it was seen: a slot for every patch that may come.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> archive = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=3)
-    >>> slots = Slots.of_table(bex.table.from_lists(archive))
-    >>> len(slots), len(slots.numbers)
-    (3, 6)
-    """
+    """Where the pixels of a stream go before all of it was seen: a slot for every patch that may come."""
 
     table: pa.Table
     """Rows in the order of the slots: ``patch``, ``s1_name``, ``epsg``, ``ulx`` and ``uly``."""
@@ -135,13 +126,6 @@ def receive(
     ------
     OSError
         If the disk is full.
-
-    Examples
-    --------
-    >>> index = StreamIndex("ben.tar")
-    >>> receive(iter([Member("patch/patch_B02.tif", b"II*")]), index, None, lambda: None)
-    >>> len(list(index.folders()))
-    2
     """
     buffer = None if receiver is None else _PatchBuffer(index, receiver)
     for member in members:
@@ -181,15 +165,6 @@ def read_streams(containers: Sequence[Container], receiver: Receiver | None, pro
         If a server gives up.
     DamagedError
         If compressed data are damaged.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> path = bex.testing.write_archive(getfixture("tmp_path") / "ben.tar.gz", pairs=1, container="tar.gz")
-    >>> with Progress() as progress:
-    ...     source = read_streams([str(path)], None, progress)
-    >>> next(folder.path for folder in source.folders() if "metadata.parquet" in folder.files)
-    'ben.tar.gz'
     """
     indexes = [StreamIndex(str(container)) for container in containers]
     is_over = Event()
@@ -216,12 +191,7 @@ def read_streams(containers: Sequence[Container], receiver: Receiver | None, pro
 
 
 def forget_jsons(passed: PixelSource) -> None:
-    """Let go of the JSONs that passed by, once the labels have been read from them.
-
-    Examples
-    --------
-    >>> forget_jsons(JoinedSource((("ben.tar.gz", StreamIndex("ben.tar.gz")),)))
-    """
+    """Let go of the JSONs that passed by, once the labels have been read from them."""
     if isinstance(passed, JoinedSource):
         for _, part in passed.parts:
             if isinstance(part, StreamIndex):

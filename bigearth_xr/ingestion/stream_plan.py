@@ -17,11 +17,10 @@ from bigearth_xr.archive import PatchFiles
 from bigearth_xr.archive.bytestream import Pipe
 from bigearth_xr.archive.containers import Container
 from bigearth_xr.archive.names import REFERENCE_MAP
-from bigearth_xr.archive.pixels import MISSING
+from bigearth_xr.archive.patch_files import MISSING
 from bigearth_xr.errors import BigEarthError
-from bigearth_xr.ingestion.contents import Contents, Lists, read_contents, read_named_lists
+from bigearth_xr.ingestion.contents import Contents, Lists, Request, read_contents, read_named_lists
 from bigearth_xr.ingestion.plan import BEGUN, RowPlan, check_target, find_store, open_or_create, plan_rows
-from bigearth_xr.ingestion.request import Request
 from bigearth_xr.ingestion.shards import StagedJob, StagedPatch
 from bigearth_xr.ingestion.staging import Staging, staged_file, staging_folder
 from bigearth_xr.ingestion.stream import Receiver, Slots, forget_jsons, read_streams
@@ -60,7 +59,7 @@ class StreamPlan:
     def extra_bytes(self) -> int:
         """What lay beside the store at the most: nothing, where it lay at its place already."""
         store = self.row_plan.store
-        is_in_place = self.is_in_slots and store.profile == "fast" and store.location.local is not None
+        is_in_place = self.is_in_slots and not store.codec.is_packed and store.location.local is not None
         return self.kept_bytes + (0 if is_in_place else self.staged_bytes)
 
     @cached_property
@@ -78,16 +77,16 @@ class StreamPlan:
         patches: dict[int, StagedPatch] = {}
         refused: dict[int, str] = {}
         for i in self.row_plan.shards[shard].tolist():
-            patch, slot, place = (
+            patch, slot, position = (
                 self.contents.archive.patches[i],
                 int(self.slots[i]),
                 int(self.row_plan.rows[i]) - first,
             )
-            slots[place] = slot
-            patches[place] = StagedPatch(patch=patch.patch, slot=slot)
+            slots[position] = slot
+            patches[position] = StagedPatch(patch=patch.patch, slot=slot)
             reason = self.contents.labels.refused.get(patch.patch) or self._missing(patch, slot)
             if reason is not None:
-                refused[place] = reason
+                refused[position] = reason
         return StagedJob(
             store=store,
             folder=staging.folder,

@@ -29,13 +29,7 @@ Columns = dict[str, pa.Array]
 
 
 def find_lists(folder: Path) -> Release | None:
-    """Tell which release's lists a folder holds, if any; v2 where it holds both.
-
-    Examples
-    --------
-    >>> find_lists(getfixture("tmp_path")) is None
-    True
-    """
+    """Tell which release's lists a folder holds, if any; v2 where it holds both."""
     if (folder / V2_RECOMMENDED).exists() or (folder / V2_EXCLUDED).exists():
         return "v2"
     return "v1" if csv_at(folder, V1_PAIRS) else None
@@ -139,13 +133,6 @@ def cached_lists(files: Mapping[str, Path], version: Release | None, read: Calla
     -------
     tuple
         As ``read`` gives it.
-
-    Examples
-    --------
-    >>> short = getfixture("tmp_path") / "metadata.parquet"
-    >>> _ = short.write_bytes(b"")
-    >>> cached_lists({short.name: short}, None, lambda: ("v2", {}))
-    ('v2', {})
     """
     if sum(file.stat().st_size for file in files.values()) < SHORTEST:
         return read()

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bigearth_xr import releases
 from bigearth_xr.errors import MetadataError
-from bigearth_xr.table.names import S1_NAMES, are_unique, canonical, find_names, read_places
+from bigearth_xr.table.schema import S1_NAMES, are_unique, canonical, find_names, read_places
 
 __all__ = ["V1_PAIRS"]
 
@@ -71,24 +71,13 @@ Columns = dict[str, pa.Array]
 
 
 def csv_at(folder: Path, name: str) -> Path | None:
-    """Find the list of this name, however it is compressed.
-
-    Examples
-    --------
-    >>> csv_at(getfixture("tmp_path"), "train") is None
-    True
-    """
+    """Find the list of this name, however it is compressed."""
     found = (folder / f"{name}.csv{suffix}" for suffix in ("", ".bz2", ".gz"))
     return next((path for path in found if path.is_file()), None)
 
 
 def read_v1(folder: Path) -> Columns:
     """Read what the lists of v1 say of each pair.
-
-    Parameters
-    ----------
-    folder
-        Where all of them lie.
 
     Returns
     -------
@@ -99,13 +88,6 @@ def read_v1(folder: Path) -> Columns:
     ------
     MetadataError
         If a list is missing, or a line of one cannot be understood; with its file and line.
-
-    Examples
-    --------
-    >>> from bigearth_xr.testing import write_archive
-    >>> lists = write_archive(getfixture("tmp_path") / "v1", pairs=2, version="v1") / "lists"
-    >>> read_v1(lists)["split"].to_pylist()
-    ['validation', 'validation']
     """
     source, *rest = v1_files(folder)
     columns = _as_published(_read_text(source)) or _by_line(_read_lines(source))
@@ -132,13 +114,6 @@ def v1_files(folder: Path) -> list[Path]:
     ------
     MetadataError
         If one is missing.
-
-    Examples
-    --------
-    >>> from bigearth_xr.testing import write_archive
-    >>> lists = write_archive(getfixture("tmp_path") / "v1", pairs=2, version="v1") / "lists"
-    >>> [file.name for file in v1_files(lists)][:3]
-    ['s1_s2_name_country_season.csv', 'train.csv', 'val.csv']
     """
     return [_required(folder, name) for name in _NAMES]
 

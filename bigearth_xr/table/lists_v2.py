@@ -15,7 +15,7 @@ from bigearth_xr import releases
 from bigearth_xr.errors import MetadataError, SelectionError
 from bigearth_xr.labels import label_names
 from bigearth_xr.spelling import check_choice
-from bigearth_xr.table.names import S1_NAMES, V2_NAMES, are_unique, read_places
+from bigearth_xr.table.schema import S1_NAMES, V2_NAMES, are_unique, read_places
 
 V2_RECOMMENDED = "metadata.parquet"
 V2_EXCLUDED = "metadata_for_patches_with_snow_cloud_or_shadow.parquet"
@@ -43,25 +43,14 @@ class Part:
 
 
 def is_parts(folder: Path) -> bool:
-    """Tell whether a folder is a parquet in parts, not one that holds parquets of their own.
-
-    Examples
-    --------
-    >>> is_parts(getfixture("tmp_path"))
-    False
-    """
+    """Tell whether a folder is a parquet in parts, not one that holds parquets of their own."""
     if not folder.is_dir() or any((folder / name).exists() for name in (V2_RECOMMENDED, V2_EXCLUDED)):
         return False
     return next(_parts(folder), None) is not None
 
 
 def read_v2(parquets: Sequence[Path]) -> Columns:
-    """Read what parquets of v2 say of each pair.
-
-    Parameters
-    ----------
-    parquets
-        Files, or folders of parts.
+    """Read what parquets of v2, files or folders of parts, say of each pair.
 
     Returns
     -------
@@ -72,13 +61,6 @@ def read_v2(parquets: Sequence[Path]) -> Columns:
     ------
     MetadataError
         If one is no parquet, lacks a column, or holds a value that cannot be understood; with file, column and row.
-
-    Examples
-    --------
-    >>> from bigearth_xr.testing import write_archive
-    >>> archive = write_archive(getfixture("tmp_path") / "v2", pairs=2)
-    >>> read_v2([archive / "metadata.parquet"])["tile_row"].to_pylist()
-    [76, 76]
     """
     parts = [part for parquet in parquets for part in _parts(parquet)]
     tables = [_read_part(part) for part in parts]

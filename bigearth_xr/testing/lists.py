@@ -35,14 +35,6 @@ def encode_lists(pairs: Sequence[Pair], release: Release) -> list[File]:
     -------
     list of File
         Paths below the root of the archive, and contents; sorted.
-
-    Examples
-    --------
-    >>> from bigearth_xr.testing import synthetic_pair
-    >>> for path, data in encode_lists([synthetic_pair(0)], "v2"):
-    ...     print(path, data[:4])
-    metadata.parquet b'PAR1'
-    metadata_for_patches_with_snow_cloud_or_shadow.parquet b'PAR1'
     """
     return sorted(_v1_lists(pairs) if release == "v1" else _v2_tables(pairs))
 

@@ -267,11 +267,6 @@ def draw_labels(index: int, seed: int, *, adds_dropped: bool = False, drops_all:
     -------
     tuple of str
         Names in paper order.
-
-    Examples
-    --------
-    >>> draw_labels(3, 0)
-    ('Salines', 'Water courses', 'Coastal lagoons')
     """
     kept, dropped = _classes_by_fate()
     random = np.random.default_rng((seed, index))

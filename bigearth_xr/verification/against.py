@@ -15,8 +15,7 @@ from bigearth_xr.archive.source import Data, Encoding, Folder, FolderSource, Joi
 from bigearth_xr.archive.streams import StreamIndex, open_members
 from bigearth_xr.bands import bands as find_bands
 from bigearth_xr.errors import MetadataError, StoreError
-from bigearth_xr.ingestion.contents import list_folders, read_inner_lists
-from bigearth_xr.ingestion.request import name_of
+from bigearth_xr.ingestion.contents import list_folders, name_of, read_inner_lists
 from bigearth_xr.progress import Progress
 from bigearth_xr.store.open import Store
 from bigearth_xr.store.read import read_column
@@ -33,15 +32,6 @@ def read_listed(store: Store, metadata: Sequence[Path], against: Sequence[str]) 
     ------
     MetadataError
         If they are of another release than the store.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
-    >>> archive = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=3)
-    >>> len(read_listed(store, [archive], [])["patch"])
-    3
     """
     places = list(metadata)
     if not places:
@@ -64,15 +54,6 @@ def read_listed(store: Store, metadata: Sequence[Path], against: Sequence[str]) 
 def open_against(store: Store, paths: Sequence[str], listed: Columns | None) -> tuple[Archive, Columns | None]:
     """Open an archive with the bands of a store; one that is compressed or on a server is gone through for its names.
 
-    Parameters
-    ----------
-    store
-        The store.
-    paths
-        The archive.
-    listed
-        What lists say, where some are known already; without, those inside the archive are read.
-
     Returns
     -------
     tuple
@@ -84,16 +65,6 @@ def open_against(store: Store, paths: Sequence[str], listed: Columns | None) -> 
         If there is no patch in it.
     StoreError
         If it is not the archive of this store: another release, or no patch in common.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> path = bex.testing.write_archive(getfixture("tmp_path") / "ben.tar", pairs=3, container="tar")
-    >>> report = bex.ingest(path, getfixture("tmp_path") / "ben.zarr", bands=["B02", "VV"])
-    >>> archive, listed = open_against(open_store(getfixture("tmp_path") / "ben.zarr"), [str(path)], None)
-    >>> archive.bands, len(listed["patch"])
-    (('B02', 'VV'), 3)
     """
     source, name = _open(paths), name_of(paths)
     found = scan(source)
@@ -137,23 +108,7 @@ def _pairs(store: Store, listed: Columns | None) -> dict[str, str]:
 
 
 def _open_streams(containers: Sequence[Container]) -> "StreamedSource":
-    """Go through streams once to learn what they hold.
-
-    Parameters
-    ----------
-    containers
-        Tars, compressed or not, in parts or not, folders, addresses and pipes; what comes through a pipe is kept.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> path = bex.testing.write_archive(getfixture("tmp_path") / "ben.tar.zst", pairs=1, container="tar.zst")
-    >>> source = _open_streams([str(path)])
-    >>> folder = next(folder for folder in source.folders() if len(folder.files) == 12)
-    >>> source.collect([folder.path])
-    >>> len(source.read_files(folder.path, folder.files))
-    12
-    """
+    """Go through streams once to learn what they hold."""
     indexes = tuple(StreamIndex(str(container)) for container in containers)
     with Progress() as progress:
         for container, index in zip(containers, indexes, strict=True):

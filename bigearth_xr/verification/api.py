@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from bigearth_xr.errors import StoreError
-from bigearth_xr.ingestion.request import check_count, texts_of
+from bigearth_xr.ingestion.contents import check_count, texts_of
 from bigearth_xr.ingestion.staging import lock_store
 from bigearth_xr.progress import Progress
 from bigearth_xr.store.create import update_store

@@ -20,7 +20,7 @@ from bigearth_xr.store.shard import HOLE
 from bigearth_xr.verification.against import StreamedSource
 from bigearth_xr.verification.columns import EmptyStore, check_layout, compare_tables, find_table
 from bigearth_xr.verification.findings import Finding
-from bigearth_xr.verification.shards import InspectedShard, ShardJob, inspect_shards, locate_patches
+from bigearth_xr.verification.shards import ShardJob, ShardResult, inspect_shards, locate_patches
 from bigearth_xr.verification.vectors import check_embeddings
 
 
@@ -139,7 +139,7 @@ class Examination:
     chosen: NDArray[np.intp]
     """Rows that were to be compared with the archive."""
 
-    shards: tuple[InspectedShard, ...]
+    shards: tuple[ShardResult, ...]
     """What is in every shard, in order."""
 
     general: tuple[Finding, ...]
@@ -152,18 +152,7 @@ class Examination:
 
 
 def examine(scope: Scope, progress: Progress) -> Examination:
-    """Examine a store; what is wrong is reported, not raised.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
-    >>> with Progress() as progress:
-    ...     found = examine(Scope(store=store, archive=None, listed=None, sample=1, seed=0, workers=1), progress)
-    >>> found.findings
-    ()
-    """
+    """Examine a store; what is wrong is reported, not raised."""
     subject, general = _identify(scope)
     both = subject.stored_in_both
     chosen = both if scope.sample == "all" else draw_sample(both, scope.sample, scope.seed)
@@ -220,15 +209,7 @@ def _identify(scope: Scope) -> tuple[_Subject, tuple[Finding, ...]]:
 
 
 def slim(archive: Archive, patches: Iterable[PatchFiles | None]) -> Archive:
-    """Give an archive that knows where these patches are, and is small enough to be sent to a worker.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> path = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=2)
-    >>> slim(bex.archive.open_archive(path), []).patches
-    ()
-    """
+    """Give an archive that knows where these patches are, and is small enough to be sent to a worker."""
     folders = {folder for patch in patches if patch is not None for folder in patch.folders}
     return replace(archive, patches=(), problems=(), source=archive.source.only(folders))
 
@@ -273,13 +254,13 @@ def _rows_in(store: Store, array: PixelArray) -> NDArray[np.bool_]:
 
 def _inspect(
     subject: _Subject, shards: Sequence[int], compared: NDArray[np.intp], progress: Progress
-) -> tuple[InspectedShard, ...]:
+) -> tuple[ShardResult, ...]:
     """Inspect shards, and advance the progress bar."""
     here = np.isin(compared // SHARD_PATCHES, np.array(shards, np.intp))
     subject.collect(compared[here].tolist())
     advance = progress.steps("shards", len(shards))
     scope = subject.scope
-    found: dict[int, InspectedShard] = {}
+    found: dict[int, ShardResult] = {}
     for inspected in inspect_shards(
         shards, lambda shard: subject.job(shard, compared), rows=scope.store.rows, workers=scope.workers
     ):

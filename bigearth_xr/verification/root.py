@@ -33,16 +33,7 @@ Documents = Mapping[str, Mapping[str, Any]]
 
 
 class TemporaryFolder:
-    """A temporary folder that goes with its owner, at the latest with the process.
-
-    Examples
-    --------
-    >>> scratch = TemporaryFolder()
-    >>> path = scratch.path
-    >>> del scratch
-    >>> path.exists()
-    False
-    """
+    """A temporary folder that goes with its owner, at the latest with the process."""
 
     def __init__(self) -> None:
         self.path = Path(mkdtemp(prefix="bigearth-"))
@@ -64,13 +55,6 @@ def expected_root(
         What its root says, which counts more than other files where its digest bears it out; None if it is damaged.
     extra
         Attributes that were added to the root.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> place = LocalLocation(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
-    >>> expected_root(place, place, current=None) == json.loads(place.read("zarr.json"))
-    True
     """
     document: dict[str, Any] = json.loads(fresh.read(ROOT_KEY))
     members: dict[str, Any] = dict(document["consolidated_metadata"]["metadata"])
@@ -96,15 +80,7 @@ def expected_root(
 
 
 def write_root(document: Mapping[str, Any]) -> bytes:
-    """Write a root, as it is written when a store is made.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2) / "zarr.json"
-    >>> write_root(json.loads(path.read_bytes())) == path.read_bytes()
-    True
-    """
+    """Write a root, as it is written when a store is made."""
     bare = {name: value for name, value in document.items() if name != "consolidated_metadata"}
     with TemporaryDirectory() as folder:
         place = LocalLocation(Path(folder))
@@ -118,13 +94,6 @@ def write_root(document: Mapping[str, Any]) -> bytes:
 
 def root_difference(document: Mapping[str, Any], expected: Mapping[str, Any]) -> str | None:
     """Say how a root differs from what it should say.
-
-    Parameters
-    ----------
-    document
-        The root.
-    expected
-        As `expected_root` gives it.
 
     Examples
     --------
@@ -183,13 +152,7 @@ def _meaning(member: Mapping[str, Any]) -> str:
 
 
 def parse(place: Location, key: str) -> dict[str, Any] | None:
-    """Read a JSON object; None without one.
-
-    Examples
-    --------
-    >>> parse(LocalLocation(getfixture("tmp_path")), "zarr.json") is None
-    True
-    """
+    """Read a JSON object; None without one."""
     try:
         document = json.loads(place.read(key))
     except (FileNotFoundError, NotADirectoryError, *NO_JSON):
@@ -210,11 +173,6 @@ def _added(place: Location, below: str) -> Iterator[str]:
 def open_or_recover(place: Location) -> tuple[Store, str | None]:
     """Open a store; if its root is lost or damaged, with the one that it should have.
 
-    Parameters
-    ----------
-    place
-        Where the store lies; nothing is written.
-
     Returns
     -------
     tuple
@@ -224,15 +182,6 @@ def open_or_recover(place: Location) -> tuple[Store, str | None]:
     ------
     StoreNotFoundError, FormatError
         If there is no store of ours, or nothing says any more what its root said.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
-    >>> (path / "zarr.json").unlink()
-    >>> store, reason = open_or_recover(LocalLocation(path))
-    >>> store.release, store.rows, reason
-    ('v2', 2, 'is missing')
     """
     try:
         store = store_of(place, read_root(place))

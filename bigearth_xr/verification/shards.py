@@ -54,7 +54,7 @@ class ShardJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class InspectedShard:
+class ShardResult:
     """What was found in one shard of every array."""
 
     shard: int
@@ -79,7 +79,7 @@ class InspectedShard:
     """What is wrong."""
 
 
-def _inspect_shard(job: ShardJob) -> InspectedShard:
+def _inspect_shard(job: ShardJob) -> ShardResult:
     """Decode every patch of a shard, and compare those that are to be compared."""
     indexes, good = {}, {}
     findings: list[Finding] = []
@@ -101,7 +101,7 @@ def _inspect_shard(job: ShardJob) -> InspectedShard:
             if finding.array is not None:
                 differs[finding.array][position], good[finding.array][position] = True, False
         findings += differences
-    return InspectedShard(
+    return ShardResult(
         shard=job.shard,
         present=present,
         good=good,
@@ -177,7 +177,7 @@ def _check_file(
     whole = read_index(job.store.location, key)
     if whole is not None and (whole[len(due) :, 0] != HOLE).any():
         yield found("layout", f"holds patches beyond the {len(due):,} rows of this shard", np.zeros(len(due), bool))
-    elif job.store.profile == "fast" and present.any():
+    elif not job.store.codec.is_packed and present.any():
         yield from (found("layout", what, mask) for what, mask in _misplaced(job, array, index))
 
 
@@ -275,30 +275,11 @@ def locate_patches(
 ) -> tuple[NDArray[np.uint64], str | None]:
     """Tell where each patch of a shard lies, as far as that can be known.
 
-    Parameters
-    ----------
-    store
-        The store.
-    array
-        One of its pixel arrays.
-    shard
-        Number of the shard.
-    due
-        Which patches should be there, shape ``(patch,)``, of this shard alone.
-
     Returns
     -------
     tuple
         Offset and length of each, shape ``(patch, 2)``, `HOLE` where there is none; and what is wrong with the index,
         None if nothing is. Patches found without an index are whole, or were due.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
-    >>> locate_patches(store, store.array("s2_60m"), 0, np.ones(2, bool))[0].tolist()
-    [[0, 1604], [1604, 1604]]
     """
     key = shard_key(array, shard)
     try:
@@ -306,7 +287,7 @@ def locate_patches(
     except StoreAccessError:
         raise
     except StoreError as error:
-        find = _at_fixed_offsets if store.profile == "fast" else _one_after_the_other
+        find = _one_after_the_other if store.codec.is_packed else _at_fixed_offsets
         return find(store, array, key, due), str(error)
     return (_nowhere(due) if index is None else index[: len(due)]), None
 
@@ -352,25 +333,8 @@ def _bears_checksum(chunk: bytes) -> bool:
 
 def inspect_shards(
     shards: Sequence[int], job: Callable[[int], ShardJob], *, rows: int, workers: int
-) -> Iterator[InspectedShard]:
-    """Inspect shards, in any order.
-
-    Parameters
-    ----------
-    shards
-        Their numbers.
-    job
-        Puts together what a worker has to know of one; asked for a few ahead of their turn.
-    rows
-        Rows of the store.
-    workers
-        Processes at most.
-
-    Examples
-    --------
-    >>> list(inspect_shards([], lambda shard: None, rows=0, workers=1))
-    []
-    """
+) -> Iterator[ShardResult]:
+    """Inspect shards, in any order."""
     processes = min(workers, len(shards), os.cpu_count() or 1)
     if processes <= 1 or rows < WORTH_PROCESSES:
         yield from (_inspect_shard(job(shard)) for shard in shards)
