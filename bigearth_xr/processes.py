@@ -89,7 +89,7 @@ def lock_file(path: Path) -> Iterator[bool]:
     while True:
         with path.open("ab") as file:
             is_ours = _lock(file)
-            # Its last holder may have removed it since it was opened: then it keeps nobody away.
+            # Its last holder may have removed it since it was opened: then it locks nothing.
             if not is_ours or _is_at(file, path):
                 yield is_ours
                 return

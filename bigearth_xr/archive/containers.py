@@ -1,4 +1,4 @@
-"""What an archive lies in, told by the bytes and not by the names: folders, tars, compressed tars."""
+"""What an archive lies in, known by their bytes and not their names: folders, tars, compressed tars."""
 
 import glob
 import os
@@ -68,8 +68,7 @@ def find_containers(paths: Paths) -> _Containers:
     ArchiveNotFoundError
         If a path does not exist, or a part is missing.
     ArchiveError
-        If a file is no tar: one that was given, or one in a folder that is named like a tar; if an LMDB is to be one of
-        several.
+        If a file that is given, or named like a tar, is not a tar; if an LMDB is one of several.
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else paths
     if not given:
@@ -257,7 +256,7 @@ def _is_tar(path: str) -> bool:
 
 
 def _kind(path: Path) -> _Kind | None:
-    """Tell by its first header what a file is; None if it is no tar."""
+    """Tell by its first header what a file is; None if it is not a tar."""
     with open_bytes(path) as stream:
         return _kind_of(stream)
 

@@ -1,4 +1,4 @@
-"""An archive that somebody converted to an LMDB of safetensors, as rico-hdl writes it and ConfigILM reads it.
+"""An archive converted to an LMDB of safetensors, as rico-hdl writes it and ConfigILM reads it.
 
 A key is the name of a patch and its value holds the bands, bit for bit; the key of a reference map ends in
 ``_reference_map``. What the conversion dropped, the place on the ground, is restored from the names.
@@ -29,7 +29,7 @@ _MAP_TENSOR = "Data"
 
 _DTYPES = {"uint16": "U16", "float32": "F32"}
 
-# A patch has 160 kB; whoever stored all bands enlarged has less than 1 MB.
+# A patch has 160 kB; with all bands enlarged it has less than 1 MB.
 _MOST_BYTES = 1 << 24
 
 _HEAD = 4080
@@ -88,7 +88,7 @@ class LmdbSource:
             ) from error
 
     def refusals(self) -> Sequence[Refusal]:
-        """Keys that are no names of patches."""
+        """Keys that are not names of patches."""
         return self._refused
 
     def read(self, path: str) -> bytes:
@@ -149,7 +149,7 @@ class LmdbSource:
     def _refuse(self, key: bytes) -> None:
         name = key[:80].decode(errors="backslashreplace")
         message = (
-            f"{self.file}: key {name!r} is no name of a patch or a reference map, and is not read; if it is one, "
+            f"{self.file}: key {name!r} is not the name of a patch or a reference map, and is not read; if it is one, "
             "convert the archive again"
         )
         self._refused.append(Refusal(member=name, kind="refused", message=message))
@@ -182,7 +182,7 @@ def decode_tensor(
         tensor = tensors[band.name if band.name in tensors or band.name != REFERENCE_MAP else _MAP_TENSOR]
     except (KeyError, ValueError) as error:
         reason = "it was pickled, which is never read" if is_pickle(data) else error
-        raise PatchError(f"{where()} is no safetensors: {reason}; {_CONVERT_AGAIN}") from error
+        raise PatchError(f"{where()} is not safetensors: {reason}; {_CONVERT_AGAIN}") from error
     found, expected = (tensor.dtype, tensor.shape), (_DTYPES[band.dtype], (band.size, band.size))
     if found != expected:
         raise PatchError(f"{where()}: dtype and shape are {found}, expected {expected}; {_CONVERT_AGAIN}")
@@ -236,7 +236,7 @@ def is_pickle(data: Data) -> bool:
 
 
 def _recognize(key: bytes) -> tuple[str, S1Name | S2Name | None]:
-    """Say which folder a key stands for, and of which patch it is; None for what is no key of an archive."""
+    """Say which folder a key stands for, and of which patch it is; None for what is not a key of an archive."""
     text = key.decode(errors="backslashreplace")
     patch = text.removesuffix(f"_{REFERENCE_MAP}")
     name = recognize(patch)
@@ -264,7 +264,7 @@ def _files(folder: str, name: S1Name | S2Name, head: Data, value: Value) -> tupl
         return (f"{name.name}_{REFERENCE_MAP}.tif",)
     try:
         tensors: Collection[str] = find_tensors(head, value.size)
-    # Whoever reads the patch meets the same error, and reports it.
+    # The reader of the patch meets the same error, and reports it.
     except ValueError:
         tensors = [band.name for band in BANDS if band.sensor == ("s1" if isinstance(name, S1Name) else "s2")]
     return tuple(sorted(f"{name.name}_{tensor}.tif" for tensor in tensors))

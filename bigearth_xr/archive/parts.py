@@ -111,7 +111,7 @@ class _Name:
 
     @property
     def is_certain(self) -> bool:
-        """Whether what follows the name of a tar counts parts, and is no other ending, such as ``asc`` or a date."""
+        """Whether what follows the name of a tar counts parts, and is not another ending, such as ``asc`` or a date."""
         if self.suffix.isdigit():
             return len(self.suffix) <= _LONGEST_COUNT
         if len(self.suffix) > 2:
@@ -163,7 +163,7 @@ def find_parts(places: Iterable[str], is_tar: Callable[[str], bool]) -> tuple[li
     Returns
     -------
     tuple
-        Files in parts, and the places that are no parts.
+        Files in parts, and the places that are not parts.
 
     Raises
     ------

@@ -342,7 +342,7 @@ def partner_of(source: PixelSource, s1_json: str) -> str | None:
     """Read which Sentinel-2 patch a Sentinel-1 JSON names; None if it names none or cannot be read."""
     try:
         return _text(_read_json(source, s1_json).get("corresponding_s2_patch"))
-    # Whoever reads the patch meets the same error, and reports it.
+    # The reader of the patch meets the same error, and reports it.
     except PatchError:
         return None
 
@@ -413,7 +413,7 @@ def _read_json(source: PixelSource, path: str) -> Json:
     except FileNotFoundError:
         raise PatchError(f"{where} is missing; {_UNPACK_AGAIN}") from None
     except ValueError as error:
-        raise PatchError(f"{where} is no valid JSON ({error}); {_UNPACK_AGAIN}") from error
+        raise PatchError(f"{where} is not valid JSON ({error}); {_UNPACK_AGAIN}") from error
     if not isinstance(found, dict):
         raise PatchError(f"{where} holds a {type(found).__name__}, expected an object; {_UNPACK_AGAIN}")
     return found

@@ -111,7 +111,7 @@ class FolderSource:
         return self._walk("")
 
     def refusals(self) -> Sequence[Refusal]:
-        """Nothing: what lies in a folder was unpacked by somebody who agreed to it."""
+        """Nothing: what lies in a folder was unpacked on purpose."""
         return ()
 
     def read(self, path: str) -> bytes:

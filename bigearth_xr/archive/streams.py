@@ -109,7 +109,7 @@ class StreamIndex:
         folder = self._folder = self._folder if folder == self._folder else folder
         if self._is_here(folder, file, bit):
             if file not in self._files(folder):
-                # Named as another file of the patch but for its spelling: whoever goes through the folder tells of it.
+                # Named as another file of the patch but for its spelling: the scan of the folder reports it.
                 self._others.setdefault(folder, []).append(file)
                 return False
             self.refuse(
@@ -254,7 +254,7 @@ def _explained(members: Iterator[Member | Refusal], parts: Parts, chain: Chain) 
 
 
 def _files_of(source: FolderSource) -> Iterator[Member | Refusal]:
-    """Read the files of an archive that lie in a folder; the tars beside them are read by somebody else."""
+    """Read the files of an archive that lie in a folder; the tars beside them are containers of their own."""
     for folder in source.folders():
         for file in folder.files:
             if may_be_of_patch(file) or release_of_list(file):

@@ -333,7 +333,7 @@ class _Walk:
                 return self._refuse("refused", lost), header
         fault = f" ({self._tape.fault})" if self._tape.fault else ""
         if not damaged:
-            what = f"{self._where} is no tar, or damaged from its beginning, which is {start[:32]!r}"
+            what = f"{self._where} is not a tar, or damaged from its beginning, which is {start[:32]!r}"
         lost = f"{what}: everything behind it is lost, after {self.whole:,} whole files{fault}; {_AGAIN}"
         return self._refuse(self._kind(), lost), None
 
@@ -370,7 +370,7 @@ def _understand(records: dict[str, bytes] | None) -> _Told:
         return None, None, "is a file with holes, which no archive has"
     size = records.get("size")
     if size is not None and not (size.isdigit() and len(size) < 20):
-        return None, None, "has a size that is no number"
+        return None, None, "has a size that is not a number"
     return records.get("path"), None if size is None else int(size), None
 
 
@@ -388,15 +388,15 @@ def parse_header(block: bytes) -> Header | None:
     if len(block) != BLOCK:
         return None
     field = block[148:156]
-    size, told = _number(block[124:136]), _number(field)
-    if size is None or told is None:
+    size, checksum = _number(block[124:136]), _number(field)
+    if size is None or checksum is None:
         return None
     if block.isascii():
         # The low half of Adler-32 is 1 plus the sum of all bytes, many times faster than sum(); it wraps around at
         # 65,521, which 512 such bytes do not reach. The field itself counts as eight spaces.
-        if told != (zlib.adler32(block) & 0xFFFF) + 255 - sum(field):
+        if checksum != (zlib.adler32(block) & 0xFFFF) + 255 - sum(field):
             return None
-    elif told not in _sums(block):
+    elif checksum not in _sums(block):
         return None
     name = block[:100].partition(b"\0")[0]
     # Where GNU tar calls itself so, the prefix holds times.

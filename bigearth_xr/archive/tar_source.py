@@ -48,7 +48,7 @@ def open_tar(path: str | os.PathLike[str] | Parts) -> "TarSource":
         if not one.exists():
             raise ArchiveNotFoundError(f"there is no archive at {one}; check the path")
         if not one.is_file():
-            raise ArchiveError(f"{one} is no file, expected a tar")
+            raise ArchiveError(f"{one} is not a file, expected a tar")
     file = TarFile(paths)
     index, refusals = build_index(walk(FileTape(file), where=name), name)
     if isinstance(path, Parts):

@@ -165,7 +165,7 @@ def _parse(data: Data, where: str, shape: tuple[int, int] | None) -> Raster:
         raise
     # A damaged file can make the parser stumble in any way there is.
     except Exception as error:
-        raise PatchError(f"{where} is no readable GeoTIFF ({error}); {_UNPACK_AGAIN}") from error
+        raise PatchError(f"{where} is not a readable GeoTIFF ({error}); {_UNPACK_AGAIN}") from error
 
 
 def _find_image(file: "TiffFile", where: str) -> "TiffPage":

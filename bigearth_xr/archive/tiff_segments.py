@@ -197,7 +197,7 @@ def find_segments(page: "TiffPage", *, where: str) -> Segments | None:
     Raises
     ------
     PatchError
-        If a tile is larger than anybody makes it.
+        If a tile is larger than any program makes it.
     """
     side = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
     side = side if page.is_tiled else (min(side[0], page.imagelength), side[1])

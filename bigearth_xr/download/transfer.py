@@ -27,7 +27,7 @@ _PIECES_A_CONNECTION = 4
 """At least as many, so that none of the connections works alone for long at the end."""
 
 _NOTED_BYTES, _NOTED_S = 16 * 1024**2, 2.0
-"""What a killed process loses of each connection, at most: so many bytes, and what came in so many seconds."""
+"""What a killed process loses of each connection, at most: N bytes, and what came in N seconds."""
 
 _RESTARTS = 3
 
@@ -299,7 +299,7 @@ def _gaps(held: Iterable[_Range], size: int) -> list[_Range]:
 
 
 def _cut(ranges: Iterable[_Range], most: int) -> list[_Range]:
-    """Divide ranges into pieces of at most so many bytes.
+    """Divide ranges into pieces of at most `most` bytes.
 
     Examples
     --------
@@ -330,7 +330,7 @@ def check_md5(path: Path, expected: str, steps: Callable[[str, int], Callable[[i
 
 
 def run_threads(work: Callable[[Event], None], threads: int) -> None:
-    """Run it in so many threads; the first error stops all of them, and is raised.
+    """Run a function in several threads; the first error stops all of them, and is raised.
 
     Parameters
     ----------

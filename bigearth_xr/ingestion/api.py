@@ -134,7 +134,7 @@ def ingest(
         If the store exists and is of another archive, or another profile; if it would lie in the archive; if the disk
         is full; or if another ingest is filling the store.
     SelectionError
-        If an argument is no path, no number or no client.
+        If an argument is not a path, a number or a client.
     DownloadError
         If a server gives up. What arrived until then is kept for the next call.
     BandError
@@ -184,7 +184,7 @@ def _plan(request: Request, progress: Progress) -> Plan:
 
 @contextmanager
 def _telling_of_full_disk(store: Location) -> Iterator[None]:
-    """Say in words that no more can be written, whoever it was that met its end."""
+    """Say in words that no more can be written, wherever that was met."""
     try:
         yield
     except OSError as error:

@@ -100,7 +100,7 @@ def texts_of(places: object, name: str) -> tuple[str, ...]:
 
 
 def check_count(name: str, number: object) -> None:
-    """Refuse what is no number of things."""
+    """Refuse what is not a number of things."""
     if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
         raise SelectionError(f"{name} is {number!r}, expected a whole number, at least 1")
 

@@ -273,5 +273,5 @@ def _says_more(table: pa.Table, store: Store, arrays: Sequence[PixelArray]) -> b
     """Whether only the table has grown: a JSON was repaired, or lists were found."""
     if store.arrays != tuple(arrays):
         return False
-    told = find_table(store.location)
-    return told is not None and told.num_rows == store.rows and extends(table, told)
+    before = find_table(store.location)
+    return before is not None and before.num_rows == store.rows and extends(table, before)

@@ -124,8 +124,8 @@ class IngestReport:
 
     def write_json(self, path: Path) -> None:
         """Write the whole account as JSON."""
-        told = ("found", "unpaired", "is_cut_short", "complete")
-        content = asdict(self) | {"store": str(self.store)} | {name: getattr(self, name) for name in told}
+        derived = ("found", "unpaired", "is_cut_short", "complete")
+        content = asdict(self) | {"store": str(self.store)} | {name: getattr(self, name) for name in derived}
         path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

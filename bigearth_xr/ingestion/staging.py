@@ -1,8 +1,8 @@
 """Pixels of a stream on their way into a store: each band at its place in a file a shard, in whatever order they come.
 
 The files lie in a folder beside the store and look like shards of the profile `fast` without checksums and index. A
-journal says what has arrived; it is written after the pixels that it speaks of are on disk, so that whoever continues
-after a kill finds there no more than the truth.
+journal says what has arrived; it is written after its pixels are on disk, so that a run that continues after a kill
+finds no more than the truth there.
 """
 
 import hashlib
@@ -181,7 +181,7 @@ class Staging:
                 self.arrived[slot, number] = True
 
     def checkpoint_if_due(self) -> None:
-        """Make what has arrived survive, if that is some time ago and nobody else is about it."""
+        """Make what has arrived survive, if that is some time ago and no other thread is about it."""
         if time.monotonic() - self._noted_s > CHECKPOINT_S and self._noting.acquire(blocking=False):
             try:
                 self._note()
@@ -233,7 +233,7 @@ class Staging:
     def _note(self) -> None:
         """Write the journal, behind the pixels that it speaks of."""
         if not self._is_on_disk:
-            # A file could not be flushed, and nobody knows of which pixels: the journal before that holds.
+            # A file could not be flushed, and it is not known of which pixels: the journal before that holds.
             return
         # What is noted here is written already; what comes from now on may or may not be on disk.
         arrived, checksums = self.arrived.copy(), self.checksums.copy()

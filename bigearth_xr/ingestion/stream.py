@@ -70,7 +70,7 @@ class Slots:
         return str(self.table["patch"][slot].as_py())
 
     def forget_numbers(self) -> None:
-        """Free `numbers`, 400 bytes a patch, until somebody asks again."""
+        """Free `numbers`, 400 bytes a patch, until they are asked for again."""
         self.__dict__.pop("numbers", None)
 
     def of(self, patches: pa.ChunkedArray) -> NDArray[np.intp]:
@@ -178,7 +178,7 @@ def read_streams(containers: Sequence[Container], receiver: Receiver | None, pro
                 for one in as_completed(running):
                     one.result()
             finally:
-                # Where one fails, or somebody presses Ctrl-C, the others stop at their next file.
+                # Where one fails, or at Ctrl-C, the others stop at their next file.
                 is_over.set()
     finally:
         if receiver is not None:
@@ -233,7 +233,7 @@ class _PatchBuffer:
             self._pixels = {}
 
     def forget(self) -> None:
-        """Expect anew all that passed by: in a damaged stream nobody knows from where on pixels are wrong."""
+        """Expect anew all that passed by: in a damaged stream it is not known from where on pixels are wrong."""
         self._receiver.staging.arrived[self._passed] = False
 
     def _turn_to(self, folder: str) -> None:

@@ -101,7 +101,7 @@ def _parquet_files(parquets: Sequence[Path]) -> dict[str, Path]:
 def _what_else(folder: Path) -> str:
     """Name a list that is there in another form."""
     saved = csv_at(folder, "metadata")
-    return f", and not {saved.name}, in which labels are no lists any more" if saved else ""
+    return f", and not {saved.name}, in which labels are not lists any more" if saved else ""
 
 
 Read = tuple[Release, Columns]
@@ -110,7 +110,7 @@ SHORTEST = 1 << 20
 """Bytes of lists from which on reading them takes longer than a moment."""
 
 MOST_CACHED = 4
-"""Sets of lists that are kept, 20 to 30 MB each: those of both releases, and again as somebody saved them."""
+"""Sets of lists that are kept, 20 to 30 MB each: those of both releases, and again as they were saved."""
 
 _FOLDER = Path("bigearth-xr", "lists")
 _DIGEST_BYTES = 16
@@ -142,12 +142,12 @@ def cached_lists(files: Mapping[str, Path], version: Release | None, read: Calla
     place = folder / f"{_key(files, version)}.arrow"
     with suppress(OSError, ValueError):  # there is none, or it is damaged: pyarrow's errors are of these too
         return _load(place)
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = read()
-    for warning in told:
+    for warning in caught:
         warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    if not told:
+    if not caught:
         with suppress(OSError):
             _keep(found, place)
     return found
@@ -175,8 +175,8 @@ def _of_source() -> str:
 
 def _load(place: Path) -> Read:
     data = place.read_bytes()
-    told, content = data[:_DIGEST_BYTES], memoryview(data)[_DIGEST_BYTES:]
-    if hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest() != told:
+    digest, content = data[:_DIGEST_BYTES], memoryview(data)[_DIGEST_BYTES:]
+    if hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest() != digest:
         raise ValueError(f"{place}: damaged")
     with pa.ipc.open_file(pa.py_buffer(content)) as kept:
         table = kept.read_all()
@@ -186,7 +186,7 @@ def _load(place: Path) -> Read:
 
 
 def _keep(found: Read, place: Path) -> None:
-    """Write what was read, and remove the sets that nobody has asked for lately."""
+    """Write what was read, and remove the sets that were not asked for lately."""
     release, columns = found
     table = pa.table(columns).replace_schema_metadata({_RELEASE: release.encode()})
     sink = pa.BufferOutputStream()

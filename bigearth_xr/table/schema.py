@@ -113,22 +113,22 @@ def digest(table: pa.Table) -> str:
     return content.hexdigest()
 
 
-def extends(rows: pa.Table, told: pa.Table) -> bool:
+def extends(rows: pa.Table, before: pa.Table) -> bool:
     """Tell whether rows say all that others say of the same patches: the only difference is that nulls are filled.
 
     Examples
     --------
-    >>> told = pa.table({"patch": ["a", "b"], "country": [None, "Austria"]})
-    >>> extends(pa.table({"patch": ["a", "b"], "country": ["Kosovo", "Austria"]}), told)
+    >>> before = pa.table({"patch": ["a", "b"], "country": [None, "Austria"]})
+    >>> extends(pa.table({"patch": ["a", "b"], "country": ["Kosovo", "Austria"]}), before)
     True
-    >>> extends(told, pa.table({"patch": ["a", "b"], "country": ["Kosovo", "Austria"]}))
+    >>> extends(before, pa.table({"patch": ["a", "b"], "country": ["Kosovo", "Austria"]}))
     False
     """
-    if (rows.num_rows, rows.column_names) != (told.num_rows, told.column_names):
+    if (rows.num_rows, rows.column_names) != (before.num_rows, before.column_names):
         return False
     names = [name for name in rows.column_names if name not in DERIVED]
     nothing = {name: pa.scalar(None, rows[name].type) for name in names}
-    return all(pc.if_else(told[name].is_valid(), rows[name], nothing[name]).equals(told[name]) for name in names)
+    return all(pc.if_else(before[name].is_valid(), rows[name], nothing[name]).equals(before[name]) for name in names)
 
 
 def _hash_array(content: "hashlib._Hash", array: pa.Array) -> None:
@@ -184,7 +184,7 @@ def multi_hot(labels: pa.ListArray, nomenclature: Nomenclature = 19) -> NDArray[
     index = pc.index_in(labels.flatten(), pa.array(names))
     if index.null_count:
         stranger = labels.flatten().filter(pc.is_null(index))[0].as_py()
-        raise LabelError(f"{stranger!r} is no label of the {nomenclature}-class nomenclature: {', '.join(names)}")
+        raise LabelError(f"{stranger!r} is not a label of the {nomenclature}-class nomenclature: {', '.join(names)}")
     encoded = np.zeros((len(labels), len(names)), dtype=bool)
     encoded[np.asarray(pc.list_parent_indices(labels)), np.asarray(index)] = True
     return encoded

@@ -215,7 +215,7 @@ def synthetic_pair(index: int, *, release: Release = "v2", seed: int = 0) -> Syn
 
     Four pairs that touch come from each product in turn, and two products that show one tile
     on two days follow each other, so that a small archive has neighbours, series and
-    countries. v1 has labels that the 19 classes drop; at every fortieth pair there is no other.
+    countries. v1 has labels that the 19 classes drop; at every fortieth pair there are no others.
 
     Parameters
     ----------

@@ -206,4 +206,4 @@ def _advancing(read: Iterable[list[File]], advance: Callable[[], None]) -> Itera
 
 
 def _no_bar() -> None:
-    """Tell nobody: so few are written at once."""
+    """Report nothing: few are written at once."""

@@ -52,8 +52,8 @@ def verify(
         its names, for the patches that are compared, for those that are repaired; these lie in a temporary folder, 0.3
         MB each.
     metadata
-        The release's lists, as `ingest` takes them: then what the store lacks is told by name. By default those inside
-        the archive; without any, by numbers.
+        The release's lists, as `ingest` takes them: then what the store lacks is listed by name. By default those
+        inside the archive; without any, by numbers.
     sample
         Patches whose pixels, labels and lists are compared with the archive, drawn evenly over all shards; ``"all"``
         compares every one.
@@ -71,8 +71,8 @@ def verify(
     Returns
     -------
     VerifyReport
-        All that is wrong, the check does not stop at the first; after a repair, what still is. Files that are no part
-        of the store are named, and are no damage.
+        All that is wrong, the check does not stop at the first; after a repair, what still is. Files that are not part
+        of the store are named, and are not damage.
 
     Raises
     ------

@@ -215,7 +215,7 @@ def slim(archive: Archive, patches: Iterable[PatchFiles | None]) -> Archive:
 
 
 def _names(store: Store, rows: pa.Table | None, *, is_needed: bool) -> NDArray[np.object_]:
-    """Patch of each row; numbers where nothing says, and nobody has to know."""
+    """Patch of each row; numbers where nothing says, and it need not be known."""
     if rows is not None:
         return np.array(rows["patch"].to_pylist(), object)
     try:
