@@ -20,8 +20,6 @@ from bigearth_xr.products import PRODUCTS
 from bigearth_xr.releases import Release
 from bigearth_xr.tiles import tile_origin
 
-__all__ = ["choose_bands", "open_archive", "survey_archive", "tell_release"]
-
 _MOST_DAYS_APART = np.timedelta64(6, "D")
 
 

@@ -15,7 +15,7 @@ from bigearth_xr.errors import ArchiveError, SelectionError
 from bigearth_xr.releases import Release
 from bigearth_xr.tiles import PATCHES_PER_SIDE, tile_origin
 
-__all__ = ["JSON_SUFFIX", "REFERENCE_MAP", "archive_ending", "parse_s1", "parse_s2", "scene_folder"]
+__all__ = ["JSON_SUFFIX", "REFERENCE_MAP", "archive_ending", "scene_folder"]
 
 JSON_SUFFIX = "labels_metadata.json"
 """End of the name of a v1 metadata file, after the patch name and ``_``."""

@@ -21,19 +21,7 @@ from bigearth_xr.errors import LabelError, PatchError
 from bigearth_xr.labels import encode_labels
 from bigearth_xr.releases import Release
 
-__all__ = [
-    "MISSING",
-    "REFERENCE_MAP_BAND",
-    "Archive",
-    "PatchFiles",
-    "PatchMetadata",
-    "PatchPixels",
-    "Problem",
-    "read_metadata",
-    "read_patch",
-    "read_pixels",
-    "sum_up",
-]
+__all__ = ["MISSING", "REFERENCE_MAP_BAND", "sum_up"]
 
 ProblemKind = Literal["unpaired", "duplicate", "stray", "unplaced", "refused", "truncated", "damaged"]
 """Partner missing; found twice; a name that is none of the archive's; no way to know its tile; a member of a tar that

@@ -11,16 +11,7 @@ from typing import ClassVar, Literal, Protocol, TypeAlias
 
 from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError
 
-__all__ = [
-    "Data",
-    "Encoding",
-    "Folder",
-    "FolderSource",
-    "JoinedSource",
-    "PixelSource",
-    "Refusal",
-    "SplitSource",
-]
+__all__ = ["Data", "FolderSource", "JoinedSource", "Refusal", "SplitSource"]
 
 Data: TypeAlias = bytes | memoryview
 """Content of a file."""

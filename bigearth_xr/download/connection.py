@@ -20,7 +20,6 @@ from bigearth_xr.errors import DownloadError, SelectionError
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
 
-__all__ = ["RefusedError", "RetryPolicy"]
 
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 """Statuses that may be gone at the next request."""

@@ -18,13 +18,7 @@ from bigearth_xr.progress import ByteProgress, Progress
 from bigearth_xr.releases import Part, PublishedFile, Release, release
 from bigearth_xr.spelling import did_you_mean
 
-__all__ = [
-    "DownloadReport",
-    "FileOutcome",
-    "download",
-    "outcome_table",
-    "published_files",
-]
+__all__ = ["outcome_table"]
 
 _COLORS = {"fetched": "green", "kept": "cyan", "failed": "red"}
 

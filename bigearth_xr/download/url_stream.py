@@ -23,7 +23,6 @@ from bigearth_xr.errors import DownloadError
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["UrlStream", "open_url"]
 
 Notice = Callable[[str], object]
 """Takes a line for those who wait."""

@@ -34,7 +34,7 @@ from bigearth_xr.store.read import read_column, read_state
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STORED
 from bigearth_xr.table.assembly import Rows
 
-__all__ = ["Client", "ingest"]
+__all__ = ["Client"]
 
 Place = str | PathLike[str]
 

@@ -23,9 +23,9 @@ from bigearth_xr.spelling import check_choice
 from bigearth_xr.store.codec import PROFILES, ProfileName
 from bigearth_xr.store.location import Location
 from bigearth_xr.store.schema import PixelArray, pixel_arrays
-from bigearth_xr.table import FoundLabels, from_archive, read_labels
+from bigearth_xr.table import FoundLabels, from_archive, read_labels, read_lists
 from bigearth_xr.table.assembly import Rows
-from bigearth_xr.table.lists import find_lists, read_lists
+from bigearth_xr.table.lists import find_lists
 from bigearth_xr.table.lists_v1 import V1_PAIRS
 
 __all__ = ["check_count", "list_folders", "name_of", "read_inner_lists", "texts_of"]

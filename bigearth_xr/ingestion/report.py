@@ -13,10 +13,7 @@ from bigearth_xr.labels import Release
 from bigearth_xr.store.codec import ProfileName
 from bigearth_xr.store.location import Location
 
-__all__ = [
-    "IngestReport",
-    "left_out_lines",
-]
+__all__ = ["left_out_lines"]
 
 _UNPAIRED = ("unpaired", "duplicate", "unplaced")
 """Kinds of problems with a patch."""

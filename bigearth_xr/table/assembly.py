@@ -25,7 +25,7 @@ from bigearth_xr.labels import Release, group_labels, label_names
 from bigearth_xr.table.lists import read_lists
 from bigearth_xr.table.schema import SCHEMA, metadata_of
 
-__all__ = ["FoundLabels", "Rows", "assemble", "from_archive", "from_lists", "read_labels"]
+__all__ = ["Rows"]
 
 
 def from_lists(folder: str | PathLike[str], version: Release | None = None) -> pa.Table:

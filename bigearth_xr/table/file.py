@@ -10,8 +10,6 @@ import pyarrow as pa
 from bigearth_xr.errors import ChecksumError, MetadataError
 from bigearth_xr.table.schema import SCHEMA
 
-__all__ = ["is_table", "read", "write"]
-
 _KEY = b"bigearth_checksum"
 _MARK = b"bigearth-crc32c:"
 """Key and first half of the value of the file's own metadata that hold its checksum: should one be damaged, the other

@@ -23,7 +23,7 @@ from bigearth_xr.labels import Release
 from bigearth_xr.table.lists_v1 import V1_PAIRS, csv_at, read_v1, v1_files
 from bigearth_xr.table.lists_v2 import V2_EXCLUDED, V2_RECOMMENDED, is_parts, read_v2
 
-__all__ = ["find_lists", "read_lists"]
+__all__ = ["find_lists"]
 
 Columns = dict[str, pa.Array]
 

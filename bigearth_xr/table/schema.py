@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bigearth_xr.errors import LabelError, MetadataError
 from bigearth_xr.labels import Nomenclature, Release, label_names
 
-__all__ = ["DERIVED", "SCHEMA", "digest", "extends", "multi_hot", "release_of"]
+__all__ = ["DERIVED"]
 
 BBOX = pa.struct([(side, pa.float64()) for side in ("xmin", "ymin", "xmax", "ymax")])
 

@@ -19,7 +19,8 @@ from typing import BinaryIO, Literal, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_xr.archive.names import JSON_SUFFIX, REFERENCE_MAP, parse_s1, parse_s2, scene_folder
+from bigearth_xr.archive import parse_s1, parse_s2
+from bigearth_xr.archive.names import JSON_SUFFIX, REFERENCE_MAP, scene_folder
 from bigearth_xr.bands import PATCH_SIDE_M, S1_BANDS, S2_BANDS, Band
 from bigearth_xr.releases import Release
 from bigearth_xr.testing.geotiff import encode_tiff

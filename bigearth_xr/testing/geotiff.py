@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from bigearth_xr.archive.tiff import decode_tiff
 from bigearth_xr.bands import PATCH_SIDE_M
 
-__all__ = ["encode_tiff"]
-
 _STRIP_BYTES = 8192
 
 _FIRST_ZONE_NORTH = 32600

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from bigearth_xr.archive.names import parse_s2
+from bigearth_xr.archive import parse_s2
 from bigearth_xr.errors import MetadataError
 from bigearth_xr.labels import group_labels
 from bigearth_xr.products import Product, product_of
@@ -15,8 +15,6 @@ from bigearth_xr.releases import SPLITS, Release, season_of
 from bigearth_xr.testing.container import File
 from bigearth_xr.testing.pair import Pair, corner_of, draw_labels
 from bigearth_xr.tiles import tile_origin
-
-__all__ = ["ListedPair", "listed_pairs"]
 
 _SEASONS = {
     "winter": "Winter",
@@ -125,7 +123,7 @@ def listed_pairs(
     >>> [pair.s1_name for pair in listed_pairs(lists, pairs=1, first=3)]
     ['S1A_IW_GRDH_1SDV_20170613T044300_33UUP_69_77']
     """
-    from bigearth_xr.table.lists import read_lists
+    from bigearth_xr.table import read_lists
 
     _, columns = read_lists([Path(lists)], version)
     listed = len(columns["patch"])

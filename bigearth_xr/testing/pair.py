@@ -16,8 +16,6 @@ from bigearth_xr.products import PRODUCTS, Product
 from bigearth_xr.releases import Release
 from bigearth_xr.tiles import tile_origin
 
-__all__ = ["SyntheticPair", "formula_pixels", "formula_reference_map", "synthetic_pair"]
-
 _BLOCK_SIDE = 2
 
 _BLOCKS_PER_SIDE = 45

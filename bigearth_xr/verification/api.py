@@ -1,6 +1,6 @@
 """Verify a store: against itself, what was published of its release, and its archive; repair it, upgrade it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from os import PathLike
@@ -8,26 +8,32 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 
-from bigearth_xr.errors import StoreError
-from bigearth_xr.ingestion.contents import check_count, texts_of
+from bigearth_xr.archive import Archive, PixelSource, survey_archive, tell_release
+from bigearth_xr.archive.containers import find_containers, open_source
+from bigearth_xr.archive.scan import scan
+from bigearth_xr.archive.streams import open_streams
+from bigearth_xr.bands import bands as find_bands
+from bigearth_xr.errors import MetadataError, StoreError
+from bigearth_xr.ingestion.contents import check_count, list_folders, name_of, read_inner_lists, texts_of
 from bigearth_xr.ingestion.staging import lock_store
 from bigearth_xr.progress import Progress
 from bigearth_xr.store.create import update_store
 from bigearth_xr.store.location import Address, StorageOptions, location_of
 from bigearth_xr.store.open import Store, open_store, read_root
-from bigearth_xr.store.read import read_expected, read_present
+from bigearth_xr.store.read import read_column, read_expected, read_present
 from bigearth_xr.store.schema import ABSENT, FORMAT_VERSION, QUARANTINED, STORED
-from bigearth_xr.verification.against import open_against, read_listed
+from bigearth_xr.table import read_lists
+from bigearth_xr.table.lists import find_lists
 from bigearth_xr.verification.columns import find_strays, find_table
 from bigearth_xr.verification.examination import Examination, Scope, compare_doubtful, examine
 from bigearth_xr.verification.findings import Comparison, Completeness, VerifyReport, count_pairs
 from bigearth_xr.verification.repair import repair_store
 from bigearth_xr.verification.root import open_or_recover
 
-__all__ = ["upgrade", "verify"]
-
 File = str | PathLike[str]
+Columns = Mapping[str, pa.Array]
 
 
 def verify(
@@ -99,8 +105,8 @@ def verify(
     lists = () if metadata is None else texts_of(metadata, "metadata")
     place = location_of(store, storage_options)
     opened, damage = open_or_recover(place)
-    listed = read_listed(opened, [Path(path) for path in lists], paths)
-    archive, listed = open_against(opened, paths, listed) if paths else (None, listed)
+    listed = _read_listed(opened, [Path(path) for path in lists], paths)
+    archive, listed = _open_against(opened, paths, listed) if paths else (None, listed)
     scope = Scope(
         store=opened, damage=damage, archive=archive, listed=listed, sample=sample, seed=seed, workers=workers
     )
@@ -113,49 +119,6 @@ def verify(
         found = examine(replace(scope, store=opened, damage=damage), progress)
     repaired = tuple(dict.fromkeys(done.written))
     return replace(_report_on(found), repaired=repaired, given_up=done.given_up, unrepaired=done.failures)
-
-
-def _report_on(found: Examination) -> VerifyReport:
-    """Report an examination."""
-    subject = found.subject
-    store, state = subject.scope.store, subject.record.state
-    if subject.rows is None:
-        # Reported as a failure already; what a row is of cannot be counted.
-        completeness = Completeness(tallies=(), lacking=(), unlisted=(), complete=False)
-    else:
-        completeness = count_pairs(subject.rows, state, subject.scope.listed)
-    return VerifyReport(
-        store=str(store.location),
-        release=store.release,
-        profile=store.profile,
-        format_version=store.format_version,
-        rows=store.rows,
-        stored=int((state == STORED).sum()),
-        absent=tuple(subject.names[state == ABSENT]),
-        quarantined=tuple(subject.names[state == QUARANTINED]),
-        checked=sum(inspected.checked for inspected in found.shards),
-        findings=found.findings,
-        completeness=completeness,
-        comparison=_comparison(found),
-        strays=find_strays(store),
-    )
-
-
-def _comparison(found: Examination) -> Comparison | None:
-    subject = found.subject
-    archive = subject.scope.archive
-    if archive is None:
-        return None
-    stored = set(subject.names[subject.record.stored])
-    held = {patch.patch for patch in archive.patches}
-    return Comparison(
-        archive=archive.name,
-        compared=sum(shard.compared for shard in found.shards),
-        sampled=len(found.chosen) < len(subject.stored_in_both),
-        seed=subject.scope.seed,
-        only_in_archive=tuple(sorted(held - stored)),
-        only_in_store=tuple(sorted(stored - held)),
-    )
 
 
 def upgrade(store: Address, *, storage_options: StorageOptions | None = None) -> bool:
@@ -215,3 +178,128 @@ def _check_record(store: Store) -> None:
                 f"and not recorded, first row {wrong[0]}; repair the store first with: bigearth verify "
                 f"{store.location} --against ARCHIVE --repair"
             )
+
+
+def _read_listed(store: Store, metadata: Sequence[Path], against: Sequence[str]) -> Columns | None:
+    """Read the lists that were named, or those that lie in an archive's folder; None without any.
+
+    Raises
+    ------
+    MetadataError
+        If they are of another release than the store.
+    """
+    places = list(metadata)
+    if not places:
+        # As ingest looks for them: at the top of a folder of the archive, or in its `lists`.
+        folders = [folder for root in list_folders(against) for folder in (root, root / "lists")]
+        places = [folder for folder in folders if find_lists(folder) == store.release][:1]
+    if not places:
+        return None
+    # A folder may hold the lists of both releases; parquets are of v2.
+    folder = len(places) == 1 and places[0].is_dir()
+    release, listed = read_lists(places, store.release if folder and find_lists(places[0]) else None)
+    if release != store.release:
+        raise MetadataError(
+            f"{places[0]}: lists of {release}, but {store.location} holds {store.release}; "
+            "give those of its own release"
+        )
+    return listed
+
+
+def _open_against(store: Store, paths: Sequence[str], listed: Columns | None) -> tuple[Archive, Columns | None]:
+    """Open an archive with the bands of a store; one that is compressed or on a server is gone through for its names.
+
+    Returns
+    -------
+    tuple
+        The archive, and what the lists say; None without any.
+
+    Raises
+    ------
+    ArchiveError
+        If there is no patch in it.
+    StoreError
+        If it is not the archive of this store: another release, or no patch in common.
+    """
+    source, name = _open_source(paths), name_of(paths)
+    found = scan(source)
+    release = tell_release(found, name)
+    if release != store.release:
+        raise StoreError(
+            f"{paths[0]}: an archive of {release}, but {store.location} holds {store.release}; give the archive "
+            "that it was made of"
+        )
+    if listed is None:
+        lists = read_inner_lists(source, release, found.metadata_files[release])
+        listed = None if lists is None else lists.columns
+    archive = survey_archive(
+        source,
+        name=name,
+        sensors={band.sensor for band in find_bands(store.bands)},
+        bands=store.bands,
+        pairs=_pairs(store, listed),
+        found=found,
+    )
+    return archive, listed
+
+
+def _open_source(paths: Sequence[str]) -> PixelSource:
+    """Open what can be read in any order, or go through streams for their names."""
+    containers = find_containers(paths)
+    return open_streams(containers.in_passing()) if containers.streams else open_source(paths)
+
+
+def _pairs(store: Store, listed: Columns | None) -> dict[str, str]:
+    """Partners as the lists name them, and of patches that these leave out, as the store does."""
+    pairs: dict[str, str] = {}
+    try:
+        names = (read_column(store, name).tolist() for name in ("patch", "s1_name"))
+        pairs |= {patch: partner for patch, partner in zip(*names, strict=True) if partner}
+    except Exception:  # damaged columns raise whatever their codec raises; what they say is a help, no more
+        pairs = {}
+    if listed is not None:
+        pairs |= dict(zip(listed["patch"].to_pylist(), listed["s1_name"].to_pylist(), strict=True))
+    return pairs
+
+
+def _report_on(found: Examination) -> VerifyReport:
+    """Report an examination."""
+    subject = found.subject
+    store, state = subject.scope.store, subject.record.state
+    if subject.rows is None:
+        # Reported as a failure already; what a row is of cannot be counted.
+        completeness = Completeness(tallies=(), lacking=(), unlisted=(), complete=False)
+    else:
+        completeness = count_pairs(subject.rows, state, subject.scope.listed)
+    return VerifyReport(
+        store=str(store.location),
+        release=store.release,
+        profile=store.profile,
+        format_version=store.format_version,
+        rows=store.rows,
+        stored=int((state == STORED).sum()),
+        absent=tuple(subject.names[state == ABSENT]),
+        quarantined=tuple(subject.names[state == QUARANTINED]),
+        checked=sum(inspected.checked for inspected in found.shards),
+        findings=found.findings,
+        completeness=completeness,
+        comparison=_comparison(found),
+        strays=find_strays(store),
+    )
+
+
+def _comparison(found: Examination) -> Comparison | None:
+    subject = found.subject
+    archive = subject.scope.archive
+    if archive is None:
+        return None
+    stored = set(subject.names[subject.record.stored])
+    held = {patch.patch for patch in archive.patches}
+    return Comparison(
+        archive=archive.name,
+        compared=sum(shard.compared for shard in found.shards),
+        sampled=len(found.chosen) < len(subject.stored_in_both),
+        seed=subject.scope.seed,
+        only_in_archive=tuple(sorted(held - stored)),
+        only_in_store=tuple(sorted(stored - held)),
+    )

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from bigearth_xr import table
 from bigearth_xr.archive import Archive, PatchFiles
 from bigearth_xr.archive.source import SplitSource
+from bigearth_xr.archive.streams import StreamedSource
 from bigearth_xr.errors import StoreAccessError, StoreError
 from bigearth_xr.progress import Progress
 from bigearth_xr.store.open import Store
 from bigearth_xr.store.read import read_column, shard_count
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STATES, STORED, PixelArray
 from bigearth_xr.store.shard import HOLE
-from bigearth_xr.verification.against import StreamedSource
 from bigearth_xr.verification.columns import EmptyStore, check_layout, compare_tables, find_table
 from bigearth_xr.verification.findings import Finding
 from bigearth_xr.verification.shards import ShardJob, ShardResult, inspect_shards, locate_patches

@@ -20,7 +20,7 @@ from bigearth_xr.table import release_of
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Finding", "VerifyReport", "tally_table"]
+__all__ = ["tally_table"]
 
 FindingKind = Literal[
     "table", "column", "metadata", "state", "index", "layout", "missing", "unrecorded", "checksum", "different",
