@@ -21,16 +21,9 @@ class WorkerDiedError(Exception):
 
 
 def map_in_processes(function: Callable[[Job], Result], jobs: Iterable[Job], *, processes: int) -> Iterator[Result]:
-    """Call a function for each job in processes of their own; results come in any order.
+    """Call a function, which can be pickled, for each job in processes of their own; results come in any order.
 
-    Parameters
-    ----------
-    function
-        A function of a module, or what else can be pickled.
-    jobs
-        Drawn as they are needed, two a process ahead: all of them at once might fill memory.
-    processes
-        How many to start.
+    Jobs are drawn as they are needed, two a process ahead: all of them at once might fill memory.
 
     Raises
     ------

@@ -143,10 +143,10 @@ def plan_rows(contents: Contents, store: Store) -> RowPlan:
     return RowPlan(store=store, rows=rows, complete=complete, shards=_by_shard(rows, ~complete[rows]))
 
 
-def find_store(place: Location) -> Store | None:
+def find_store(location: Location) -> Store | None:
     """Open a store, if there is one."""
     try:
-        return open_store(place)
+        return open_store(location)
     except StoreNotFoundError:
         return None
 

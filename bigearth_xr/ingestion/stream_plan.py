@@ -213,16 +213,16 @@ def _lay_out(request: Request, table: pa.Table, arrays: Sequence[PixelArray]) ->
     return True
 
 
-def _expect(slots: Slots, place: Location, arrays: Sequence[PixelArray]) -> Receiver:
+def _expect(slots: Slots, location: Location, arrays: Sequence[PixelArray]) -> Receiver:
     """Make room for patches; those that the store holds already need not come."""
-    staging = Staging(staging_folder(place), arrays, len(slots), identity=slots.identity)
-    return Receiver(slots=slots, staging=staging, is_done=_find_done(slots, place))
+    staging = Staging(staging_folder(location), arrays, len(slots), identity=slots.identity)
+    return Receiver(slots=slots, staging=staging, is_done=_find_done(slots, location))
 
 
-def _find_done(slots: Slots, place: Location) -> NDArray[np.bool_]:
+def _find_done(slots: Slots, location: Location) -> NDArray[np.bool_]:
     """Find the slots of patches that the store holds already, shape ``(slot,)``."""
     is_done = np.zeros(len(slots), bool)
-    store = find_store(place)
+    store = find_store(location)
     if store is not None:
         names = read_column(store, "patch")[read_complete(store) & ~_maps_may_come(store)]
         places = slots.of(pa.chunked_array([pa.array(names, pa.string())]))

@@ -103,8 +103,8 @@ def verify(
     check_count("workers", workers)
     paths = () if against is None else texts_of(against, "against")
     lists = () if metadata is None else texts_of(metadata, "metadata")
-    place = location_of(store, storage_options)
-    opened, damage = open_or_recover(place)
+    location = location_of(store, storage_options)
+    opened, damage = open_or_recover(location)
     listed = _read_listed(opened, [Path(path) for path in lists], paths)
     archive, listed = _open_against(opened, paths, listed) if paths else (None, listed)
     scope = Scope(
@@ -115,7 +115,7 @@ def verify(
         if not repair or not found.findings:
             return _report_on(found)
         done = repair_store(found if archive is None else compare_doubtful(found, progress), archive, progress)
-        opened, damage = open_or_recover(place)
+        opened, damage = open_or_recover(location)
         found = examine(replace(scope, store=opened, damage=damage), progress)
     repaired = tuple(dict.fromkeys(done.written))
     return replace(_report_on(found), repaired=repaired, given_up=done.given_up, unrepaired=done.failures)
@@ -151,20 +151,20 @@ def upgrade(store: Address, *, storage_options: StorageOptions | None = None) ->
     >>> upgrade(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
     False
     """
-    place = location_of(store, storage_options)
-    with lock_store(place):
-        opened = open_store(place)
+    location = location_of(store, storage_options)
+    with lock_store(location):
+        opened = open_store(location)
         if opened.format_version == FORMAT_VERSION:
             return False
         rows, wrong = find_table(opened)
         if rows is None:
             reason = "" if wrong is None else f" ({wrong.message})"
             raise StoreError(
-                f"{place}: nothing tells what its columns were{reason}; repair it first with: bigearth verify {place} "
-                "--against ARCHIVE --repair"
+                f"{location}: nothing tells what its columns were{reason}; repair it first with: bigearth verify "
+                f"{location} --against ARCHIVE --repair"
             )
         _check_record(opened)
-        update_store(opened, rows, sensors=read_root(place).ours["sensors"])
+        update_store(opened, rows, sensors=read_root(location).ours["sensors"])
         return True
 
 

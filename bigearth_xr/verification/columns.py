@@ -172,19 +172,19 @@ class EmptyStore:
         self._scratch: TemporaryFolder | None = None
         self._rows: pa.Table | None = None
         self._format: object = None
-        self._place: Location | None = None
+        self._location: Location | None = None
 
     def of(self, store: Store, rows: pa.Table) -> Location:
         """Give it, in a folder that goes away with this."""
         sensors = cached_root(store.location).ours["sensors"]
         wanted = (store.format_version, store.profile, store.arrays, sensors)
-        if self._place is None or wanted != self._format or not rows.equals(self._rows):
+        if self._location is None or wanted != self._format or not rows.equals(self._rows):
             self._scratch = TemporaryFolder()
             version = store.format_version
             lay_out(self._scratch.path / "fresh.zarr", rows, store.profile, store.arrays, sensors, version=version)
             self._rows, self._format = rows, wanted
-            self._place = LocalLocation(self._scratch.path / "fresh.zarr")
-        return self._place
+            self._location = LocalLocation(self._scratch.path / "fresh.zarr")
+        return self._location
 
 
 def check_layout(store: Store, rows: pa.Table, empty: EmptyStore, damage: str | None = None) -> tuple[Finding, ...]:
@@ -260,20 +260,22 @@ def _own(member: Mapping[str, Any]) -> bytes:
     return json.dumps(own, indent=2).encode()
 
 
-def _member_difference(place: Location, name: str, due: Mapping[str, Any]) -> str | None:
+def _member_difference(location: Location, name: str, due: Mapping[str, Any]) -> str | None:
     """Say how the metadata of an array or group differ from what they should be."""
     key = f"{name}/zarr.json"
-    document = parse(place, key)
+    document = parse(location, key)
     if document is not None and plain(document) == plain(due):
         return None
-    if place.find(key) is None:
-        return "is missing" if not place.children(name) else "its zarr.json is missing"
+    if location.find(key) is None:
+        return "is missing" if not location.children(name) else "its zarr.json is missing"
     return "its zarr.json cannot be read" if document is None else "its zarr.json differs from the format"
 
 
 def _value_difference(store: Store, fresh: Location, name: str, due: Mapping[str, Any]) -> str | None:
     """Say how a small array differs from what it is by the table: not at all if every byte is the same."""
-    ours, expected = ({key: place.read(key) for key in _chunks(place, name)} for place in (store.location, fresh))
+    ours, expected = (
+        {key: location.read(key) for key in _chunks(location, name)} for location in (store.location, fresh)
+    )
     if ours == expected:
         return None
     if ours.keys() != expected.keys():
@@ -289,8 +291,8 @@ def _value_difference(store: Store, fresh: Location, name: str, due: Mapping[str
     return None
 
 
-def _chunks(place: Location, name: str) -> list[str]:
-    return [key for key in place.keys(name) if key != f"{name}/zarr.json"]
+def _chunks(location: Location, name: str) -> list[str]:
+    return [key for key in location.keys(name) if key != f"{name}/zarr.json"]
 
 
 def _same(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
