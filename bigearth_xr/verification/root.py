@@ -254,7 +254,7 @@ def _reason(location: Location, error: BigEarthError) -> str:
 
 
 def _recovered(location: Location, reason: str) -> Location:
-    """The place, with the root that it should have."""
+    """The location, with the root that it should have."""
     where, beside = location / ROOT_KEY, location.parent / table_key(location)
     try:
         rows = read_table(location)
