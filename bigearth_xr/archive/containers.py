@@ -150,7 +150,7 @@ def name_containers(containers: Iterable[Container | Path]) -> Iterator[str]:
         yield name
 
 
-def open_parts(parts: Parts) -> ByteStream:
+def _open_parts(parts: Parts) -> ByteStream:
     """Open the parts of a tar as one stream."""
     files = ((place, open(place, "rb", buffering=0)) for place in parts.places)  # noqa: SIM115  # closed by the chain
     return ByteStream(Chain(files), name=str(parts), size=sum(os.stat(place).st_size for place in parts.places))
@@ -241,7 +241,7 @@ def _kind_of_parts(parts: Parts) -> tuple[_Kind, Container]:
     """Tell how a tar in parts can be read."""
     if not parts.is_local:
         return "stream", parts
-    with closing(open_parts(parts)) as stream:
+    with closing(_open_parts(parts)) as stream:
         kind = _kind_of(stream)
     if kind is None:
         raise ArchiveError(

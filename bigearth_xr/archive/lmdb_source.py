@@ -138,7 +138,7 @@ class LmdbSource:
                 self._refuse(key)
                 continue
             head = _read_head(mdb, value)
-            if is_first and is_pickle(head):
+            if is_first and _is_pickle(head):
                 raise ArchiveError(
                     f"{self.file} holds pickled patches, as bigearthnet_encoder wrote them for v1; to read a pickle "
                     "is to run it, so they are refused: give the archive that they were made from"
@@ -181,7 +181,7 @@ def decode_tensor(
         # Some keep the map among the bands, under its own name.
         tensor = tensors[band.name if band.name in tensors or band.name != REFERENCE_MAP else _MAP_TENSOR]
     except (KeyError, ValueError) as error:
-        reason = "it was pickled, which is never read" if is_pickle(data) else error
+        reason = "it was pickled, which is never read" if _is_pickle(data) else error
         raise PatchError(f"{where()} is not safetensors: {reason}; {_CONVERT_AGAIN}") from error
     found, expected = (tensor.dtype, tensor.shape), (_DTYPES[band.dtype], (band.size, band.size))
     if found != expected:
@@ -223,13 +223,13 @@ def find_tensors(data: Data, size: int) -> Mapping[str, Tensor]:
     return tensors
 
 
-def is_pickle(data: Data) -> bool:
+def _is_pickle(data: Data) -> bool:
     """Tell whether bytes begin as a pickle does; as safetensors, their header would be larger than any.
 
     Examples
     --------
     >>> import pickle
-    >>> is_pickle(pickle.dumps([0] * 10)), is_pickle(bytes([128, 4, 0, 0, 0, 0, 0, 0]))
+    >>> _is_pickle(pickle.dumps([0] * 10)), _is_pickle(bytes([128, 4, 0, 0, 0, 0, 0, 0]))
     (True, False)
     """
     return len(data) > _SIZE and data[0] == 0x80 and data[1] in range(2, 6) and any(data[3:_SIZE])

@@ -20,12 +20,12 @@ __all__ = ["Member"]
 BLOCK = 512
 """Bytes of a header; the data of each member are padded to a multiple of it."""
 
-SPARSE = b"S"
+_SPARSE = b"S"
 """Kind of a file with holes."""
 
 _POSIX = b"ustar\0"
 
-Header: TypeAlias = tuple[bytes, int, bytes, bool]
+_Header: TypeAlias = tuple[bytes, int, bytes, bool]
 """Path as far as the header holds it; bytes of data; kind (``b"0"`` is a file, ``b"5"`` a folder, ``b"L"`` a long
 name); whether more header follows before the data, as a file with many holes has. No class: it is built nine million
 times."""
@@ -36,7 +36,7 @@ PATCH_FILE_BYTES = 2**20
 LIST_BYTES = 2**28
 """Most bytes of a list or parquet of metadata."""
 
-LIST_SUFFIXES = (".parquet", ".csv", ".csv.bz2", ".csv.gz", ".csv.xz", ".csv.zst")
+_LIST_SUFFIXES = (".parquet", ".csv", ".csv.bz2", ".csv.gz", ".csv.xz", ".csv.zst")
 """How the names of lists end."""
 
 _UNUSUAL = ("", "/", ".")
@@ -49,7 +49,7 @@ _KINDS = {
     b"3": "a device",
     b"4": "a device",
     b"6": "a named pipe",
-    SPARSE: "a file with holes",
+    _SPARSE: "a file with holes",
 }
 
 Entry: TypeAlias = tuple[str, int, int]
@@ -228,7 +228,7 @@ class _Walk:
         self._where = where
         self._at = 0
         self._told = self._told_of_all = _NOTHING
-        self._long_names: dict[bytes, Header] = {}
+        self._long_names: dict[bytes, _Header] = {}
 
     def __iter__(self) -> Iterator[Entry | Refusal]:
         for header in self._headers():
@@ -247,7 +247,7 @@ class _Walk:
         ends = f"ends at byte {self._tape.end:,}, {why}, after {self.whole:,} whole files{fault}"
         return self._refuse(self._kind(), f"{self._where} {ends}; {_AGAIN}")
 
-    def _enter(self, header: Header) -> Entry | Refusal | None:
+    def _enter(self, header: _Header) -> Entry | Refusal | None:
         """Understand the header of a member, and go behind its data."""
         (raw, size, kind, is_continued), fault = header, None
         if self._told is not _NOTHING:
@@ -260,8 +260,8 @@ class _Walk:
         offset = self._at
         if kind not in _WITHOUT_DATA:
             self._at += size + -size % BLOCK
-        name, bad_name = clean_name(raw)
-        reason = fault or why_refused(kind, name, size) or bad_name
+        name, bad_name = _clean_name(raw)
+        reason = fault or _why_refused(kind, name, size) or bad_name
         if reason is not None:
             message = f"{self._where}: {name or 'a member'} {reason}; it is passed over"
             return self._refuse("refused", message, member=name)
@@ -270,7 +270,7 @@ class _Walk:
             return None
         return (f"{name}/", offset, 0) if is_folder else (name, offset, size)
 
-    def _extend(self, header: Header) -> None:
+    def _extend(self, header: _Header) -> None:
         """Keep what a header says of the member behind it."""
         (_, size, kind, _), at, (told_name, told_size, fault) = header, self._at, self._told
         self._at += size + -size % BLOCK
@@ -294,7 +294,7 @@ class _Walk:
             self._at += len(block)
             is_continued = len(block) == BLOCK and block[504] != 0
 
-    def _headers(self) -> Iterator[Header | Refusal]:
+    def _headers(self) -> Iterator[_Header | Refusal]:
         """Give the headers, ``self._at`` behind each; what is wrong between them and at the end are refusals."""
         while True:
             block = bytes(self._tape.read(self._at, BLOCK))
@@ -311,14 +311,14 @@ class _Walk:
             self._at += BLOCK
             yield header
 
-    def _parse(self, block: bytes) -> Header | None:
+    def _parse(self, block: bytes) -> _Header | None:
         """Read a header, and keep that of a long name: v2 has one before every file, all of one length the same."""
         header = parse_header(block)
         if header is not None and header[2] == _LONG_NAME and len(self._long_names) < _LONG_NAMES:
             self._long_names[block] = header
         return header
 
-    def _resume(self, start: bytes) -> tuple[Refusal, Header | None]:
+    def _resume(self, start: bytes) -> tuple[Refusal, _Header | None]:
         """Look behind a damaged header for the next one, as tar does: it says no more how long its member is."""
         damaged, self._told = self._at, self._told_of_all
         what = f"{self._where} is damaged at byte {damaged:,}"
@@ -374,7 +374,7 @@ def _understand(records: dict[str, bytes] | None) -> _Told:
     return records.get("path"), None if size is None else int(size), None
 
 
-def parse_header(block: bytes) -> Header | None:
+def parse_header(block: bytes) -> _Header | None:
     """Read a header; None if these bytes are none, or are damaged.
 
     Examples
@@ -403,7 +403,7 @@ def parse_header(block: bytes) -> Header | None:
     if block[345] and block[257:263] == _POSIX:
         name = block[345:500].partition(b"\0")[0] + b"/" + name
     kind = block[156:157]
-    return name, size, kind, kind == SPARSE and block[482] != 0
+    return name, size, kind, kind == _SPARSE and block[482] != 0
 
 
 def parse_records(data: bytes) -> dict[str, bytes] | None:
@@ -430,17 +430,17 @@ def parse_records(data: bytes) -> dict[str, bytes] | None:
     return records
 
 
-def why_refused(kind: bytes, name: str, size: int) -> str | None:
+def _why_refused(kind: bytes, name: str, size: int) -> str | None:
     """Say why a member is none of an archive, if it is none."""
     if kind not in _ACCEPTED:
         return f"is {_KINDS.get(kind, f'of unknown kind {kind!r}')}, which no archive has"
     if size <= PATCH_FILE_BYTES:
         return None
-    most = LIST_BYTES if name.endswith(LIST_SUFFIXES) else PATCH_FILE_BYTES
+    most = LIST_BYTES if name.endswith(_LIST_SUFFIXES) else PATCH_FILE_BYTES
     return f"has {size:,} bytes, no such file of an archive has more than {most:,}" if size > most else None
 
 
-def clean_name(raw: bytes) -> tuple[str, str | None]:
+def _clean_name(raw: bytes) -> tuple[str, str | None]:
     """Read the name of a member.
 
     Returns
@@ -450,9 +450,9 @@ def clean_name(raw: bytes) -> tuple[str, str | None]:
 
     Examples
     --------
-    >>> clean_name(b"./patch/patch_B02.tif")
+    >>> _clean_name(b"./patch/patch_B02.tif")
     ('patch/patch_B02.tif', None)
-    >>> clean_name(b"patch/../../etc")
+    >>> _clean_name(b"patch/../../etc")
     ('patch/../../etc', 'leads outside')
     """
     name = raw.decode("utf-8", "surrogateescape")

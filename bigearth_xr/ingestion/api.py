@@ -161,7 +161,7 @@ def ingest(
     )
     check_request(request)
     check_count("workers", workers)
-    check_client(client)
+    _check_client(client)
     with lock_store(request.store), Progress() as progress, _telling_of_full_disk(request.store):
         plan = _plan(request, progress)
         report = run_plan(plan, workers=workers, client=client, progress=progress)
@@ -223,7 +223,7 @@ def run_plan(plan: Plan, *, workers: int, client: Client | None, progress: Progr
     return report
 
 
-def check_client(client: object) -> None:
+def _check_client(client: object) -> None:
     """Refuse what is neither None nor able to give work to a cluster."""
     if client is not None and not all(callable(getattr(client, name, None)) for name in ("submit", "nthreads")):
         raise SelectionError(f"client is {client!r}, expected a distributed.Client; make one of an address first")

@@ -69,13 +69,13 @@ class Plane:
         return slot % SHARD_PATCHES * (self.array.patch_bytes + CRC_BYTES) + self.index * self.nbytes
 
 
-def planes_of(arrays: Sequence[PixelArray]) -> tuple[Plane, ...]:
+def _planes_of(arrays: Sequence[PixelArray]) -> tuple[Plane, ...]:
     """List the planes of arrays, in stored order.
 
     Examples
     --------
     >>> from bigearth_xr.store.schema import pixel_arrays
-    >>> [plane.name for plane in planes_of(pixel_arrays(["VV", "B04", "B02"], reference_map=True))]
+    >>> [plane.name for plane in _planes_of(pixel_arrays(["VV", "B04", "B02"], reference_map=True))]
     ['B02', 'B04', 'VV', 'reference_map']
     """
     places = [(array, i, name) for array in arrays for i, name in enumerate(array.bands or (array.name,))]
@@ -149,7 +149,7 @@ class Staging:
 
     def __init__(self, folder: Path, arrays: Sequence[PixelArray], slots: int, *, identity: str) -> None:
         self.folder = folder
-        self.planes = planes_of(arrays)
+        self.planes = _planes_of(arrays)
         self.arrived: NDArray[np.bool_] = np.zeros((slots, len(self.planes)), bool)
         """What has arrived, shape ``(slot, plane)``."""
         self.checksums: NDArray[np.uint32] = np.zeros(self.arrived.shape, np.uint32)
