@@ -1,7 +1,6 @@
 """Labels of patches into which boxes of others were pasted: only the reference maps know what came and went."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +9,8 @@ from bigearth_xr.errors import LoaderError
 from bigearth_xr.labels import UNLABELLED_CLASS, Order, clc_to_class, reorder_labels
 from bigearth_xr.ops.augmentation import AugmentParameters
 from bigearth_xr.ops.mixing import mix_labels, pixel_boxes
-from bigearth_xr.ops.reference import orient
-from bigearth_xr.ops.resample import SIDE, crop_taps
+from bigearth_xr.ops.reference import move
+from bigearth_xr.ops.resample import SIDE
 from bigearth_xr.store.batch import BatchReader
 from bigearth_xr.store.open import Store
 from bigearth_xr.store.schema import REFERENCE_MAP
@@ -99,20 +98,9 @@ def targets_of_maps(
 
 def _present(maps: NDArray[np.uint8], drawn: AugmentParameters) -> NDArray[np.bool_]:
     """Whether each class is anywhere in a patch, as it is after pasting, shape ``(patch, class)``."""
-    turned = orient(_cropped(maps, drawn) if drawn.augmentation.crops else maps, drawn.d4)
+    moved = move(maps, drawn)
     top, left, bottom, right = pixel_boxes(drawn.box, SIDE).T[:, :, None]
     side = np.arange(SIDE)
     inside = ((side >= top) & (side < bottom))[:, :, None] & ((side >= left) & (side < right))[:, None, :]
-    pasted = np.where(inside, turned[drawn.partner], turned).reshape(len(maps), -1)
+    pasted = np.where(inside, moved[drawn.partner], moved).reshape(len(maps), -1)
     return np.stack([(pasted == number).any(axis=1) for number in range(_CLASSES)], axis=1)
-
-
-def _cropped(maps: NDArray[np.uint8], drawn: AugmentParameters) -> NDArray[np.uint8]:
-    top, left, height, width = drawn.crop.astype(np.float64).T
-    y, x = (_nearest(start, extent) for start, extent in ((top, height), (left, width)))
-    cropped: NDArray[np.uint8] = maps[np.arange(len(maps))[:, None, None], y[:, :, None], x[:, None, :]]
-    return cropped
-
-
-def _nearest(start: NDArray[np.float64], extent: NDArray[np.float64]) -> Any:
-    return np.asarray(crop_taps(start, extent, size=SIDE, side=SIDE, method="nearest").index)[:, 0]

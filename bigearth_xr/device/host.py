@@ -4,7 +4,6 @@ Threads may call it at once, each for a batch of its own.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -270,7 +269,7 @@ def transform_block(
         factor=tuple(np.broadcast_to(np.asarray(factor, np.float32), count).tolist()),
         size=size,
     )
-    return apply(transform, addresses_of({_BLOCK: patch}), parameters and _unmixed(parameters))
+    return apply(transform, addresses_of({_BLOCK: patch}), parameters)
 
 
 def layout_of(transform: Transform, *, cropped: bool) -> "Layout":
@@ -408,15 +407,3 @@ def _check_out(out: Any, transform: Transform, patches: int) -> None:
         raise TransformError(f"out is unaligned; give memory that begins at a multiple of {dtype.itemsize} bytes")
     if not out.flags.writeable:
         raise TransformError("out is read-only; give memory that may be written to")
-
-
-def _unmixed(parameters: AugmentParameters) -> AugmentParameters:
-    """Parameters of patches that are neither cropped nor mixed: what is drawn for that may be of other patches."""
-    count = len(parameters.rows)
-    return replace(
-        parameters,
-        crop=np.tile(np.array([0, 0, SIDE, SIDE], np.float32), (count, 1)),
-        partner=np.arange(count),
-        weight=np.ones(count, np.float32),
-        box=np.zeros((count, 4), np.int32),
-    )
