@@ -30,16 +30,7 @@ def choose_parameters(
     epoch: int,
     parameters: AugmentParameters | None,
 ) -> AugmentParameters:
-    """Draw how each patch of an array varies, or pick it from what was drawn before.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> drawn = choose_parameters(ds.s2, Augmentation(), seed=0, epoch=0, parameters=None)
-    >>> choose_parameters(ds.s2[[1]], Augmentation(), seed=None, epoch=0, parameters=drawn).d4 == drawn.d4[1]
-    array([ True])
-    """
+    """Draw how each patch of an array varies, or pick it from what was drawn before."""
     if seed is not None and parameters is None:
         return draw_parameters(_rows(array), augmentation, bands=_bands(array), seed=seed, epoch=epoch)
     if seed is not None or parameters is None:
@@ -96,8 +87,8 @@ def _mixed(array: xr.DataArray, parameters: AugmentParameters, *, core: tuple[st
 
 def _method_of(array: xr.DataArray) -> Resampling:
     """How the pixels of an array were brought to 10 m, which is how those of crops are made."""
-    said = json.loads(array.attrs.get("bigearth", "{}")).get("resampling")
-    return next((known for known in get_args(Resampling) if known == said), "nearest")
+    named = json.loads(array.attrs.get("bigearth", "{}")).get("resampling")
+    return next((known for known in get_args(Resampling) if known == named), "nearest")
 
 
 def _is_compiled(pixels: Any, parameters: AugmentParameters) -> bool:

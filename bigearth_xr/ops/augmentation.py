@@ -81,7 +81,7 @@ class Augmentation:
     Raises
     ------
     AugmentationError
-        If a range is upside down or no range, or a probability or a deviation is none.
+        If an option has a value that it may not have.
 
     Examples
     --------
@@ -242,7 +242,7 @@ class AugmentParameters:
     """Place in the batch of the patch to mix with, shape ``(patch,)``; its own where there is none."""
 
     weight: NDArray[np.float32] = field(metadata=_drawn(np.float32, 1, mixes=True))
-    """Weight of the patch itself in the blend with its partner, shape ``(patch,)``; 1 is no blend."""
+    """Weight of the patch itself in the blend with its partner, shape ``(patch,)``; 1 leaves it as it is."""
 
     box: NDArray[np.int32] = field(metadata=_drawn(np.int32, 0, "edge", mixes=True))
     """Where the partner's pixels replace its own, shape ``(patch, 4)``: top, left, height, width, in 120ths of the
@@ -310,13 +310,7 @@ PATCH_VALUES: Mapping[str, PatchValue] = {
 
 
 def unvaried(patches: int, bands: Sequence[str]) -> AugmentParameters:
-    """Parameters with which patches stay as they are.
-
-    Examples
-    --------
-    >>> unvaried(2, ["B04"]).gain
-    array([1., 1.], dtype=float32)
-    """
+    """Parameters with which patches stay as they are."""
     values: dict[str, Any] = _unvaried_values(patches, bands)
     return AugmentParameters(
         augmentation=Augmentation(flips=False), seed=0, epoch=0, view=0, bands=tuple(bands), **values
@@ -430,13 +424,7 @@ def _draw_crops(chance: Sequence[Any], augmentation: Augmentation) -> NDArray[np
 
 
 def band_words(names: Sequence[str]) -> NDArray[np.uint64]:
-    """Number bands by what they are, so that neither their order nor the choice of others matters.
-
-    Examples
-    --------
-    >>> band_words(["VV", "B01"])
-    array([12,  0], dtype=uint64)
-    """
+    """Number bands by what they are, so that neither their order nor the choice of others matters."""
     return np.array([_NUMBERS[band.name] for band in bands(names)], np.uint64)
 
 
@@ -478,7 +466,7 @@ def _check_key(seed: int, epoch: int, view: int) -> None:
 
 
 def _checked_rows(rows: Sequence[int] | NDArray[np.integer]) -> NDArray[np.integer]:
-    """Refuse what are no rows: a fraction would be cut off, and the random numbers' counter has 32 bits for each."""
+    """Refuse what are not rows: a fraction would be cut off, and the random numbers' counter has 32 bits for each."""
     found = np.asarray(rows)
     if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
         given, expected = f"{found.dtype} of shape {found.shape}", "integers of shape (patch,)"

@@ -51,13 +51,7 @@ def transform_batch(
 
 
 def round_to(values: NDArray[np.float32], dtype: Precision) -> NDArray[Any]:
-    """Cast to the data type of a batch: to nearest, ties to even.
-
-    Examples
-    --------
-    >>> [f"{bits:04x}" for bits in round_to(np.float32([1, -2, np.inf]), "bfloat16")]
-    ['3f80', 'c000', '7f80']
-    """
+    """Cast to the data type of a batch: to nearest, ties to even."""
     if dtype != "bfloat16":
         with np.errstate(over="ignore"):  # beyond 65,504 is infinite in float16
             return values.astype(dtype)
@@ -251,15 +245,7 @@ def orient(pixels: ArrayT, d4: NDArray[np.uint8]) -> ArrayT:
 
 
 def draw_noise(xp: ModuleType, parameters: AugmentParameters, row: np.int64, shape: tuple[int, ...]) -> Any:
-    """Draw standard normal noise for a patch, shape ``(band, y, x)``: four pixels along x from each counter.
-
-    Examples
-    --------
-    >>> from bigearth_xr.ops.augmentation import Augmentation, draw_parameters
-    >>> drawn = draw_parameters(np.array([7]), Augmentation(noise_std=1), bands=["B04"], seed=0)
-    >>> draw_noise(np, drawn, drawn.rows[0], (1, 2, 3)).shape
-    (1, 2, 3)
-    """
+    """Draw standard normal noise for a patch, shape ``(band, y, x)``: four pixels along x from each counter."""
     height, width = shape[-2:]
     quads = -(-width // 4)
     y = xp.arange(height, dtype=xp.uint64)[:, None] << np.uint64(16)

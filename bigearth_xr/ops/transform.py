@@ -203,14 +203,7 @@ def transform_of(
 
 
 def check_parameters(transform: Transform, addresses: NDArray[np.uint64], parameters: AugmentParameters | None) -> None:
-    """Refuse addresses and parameters that are not of the same patches and bands as the transform.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace as Stored
-    >>> transform = transform_of([Stored(name="s1", bands=("VV", "VH"), size=120, dtype="float32")], ["VH"])
-    >>> check_parameters(transform, np.zeros((1, 3), np.uint64), None)
-    """
+    """Refuse addresses and parameters that are not of the same patches and bands as the transform."""
     _check_addresses(transform, addresses)
     if parameters is None:
         return
