@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from bigearth_xr.batches.patches import Part, Patches
 from bigearth_xr.batches.recipe import Recipe
+from bigearth_xr.device.host import apply, apply_packed
 from bigearth_xr.errors import LoaderError
 from bigearth_xr.labels import UNLABELLED_CLASS, Order, clc_to_class, reorder_labels
 from bigearth_xr.ops.augmentation import AugmentParameters, draw_parameters
@@ -171,8 +172,6 @@ class BatchBuilder:
             Where the recipe has them counted, how many stored pixels of the patches, in the bands of the batch, are
             not finite; 0 of any view but the first, as the patches are the same.
         """
-        from bigearth_xr.device.host import apply, apply_packed
-
         found = np.zeros(len(out), np.int64)
         counted = self.recipe.nonfinite != "keep" and view == 0
         for one in batch.parts:

@@ -36,7 +36,7 @@ of many more would keep the first batch waiting."""
 _FETCHES = 2
 """Fetches at once: one decodes while another waits for the network."""
 
-Built = TypeVar("Built")
+Item = TypeVar("Item")
 
 
 def choose_threads(threads: int | None, prefetch: int | None) -> tuple[int, int]:
@@ -62,8 +62,8 @@ def choose_threads(threads: int | None, prefetch: int | None) -> tuple[int, int]
 
 
 def build_ahead(
-    build: Callable[[int], Built], steps: Iterable[int], *, threads: int, prefetch: int
-) -> Generator[Built, None, None]:
+    build: Callable[[int], Item], steps: Iterable[int], *, threads: int, prefetch: int
+) -> Generator[Item, None, None]:
     """Build one batch for each step, some of them before they are asked for.
 
     Parameters
@@ -79,7 +79,7 @@ def build_ahead(
 
     Yields
     ------
-    Built
+    Item
         In the order of the steps. The first error ends it, at its step; however it ends, also if it is closed early,
         no thread is left behind.
 
@@ -97,7 +97,7 @@ def build_ahead(
         yield from map(build, steps)
         return
     process, pool = os.getpid(), ThreadPoolExecutor(threads, "bigearth-batch")
-    pending: deque[Future[Built]] = deque()
+    pending: deque[Future[Item]] = deque()
     try:
         for step in steps:
             pending.append(pool.submit(build, step))
@@ -351,7 +351,7 @@ def copy_located(located: Located, arrays: Sequence[NativeArray], out: Mapping[s
         copy_bytes(targets, sources, array.patch_bytes)
 
 
-def _next(pending: deque[Future[Built]], process: int) -> Built:
+def _next(pending: deque[Future[Item]], process: int) -> Item:
     if os.getpid() != process:
         raise LoaderError(
             "this iterator was begun before the process was forked, and its threads are in the parent; begin another "

@@ -233,9 +233,15 @@ def addresses_of(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:
     return np.array(steps, np.uint64).reshape(len(arrays), -1)
 
 
+@compiled_once
 def transform_patches() -> Any:
     """Give the compiled kernel, which is compiled now if it is nowhere on disk."""
-    return _compiled()
+    from bigearth_xr.device.kernels.transform import transform_patches as kernel
+
+    sample = Transform(bands=(), sources=(), planes=(), subtract=(), factor=())
+    arrays = _transform_arrays(sample, cropped=False), _parameter_arrays(unvaried(0, ()), sample.size)
+    arguments = (*arrays, _packed_arrays(None), np.zeros((0, 0), np.uint64), np.zeros(0, np.int64), np.uint64(0))
+    return compile_kernel(kernel, arguments)
 
 
 def is_block(pixels: Any) -> bool:
@@ -389,16 +395,6 @@ def _check_arrays(arrays: Any) -> None:
         if not isinstance(array, np.ndarray) or array.ndim < _FEWEST:
             given = f"of shape {array.shape}" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
             raise TransformError(f"{name} is {given}, expected a NumPy array of shape (patch, ..., y, x)")
-
-
-@compiled_once
-def _compiled() -> Any:
-    from bigearth_xr.device.kernels.transform import transform_patches as kernel
-
-    sample = Transform(bands=(), sources=(), planes=(), subtract=(), factor=())
-    arrays = _transform_arrays(sample, cropped=False), _parameter_arrays(unvaried(0, ()), sample.size)
-    arguments = (*arrays, _packed_arrays(None), np.zeros((0, 0), np.uint64), np.zeros(0, np.int64), np.uint64(0))
-    return compile_kernel(kernel, arguments)
 
 
 @compiled_once

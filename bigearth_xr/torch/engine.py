@@ -22,6 +22,7 @@ from bigearth_xr.batches.build import BatchBuilder, BatchPart, BatchPlan, Buffer
 from bigearth_xr.batches.cache import Cache, CachedReader, HostMemory, free_host_bytes, with_cache
 from bigearth_xr.batches.patches import Patches
 from bigearth_xr.device import gpu_available
+from bigearth_xr.device.host import transform_patches
 from bigearth_xr.errors import DeviceError, LoaderError
 from bigearth_xr.sampling import check_integer
 from bigearth_xr.spelling import check_choice, did_you_mean
@@ -131,8 +132,6 @@ class HostEngine:
 
     def start(self) -> None:
         """Have the kernel compiled, if it is not: once, and not by each thread."""
-        from bigearth_xr.device.host import transform_patches
-
         transform_patches()
 
     def build(self, places: NDArray[np.intp], repeats: NDArray[np.int64], epoch: int) -> Built:
