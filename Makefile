@@ -36,7 +36,7 @@ demo: $(VENV)/demo-torch-$(TORCH)
 	$(BIN)/bigearth demo
 
 test: $(ENVIRONMENT)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(ENVIRONMENT)
 	$(BIN)/ruff check

@@ -8,8 +8,8 @@ error, so that nothing is skipped in silence.
 import bz2
 import os
 import shutil
-from collections import Counter
-from collections.abc import Generator, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -54,15 +54,34 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before those of other tiers are left out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave all but one in n combinations of a ``sampled`` test to ``make prove``."""
-    places: Counter[str] = Counter()
+    """Leave to ``make prove`` all but one in n combinations of a ``sampled`` test, and of no value its only ones."""
+    tests: defaultdict[str, list[pytest.Function]] = defaultdict(list)
     for item in items:
-        if sampled := item.get_closest_marker("sampled"):
-            test, (n,) = item.nodeid.partition("[")[0], sampled.args
-            # Of each n another one than of the n before, so that it is not always the same value of a parameter.
-            if (places[test] + places[test] // n) % n:
+        if item.get_closest_marker("sampled") and not item.get_closest_marker("prove"):
+            assert isinstance(item, pytest.Function)
+            tests[item.nodeid.partition("[")[0]].append(item)
+    for combinations in tests.values():
+        marker = combinations[0].get_closest_marker("sampled")
+        assert marker is not None
+        values = [{name: id(value) for name, value in item.callspec.params.items()} for item in combinations]
+        kept = sample(values, len(combinations) // marker.args[0])
+        for place, item in enumerate(combinations):
+            if place not in kept:
                 item.add_marker(pytest.mark.prove)
-            places[test] += 1
+
+
+def sample(combinations: Sequence[Mapping[str, int]], at_least: int) -> set[int]:
+    """Choose that many combinations, and more until each value of each parameter is in one: the rarest values first."""
+    chosen: list[int] = []
+    times: Counter[tuple[str, int]] = Counter()
+    missing = {value for combination in combinations for value in combination.items()}
+    while missing or len(chosen) < at_least:
+        left = [place for place in range(len(combinations)) if place not in chosen]
+        best = min(left, key=lambda place: sorted(times[value] for value in combinations[place].items()))
+        chosen.append(best)
+        times.update(combinations[best].items())
+        missing -= set(combinations[best].items())
+    return set(chosen)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -88,7 +107,10 @@ def no_header_met() -> Iterator[None]:
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What is remembered for other runs goes to a folder of this one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        # One for all workers: what one has read of the long lists, the other need not.
+        base = tmp_path_factory.getbasetemp()
+        run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+        patch.setenv("XDG_CACHE_HOME", str(run / "cache"))
         yield
 
 

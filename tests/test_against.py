@@ -121,6 +121,7 @@ def packed(request: pytest.FixtureRequest, root: Path, release: Release) -> Path
     return tar if tar.exists() else write_archive(tar, pairs=PAIRS, version=release, container=request.param)
 
 
+@pytest.mark.sampled(2)
 def test_lists_inside_the_archive_are_enough_for_a_table(own: Path, sound: Path, packed: Path) -> None:
     for damage in (delete_table, garble_table):
         damage(own)

@@ -33,6 +33,7 @@ class Batches(Dataset[dict[str, torch.Tensor]]):
         return {name: torch.from_numpy(pixels) for name, pixels in self.reader.read(rows).items()}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_workers_read_what_the_parent_has_read(opened: Store, method: Literal["fork", "forkserver", "spawn"]) -> None:
     batches = Batches(opened)

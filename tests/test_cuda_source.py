@@ -84,6 +84,7 @@ def test_constants_are_those_of_the_source() -> None:
 RARE = [variant for variant in VARIANTS if variant.mix and variant.dtype != "float32"]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "variant",
     [

@@ -29,6 +29,7 @@ def published(tmp_path: Path, container: Container) -> Path:
     return write_archive(tmp_path / "ben", pairs=PAIRS, container=container, as_published=True)
 
 
+@pytest.mark.sampled(2)
 @streams
 @pytest.mark.parametrize("at", [0.02, 0.3, 0.7, -3], ids=lambda at: f"at {at}")
 def test_a_flipped_byte_stores_no_wrong_pixel(published: Path, container: Container, tmp_path: Path, at: float) -> None:

@@ -195,6 +195,7 @@ def test_attributes_are_such_as_netcdf_takes(any_opener: Opener, store: Path) ->
     assert {type(value) for attrs in attributes for value in attrs.values()} == {str}
 
 
+@pytest.mark.sampled(2)
 def test_variables_are_such_as_netcdf_takes(any_opener: Opener, store: Path) -> None:
     ds = any_opener(store).isel(patch=[2, 0])
     encoded, attributes = xr.conventions.cf_encoder(ds.variables, ds.attrs)
@@ -202,6 +203,7 @@ def test_variables_are_such_as_netcdf_takes(any_opener: Opener, store: Path) -> 
     xr.testing.assert_identical(back.load(), ds.load())
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("opening", KNOWING)
 def test_a_copy_in_plain_zarr_holds_the_same(opening: str, store: Path, tmp_path: Path) -> None:
     ds = OPENERS[opening](store).isel(patch=[2, 0], band=[1, 4], y=slice(8), x=slice(8))

@@ -14,6 +14,7 @@ from bigearth_xr.labels import label_names
 from bigearth_xr.ops.resample import Resampling
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("resampling", "dtype"), [("nearest", "uint16"), ("bilinear", "float32"), ("bicubic", "float32")]
 )

@@ -62,7 +62,8 @@ def test_geotiffs_are_the_files_of_the_archive(real: tuple[Path, Path], tmp_path
     kinds += [{"res_m": res_m} for res_m in (20, 60) if (ds.native_res_m == res_m).any()]
     kinds += [{"bands": "reference_map"}] if "reference_map" in ds else []
     compared = 0
-    for patch, s1_name in zip(ds.patch.values, ds.s1_name.values, strict=True):
+    some = ds.isel(patch=slice(None, None, 3))  # of 40 pairs at most: the others lie as these do
+    for patch, s1_name in zip(some.patch.values, some.s1_name.values, strict=True):
         for kind in kinds:
             for name, pixels, place in as_files(ds.ben.patch(patch, **kind), tmp_path / "patch.tif"):
                 stem = s1_name if name in ("VV", "VH") else patch
@@ -71,7 +72,7 @@ def test_geotiffs_are_the_files_of_the_archive(real: tuple[Path, Path], tmp_path
                     expected = source.read(1)
                 assert (pixels.dtype, pixels.tobytes()) == (expected.dtype, expected.tobytes())
                 compared += 1
-    assert compared == ds.sizes["patch"] * (len(ds.band) + len(ds.polarization) + ("reference_map" in ds))
+    assert compared == some.sizes["patch"] * (len(ds.band) + len(ds.polarization) + ("reference_map" in ds))
 
 
 def test_pixels_are_at_their_centres_in_metres(small: Path) -> None:

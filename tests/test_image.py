@@ -44,6 +44,7 @@ def assert_shows(image: xr.DataArray, ds: xr.Dataset, bands: list[str]) -> None:
         np.testing.assert_array_equal(image.sel(band=name), source, name)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("bands", ORDERS, ids=" ".join)
 def test_bands_come_in_the_order_asked_for(opener: Opener, store: Path, bands: list[str]) -> None:
     ds = opener(store).isel(patch=[11, 3])
@@ -160,6 +161,7 @@ def test_computed_values_are_stacked_as_they_are(
     assert own_rows(image) is None or bands == ["VV"]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("bands", ORDERS, ids=" ".join)
 def test_one_patch_alone_makes_an_image(opener: Opener, store: Path, bands: list[str]) -> None:
     ds = opener(store)

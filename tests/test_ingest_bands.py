@@ -19,6 +19,7 @@ def arrays(store: Path) -> dict[str, tuple[str, ...]]:
     return {array.name: array.bands for array in open_store(store).arrays}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("sensors", "bands", "expected"),
     [

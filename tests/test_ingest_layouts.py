@@ -39,6 +39,7 @@ def own(original: Path, tmp_path: Path) -> Path:
     return shutil.copytree(original, tmp_path / "own")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_store_is_the_same_byte_for_byte(
     layout: str, own: Path, expected: dict[str, bytes], tmp_path: Path
@@ -47,6 +48,7 @@ def test_the_store_is_the_same_byte_for_byte(
     assert files_of_store(tmp_path / "ben.zarr") == expected
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("container", ["own.tar", "own.tar.gz"])
 @pytest.mark.parametrize("layout", ["COG, overviews", "tiles of 64, DEFLATE, predictor 2"])
 def test_tars_give_the_same_store(
@@ -90,6 +92,7 @@ def test_names_may_be_spelled_otherwise(container: str, own: Path, expected: dic
     assert bex.verify(tmp_path / "ben.zarr", against=packed).sound
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("container", ["folder", "own.tar", "own.tar.gz"])
 @pytest.mark.parametrize(("first", "second"), [(".TIF", ".tif"), (".tif", ".tiff"), (".TIFF", ".tiff")])
 def test_two_files_of_one_band_are_named_and_neither_is_read(

@@ -112,6 +112,7 @@ def leave_a_partial(store: Path) -> None:
         shard_path(store, array, 0).with_suffix(".partial").write_bytes(b"half")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "end", [forget_states, forget_half, delete_every_shard, delete_one_shard, delete_the_maps, leave_a_partial]
 )

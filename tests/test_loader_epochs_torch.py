@@ -83,6 +83,7 @@ def test_length_is_that_of_a_pass(ds: xr.Dataset, drop_last: bool) -> None:
     assert len(loader) == 4 - drop_last
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("threads", "prefetch"), [(0, 0), (1, 0), (2, 5), (3, 1)])
 def test_a_pass_goes_on_exactly_where_it_was(ds: xr.Dataset, threads: int, prefetch: int) -> None:
     augment = Augmentation(noise_std=0.1)

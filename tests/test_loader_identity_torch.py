@@ -87,6 +87,7 @@ def test_a_stock_loader_gives_no_patch_of_another_store(store: Path, two: Path, 
 LOADED: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {"stored": lambda ds: ds, "loaded": lambda ds: ds.load()}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.filterwarnings("ignore:.*read through xarray")
 @pytest.mark.parametrize("prepare", LOADED.values(), ids=LOADED)
 def test_a_state_of_another_store_is_refused(two: Path, prepare: Callable[[xr.Dataset], xr.Dataset]) -> None:

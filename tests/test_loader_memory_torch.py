@@ -54,6 +54,7 @@ def test_no_thread_is_left_behind(ds: xr.Dataset) -> None:
     assert after <= before
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kept", [None, 1_000, 9 * 275_200])
 @pytest.mark.parametrize("cache", ["host", "device"])
 def test_cached_batches_are_the_same(ds: xr.Dataset, cache: Any, kept: int | None) -> None:

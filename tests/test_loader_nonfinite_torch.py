@@ -48,6 +48,7 @@ def stored_radar(store: Path) -> NDArray[np.float32]:
     return np.asarray(array[:])
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("policy", ["count", "zero"])
 @pytest.mark.parametrize("bands", [("VV",), ("B04", "VH", "VV"), ("B04", "B09")])

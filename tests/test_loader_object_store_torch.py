@@ -72,6 +72,7 @@ def test_two_passes_at_once_take_nothing_from_each_other(remote: str, local: Pat
     assert all(same(mine, theirs) for mine, theirs in zip([begun, *first], expected[0], strict=True))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("method", ["forkserver", "spawn"])
 def test_workers_read_there_too(remote: str, local: Path, s3: dict[str, str], method: str) -> None:
     patches = PatchDataset(bex.open(remote, storage_options=s3), bands=["B04", "VV"])

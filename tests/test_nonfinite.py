@@ -98,6 +98,7 @@ def test_a_crop_of_whole_pixels_gives_the_stored_ones(engine: Engine, resampling
     np.testing.assert_array_equal(batch, pixels[:, :1, 30:90, 10:70])
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("resampling", [*TAPS])
 @pytest.mark.parametrize("crop", CROPS)
 @pytest.mark.parametrize("bad", [np.nan, -np.inf])

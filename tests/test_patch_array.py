@@ -65,6 +65,12 @@ def test_any_sequence_of_keys_gives_what_numpy_gives(
     np.testing.assert_array_equal(lazy.compute(), pixels)
 
 
+@pytest.mark.parametrize("dim", ["y", "x", "band", "patch"])
+def test_turned_round_twice_it_is_as_it_was(twelve: Path, loaded: xr.Dataset, dim: str) -> None:
+    back = {dim: slice(None, None, -1)}
+    xr.testing.assert_identical(bex.open(twelve).s2.isel(back).isel(back).load(), loaded.s2)
+
+
 @pytest.mark.parametrize("opening", OPENERS)
 @given(data=st.data())
 @settings(max_examples=25)

@@ -19,6 +19,7 @@ BANDS = ("B04", "B8A", "VV")
 PROGRAMS = 30
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.filterwarnings("ignore:.*is not as a store holds it")
 @pytest.mark.parametrize("seed", range(PROGRAMS))
 def test_batches_are_of_the_patches_they_are_labelled_with(twelve: Path, tmp_path: Path, seed: int) -> None:

@@ -94,6 +94,7 @@ def mapped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return archive, root / "ben.zarr"
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("damage", MAP_DAMAGES, ids=lambda damage: str(damage.__name__))
 def test_reference_maps_are_repaired_where_there_are_any(tmp_path: Path, damage: Damage, mapped: Mapped) -> None:
     archive, store = mapped

@@ -31,6 +31,7 @@ def again(request: pytest.FixtureRequest, subset: xr.Dataset, tmp_path: Path) ->
     return SPELLINGS[request.param](subset.load())
 
 
+@pytest.mark.sampled(2)
 def test_it_is_selected_from(subset: xr.Dataset, again: xr.Dataset) -> None:
     ids, splits, snow = (subset[name].values for name in ("patch", "split", "seasonal_snow"))
     recommended, labels = subset["recommended"].values, subset["labels"].values
@@ -57,6 +58,7 @@ def test_it_is_selected_from(subset: xr.Dataset, again: xr.Dataset) -> None:
             assert chosen[name].dtype == bool
 
 
+@pytest.mark.sampled(2)
 def test_its_pixels_are_those_of_the_store(subset: xr.Dataset, again: xr.Dataset) -> None:
     truth = of_patches(subset.patch, BANDS_ASKED)
     image = again.ben.image(BANDS_ASKED)
@@ -75,6 +77,7 @@ def test_its_pixels_are_those_of_the_store(subset: xr.Dataset, again: xr.Dataset
         np.testing.assert_array_equal(one.ben.augment(seed=3), own.ben.augment(seed=3))
 
 
+@pytest.mark.sampled(2)
 def test_its_summary_says_what_it_is(subset: xr.Dataset, again: xr.Dataset) -> None:
     found = repr(again.ben)
     lines = [line for line in repr(subset.ben).splitlines() if not line.lstrip().startswith(("store", "pixels"))]
@@ -84,6 +87,7 @@ def test_its_summary_says_what_it_is(subset: xr.Dataset, again: xr.Dataset) -> N
     assert "<table>" in again.ben._repr_html_()
 
 
+@pytest.mark.sampled(2)
 def test_what_was_saved_pickles(subset: xr.Dataset, again: xr.Dataset) -> None:
     chosen = again.ben.select(recommended="any", datetime="2017/2018")
     copy = pickle.loads(pickle.dumps(chosen))

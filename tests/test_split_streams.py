@@ -67,6 +67,7 @@ def s2_in(folder: Path) -> list[Path]:
 # In parts.
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "given",
     [
@@ -151,6 +152,7 @@ def served(parts: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(parts.glob("*.tar.gz?*"))}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("names", ["all", "first"])
 def test_parts_on_a_server_are_one_stream(
     served: dict[str, bytes], parts: Path, unsplit: Path, tmp_path: Path, names: str
@@ -196,6 +198,7 @@ def piped(*files: Path) -> Iterator[str]:
         writer.join()
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("with_lists", [True, False])
 def test_two_pipes_give_the_store_of_the_tars(
     parts: Path, published: Path, tmp_path: Path, release: Release, with_lists: bool

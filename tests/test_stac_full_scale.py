@@ -44,7 +44,7 @@ def test_every_pair_is_an_item(catalog: Path, rows: pa.Table) -> None:
 
 
 def test_items_drawn_at_random_are_valid(catalog: Path, rows: pa.Table, shared: Path) -> None:
-    sample = 1000 if rows.num_rows > 100_000 else 100
+    sample = 300 if rows.num_rows > 100_000 else 100
     report = validate_catalog(catalog, schemas=shared / "schemas", sample=sample)
     assert (report.checked, report.failures) == (sample, ())
 

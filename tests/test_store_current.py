@@ -62,6 +62,7 @@ READS: dict[str, Callable[[xr.Dataset], Any]] = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
 @pytest.mark.parametrize("opener", CHUNKED_OPENERS.values(), ids=CHUNKED_OPENERS)
 def test_a_pickled_dataset_never_reads_another_store(

@@ -71,6 +71,7 @@ def by_rasterio(data: bytes) -> np.ndarray:
         return found
 
 
+@pytest.mark.sampled(2)
 @every_layout
 def test_pixels_are_those_of_strips_whether_the_layout_was_met_or_not(layout: str) -> None:
     for name, one in BANDS.items():

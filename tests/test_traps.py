@@ -97,6 +97,7 @@ def test_the_plain_line_gives_what_the_page_says(line: str, gives: str, twenty: 
     np.testing.assert_allclose(found, float(gives), rtol=1e-5)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("opening", OPENERS)
 @pytest.mark.parametrize(("line", "gives"), [row[2:] for row in ROWS], ids=lambda text: str(text)[:40])
 def test_the_line_beside_it_is_right(line: str, gives: str, opening: str, twenty: Path, numbers: Numbers) -> None:

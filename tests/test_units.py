@@ -143,6 +143,7 @@ OTHERWISE: list[Any] = [
 ]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("name", "step", "problem"), OTHERWISE)
 def test_other_values_are_refused_however_they_are_held(ds: xr.Dataset, name: str, step: Step, problem: str) -> None:
     for array in held(ds[name]):

@@ -101,9 +101,10 @@ class StoredPixels(BackendArray):
         """Keep some of every axis, by one slice, or integer or boolean array each; reads nothing."""
         bands = tuple(np.asarray(self.bands, dtype=object)[key[1]]) if self.bands else ()
         y, x = (_kept(axis, k) for axis, k in zip(self._window, key[-2:], strict=True))
-        whole = all(isinstance(axis, range) and len(axis) == size and axis.step == 1
-                    for axis, size in zip((y, x), self.shape[-2:], strict=True))  # fmt: skip
-        window = self.window if whole else (y, x)
+        whole = all(
+            isinstance(kept, range) and kept == range(n) for kept, n in zip((y, x), self._patch_size, strict=True)
+        )
+        window = None if whole else (y, x)
         return replace(self, rows=_kept(self.rows, key[0]), bands=bands, window=window, whole_dtype=self.dtype)
 
     def _sources(self) -> list[tuple[PixelArray, list[str]]]:
