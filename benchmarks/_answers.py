@@ -15,7 +15,7 @@ from bigearth_stac.items import item_batches, item_documents
 import bigearth_xr as bex
 from bigearth_xr.errors import BigEarthError
 from bigearth_xr.store.batch import BatchReader
-from bigearth_xr.store.info import describe
+from bigearth_xr.store.create import describe
 from bigearth_xr.store.open import open_store
 
 __all__ = ["READERS", "Answer", "Outcome", "answers", "judge"]

@@ -8,10 +8,10 @@ from typing import Any, Literal, TypeAlias
 from bigearth_xr.archive.names import JSON_SUFFIX
 from bigearth_xr.archive.tar_header import Entry
 from bigearth_xr.bands import BANDS, PATCH_SIDE_M
+from bigearth_xr.grid import tile_origin
 from bigearth_xr.sample import sample_lists
 from bigearth_xr.table.lists import read_lists
 from bigearth_xr.testing.pair import draw_labels
-from bigearth_xr.tiles import tile_origin
 
 __all__ = ["PARTS", "Names", "Part"]
 

@@ -13,7 +13,7 @@ import bigearth_xr as bex
 from benchmarks._containers import write_lmdb
 from bigearth_xr.releases import Release
 from bigearth_xr.store.codec import ProfileName
-from bigearth_xr.store.info import describe
+from bigearth_xr.store.create import describe
 from bigearth_xr.testing.container import Container
 
 __all__ = ["PAIRS", "Archives", "Fault", "Trial", "command", "count_lost", "holdings"]

@@ -167,7 +167,7 @@ def bands(names: Iterable[str]) -> tuple[Band, ...]:
     Raises
     ------
     BandError
-        A name is unknown or comes twice, or ``names`` is a single string that is no composite.
+        A name is unknown or comes twice, or ``names`` is a single string that is not a composite.
 
     Examples
     --------

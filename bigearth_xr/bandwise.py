@@ -27,11 +27,6 @@ def band_dim(array: xr.DataArray) -> str:
     ------
     BandError
         If there is none, or more than one.
-
-    Examples
-    --------
-    >>> band_dim(xr.DataArray([[0.5]], coords={"polarization": ["VV"]}, dims=["polarization", "x"]))
-    'polarization'
     """
     named = [dim for dim in BAND_DIMS if dim in array.coords]
     # `ds.sel(band="B04").s1` carries both names, and runs over polarizations.
@@ -52,11 +47,6 @@ def band_names(array: xr.DataArray) -> tuple[str, ...]:
     ------
     BandError
         If the array does not say, or names an unknown band.
-
-    Examples
-    --------
-    >>> band_names(xr.DataArray([0.5, 0.25], coords={"band": ["B04", "VV"]}, dims="band"))
-    ('B04', 'VV')
     """
     names = np.atleast_1d(array[band_dim(array)].values)
     return tuple(band.name for band in band_facts.bands(str(name) for name in names))

@@ -1,7 +1,7 @@
 """The command line: ``bigearth demo | download | ingest | info | verify | upgrade``.
 
 Exit codes: 0 all is well; 1 a patch, file, archive or store is not as it should be; 2 the command could not be carried
-out. A patch that is quarantined is no failure of ``ingest`` unless ``--strict`` says so; an archive cut short is one.
+out. A quarantined patch is not a failure of ``ingest`` unless ``--strict`` says so; an archive cut short is one.
 """
 
 import sys
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bigearth_xr.ingestion import IngestReport
     from bigearth_xr.ingestion.run import Client
 
-__all__ = ["app", "main"]
+__all__ = ["main"]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -42,15 +42,7 @@ StoreFolder = Annotated[str, typer.Argument(help="The store: a folder, e.g. ben.
 
 
 def main() -> None:
-    """Run a command; what goes wrong is said in words, not shown as a traceback.
-
-    Examples
-    --------
-    Installed as ``bigearth``; ``bigearth --help`` lists the commands.
-
-    >>> main.__name__
-    'main'
-    """
+    """Run a command; what goes wrong is said in words, not shown as a traceback."""
     try:
         app()
     except (BigEarthError, OSError) as error:
@@ -136,7 +128,7 @@ def download(
 @app.command()
 def info(store: StoreFolder) -> None:
     """Say what a store holds: release, counts, size, arrays."""
-    from bigearth_xr.store.info import describe
+    from bigearth_xr.store.create import describe
 
     for name, text in describe(store).items():
         terminal.print(f"[bold]{name:<8}[/bold] {escape(text)}")

@@ -13,9 +13,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bigearth_xr.backend.columns import embedding_variables
-from bigearth_xr.backend.origin import own_pixels
+from bigearth_xr.backend.origin import as_opened, own_pixels
 from bigearth_xr.backend.pixels import StoredPixels, row_numbers
-from bigearth_xr.backend.resaved import as_opened
 from bigearth_xr.batches.recipe import Nonfinite
 from bigearth_xr.errors import EmbeddingError, LoaderError
 from bigearth_xr.image import image
@@ -70,8 +69,8 @@ def embed(
     Parameters
     ----------
     ds
-        Dataset of one store, selected in any way. Where pixels are no store's own, as they are saved again, loaded or
-        computed with, their vectors are given back and kept nowhere, with a warning.
+        Dataset of one store, selected in any way. Where pixels are not a store's own, as they are saved again, loaded
+        or computed with, their vectors are given back and kept nowhere, with a warning.
     model
         Module called on float32 images, shape ``(patch, band, y, x)``, in evaluation mode and without gradients, that
         gives ``(patch, feature)`` or ``(patch, feature, 1, 1)``. Or ``"spectral"``, which needs no torch: mean,
@@ -185,7 +184,7 @@ class _Look:
 
     @property
     def account(self) -> dict[str, int]:
-        """Attributes that say how many there were, where somebody looked."""
+        """Attributes that say how many there were, where they were counted."""
         return {} if self.policy == "keep" else {"nonfinite_pixels": self.found}
 
 
@@ -220,8 +219,8 @@ def _of_values(images: xr.DataArray, encoder: "_Encoder", look: _Look, batch_siz
     starts = range(0, images.sizes["patch"], batch_size)
     parts = [_vectors_of(images.isel(patch=slice(start, start + batch_size)), encoder, look) for start in starts]
     identity = json.loads(images.attrs.get("bigearth", "{}"))
-    told = {"bands": images["band"].values.tolist(), "normalization": look.scale.record, "nonfinite": look.policy}
-    made = {**encoder.identity, **told, **{key: identity[key] for key in ("resampling", "release") if key in identity}}
+    given = {"bands": images["band"].values.tolist(), "normalization": look.scale.record, "nonfinite": look.policy}
+    made = {**encoder.identity, **given, **{key: identity[key] for key in ("resampling", "release") if key in identity}}
     known = {key: one for key, one in images.coords.items() if one.dims == ("patch",)}
     attributes = {"long_name": f"embedding {name}", "units": "1", "bigearth": json.dumps(made)} | look.account
     return xr.DataArray(np.concatenate(parts), known, ("patch", "feature"), name, attributes)

@@ -51,7 +51,7 @@ class ArchiveError(BigEarthError, ValueError):
 
 
 class ArchiveNotFoundError(ArchiveError, FileNotFoundError):
-    """There is no archive at this place."""
+    """There is no archive at this location."""
 
 
 class DamagedError(ArchiveError):
@@ -75,7 +75,7 @@ class StoreAccessError(StoreError, OSError):
 
 
 class StoreNotFoundError(StoreError, FileNotFoundError):
-    """There is no store at this place."""
+    """There is no store at this location."""
 
 
 class StoreChangedError(StoreError):

@@ -20,6 +20,7 @@ _MOVED = {
         "_Orthogonal": "backend.patch_array:_Orthogonal",
         "patch_array": "backend.patch_array:patch_array",
     },
+    "backend.resaved": {"_Converted": "backend.origin:_Converted"},
     "batches.cache": {"Memory": "batches.cache:HostMemory"},
     "batches.computed": {
         "ComputedArray": "batches.patches:_ComputedArray",

@@ -45,16 +45,7 @@ def patch(
     res_m: PixelSize = 10,
     resampling: Resampling | None = None,
 ) -> xr.DataArray:
-    """Take one patch with its place; `Dataset.ben.patch` documents it.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> one = patch(ds, ds.patch.values[1], "rgb")
-    >>> one.dims, one.spatial_ref.attrs["projected_crs_name"]
-    (('band', 'y', 'x'), 'WGS 84 / UTM zone 33N')
-    """
+    """Take one patch with its place; `Dataset.ben.patch` documents it."""
     check_choice("res_m", res_m, get_args(PixelSize), SelectionError)
     one = _chosen(ds, id)
     if isinstance(bands, str) and bands == _MAP:

@@ -22,15 +22,7 @@ _DIM = {"s2": "band", "s1": "polarization"}
 
 
 def image(ds: xr.Dataset, bands: Iterable[str], resampling: Resampling | None = None) -> xr.DataArray:
-    """Stack bands and polarizations along ``band``; `Dataset.ben.image` documents it.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> image(ds, ["B04", "VV"]).dims
-    ('patch', 'band', 'y', 'x')
-    """
+    """Stack bands and polarizations along ``band``; `Dataset.ben.image` documents it."""
     if resampling is not None:
         check_resampling(resampling)
     # The elements of a DataArray are DataArrays, not names.

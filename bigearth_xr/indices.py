@@ -19,15 +19,7 @@ _SCALES_KEPT = ("reflectance",)
 
 
 def index(pixels: xr.Dataset | xr.DataArray, name: str) -> xr.DataArray:
-    """Compute an index of every pixel; `Dataset.ben.index` documents it.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> index(ds, "ndvi").dims, index(ds.s1, "radar_ratio").attrs["units"]
-    (('patch', 'y', 'x'), 'dB')
-    """
+    """Compute an index of every pixel; `Dataset.ben.index` documents it."""
     wanted = index_named(name)
     array = image(pixels, wanted.bands) if isinstance(pixels, xr.Dataset) else _two_bands(pixels, wanted)
     dim = band_dim(array)

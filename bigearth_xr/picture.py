@@ -34,15 +34,7 @@ def picture(
     dtype: Shades = "uint8",
     units: Units | None = None,
 ) -> xr.DataArray:
-    """Draw three bands of every patch; `Dataset.ben.rgb` documents it.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> picture(ds, stretch=(0, 0.3)).dtype
-    dtype('uint8')
-    """
+    """Draw three bands of every patch; `Dataset.ben.rgb` documents it."""
     wanted = composite(name)
     limits = _checked(stretch)
     check_choice("dtype", dtype, get_args(Shades), NormalizationError)

@@ -1,4 +1,4 @@
-"""A bar on the terminal for what takes long; silent where nobody watches."""
+"""A bar on the terminal for what takes long; silent where output is not a terminal."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager

@@ -19,22 +19,17 @@ from bigearth_xr.spelling import check_choice, did_you_mean
 __all__ = [
     "COUNTRIES",
     "LICENSE",
-    "RELEASES",
     "SEASONS",
     "SPLITS",
     "V1_FILES",
     "V2_FILES",
-    "Citation",
     "Part",
     "PublishedFile",
     "Release",
     "ReleaseFacts",
-    "Season",
-    "Split",
     "named_releases",
     "normalize_split",
     "release",
-    "season_codes",
     "season_of",
 ]
 
@@ -269,12 +264,7 @@ def named_releases(patches: Iterable[str]) -> set[Release | None]:
     Returns
     -------
     set
-        Those that there are; None for names that are no ids of patches.
-
-    Examples
-    --------
-    >>> named_releases(["S2A_MSIL2A_20170613T101031_87_48"])
-    {'v1'}
+        Those that there are; None for names that are not ids of patches.
     """
     return {None if name[:2] != "S2" else "v2" if "_N" in name else "v1" for name in patches}
 

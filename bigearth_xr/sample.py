@@ -20,11 +20,6 @@ def sample_lists() -> Path:
     ------
     ArchiveNotFoundError
         If the extra is not installed.
-
-    Examples
-    --------
-    >>> (sample_lists() / "train.csv.bz2").is_file()
-    True
     """
     # Found, not imported: its modules want packages that its data do not.
     spec = find_spec("bigearthnet_common")
@@ -47,11 +42,6 @@ def unpack_sample(folder: str | PathLike[str]) -> Path:
     -------
     Path
         The folder, ready for `bigearth_xr.ingest`.
-
-    Examples
-    --------
-    >>> sorted(entry.name for entry in unpack_sample(getfixture("tmp_path") / "sample").iterdir())
-    ['BigEarthNet-S1-Example', 'BigEarthNet-S2-Example']
     """
     target = Path(expanduser(folder))
     target.mkdir(parents=True, exist_ok=True)

@@ -63,7 +63,7 @@ class Scale:
     """Two by band, in the unit of the pixels: mean and standard deviation, or least and greatest value."""
 
     check: UnitCheck | None
-    """What the values are to be asked; None where they are a store's own, or somebody vouches for them."""
+    """What the values are to be asked; None where they are a store's own, or the caller says their unit."""
 
     @property
     def record(self) -> str:
@@ -78,15 +78,7 @@ def normalize(
     *,
     units: Units | Iterable[Units] | None = None,
 ) -> xr.DataArray:
-    """Bring all bands to one scale; `DataArray.ben.normalize` documents it.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> normalize(ds.s2.sel(band="B04"), "reflectance").dtype
-    dtype('float32')
-    """
+    """Bring all bands to one scale; `DataArray.ben.normalize` documents it."""
     how, dim = scale_of(array, method, stats, units), band_dim(array)
     seen = array if how.check is None else apply(how.check, array, core=(*_patch_dims(array), dim))
     given = (xr.Variable(dim, values) for values in np.array(list(how.numbers.values())).T)
@@ -108,13 +100,6 @@ def scale_of(
     ------
     NormalizationError, BandError
         As `DataArray.ben.normalize` says.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> scale_of(ds.s1).check is None, scale_of(ds.s1 + 1).check is None
-    (True, False)
     """
     check_choice("method", method, get_args(Method), NormalizationError)
     names = band_names(array)

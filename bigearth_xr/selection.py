@@ -8,16 +8,24 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bigearth_xr import grid
-from bigearth_xr.bbox import Bbox, checked_bbox, footprints_intersect
-from bigearth_xr.criteria import Texts, checked_names, label_hint, listed_names
+from bigearth_xr.criteria import (
+    Bbox,
+    Datetime,
+    Texts,
+    checked_bbox,
+    checked_interval,
+    checked_names,
+    footprints_intersect,
+    label_hint,
+    listed_names,
+)
 from bigearth_xr.errors import LabelError, SelectionError
-from bigearth_xr.interval import Datetime, checked_interval
 
 __all__ = ["narrowable", "select"]
 
 Mask = NDArray[np.bool_]
 
-_TOLD_BY_LISTS = {"split", "country", "seasonal_snow", "cloud_or_shadow", "recommended"}
+_FROM_LISTS = {"split", "country", "seasonal_snow", "cloud_or_shadow", "recommended"}
 
 _YES = xr.DataArray(np.True_)
 
@@ -37,15 +45,7 @@ def select(
     cloud_or_shadow: bool | None = None,
     recommended: bool | Literal["any"] | None = None,
 ) -> xr.Dataset:
-    """Keep the patches that meet every criterion given; `Dataset.ben.select` documents them.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=20))
-    >>> set(select(ds, split="train").split.values)
-    {'train'}
-    """
+    """Keep the patches that meet every criterion given; `Dataset.ben.select` documents them."""
     if "patch" not in ds.dims:
         raise SelectionError("the Dataset has no dimension 'patch' to select along; keep it: ds.isel(patch=[0])")
     if recommended is None and split is not None:
@@ -74,34 +74,25 @@ def _kept(ds: xr.Dataset, masks: Mapping[str, Mask]) -> xr.Dataset:
         kept &= mask
     if not kept.any():
         alone = ", ".join(f"{criterion} keeps {mask.sum():,}" for criterion, mask in masks.items())
-        untold = _untold(ds, masks)
-        remedy = f"{untold} of any patch, ingest with metadata=…" if untold else "loosen one of them"
+        unknown = _unknown(ds, masks)
+        remedy = f"{unknown} of any patch, ingest with metadata=…" if unknown else "loosen one of them"
         raise SelectionError(f"no patch of {kept.size:,} meets every criterion; each alone: {alone}; {remedy}")
     return ds if kept.all() else narrowable(ds).isel(patch=np.flatnonzero(kept))
 
 
-def _untold(ds: xr.Dataset, criteria: Iterable[str]) -> str:
-    """Those of the criteria that nobody has told of any patch."""
+def _unknown(ds: xr.Dataset, criteria: Iterable[str]) -> str:
+    """Those of the criteria that are not known of any patch."""
     names = [criterion.partition("=")[0] for criterion in criteria]
     if set(names) & {"any_label", "all_labels"} and not ds.coords.get("has_labels", _YES).values.any():
         return "nobody told the labels"
     if ds.coords.get("listed", _YES).values.any():
         return ""
-    listed = " or ".join(name for name in names if name in _TOLD_BY_LISTS)
+    listed = " or ".join(name for name in names if name in _FROM_LISTS)
     return f"no list told {listed}" if listed else ""
 
 
 def narrowable(ds: xr.Dataset) -> xr.Dataset:
-    """Where pixels are stock Dask arrays, make them ours: a scattered selection then reads no whole chunks.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)
-    >>> stock = xr.open_dataset(path, engine="bigearth", chunks={})
-    >>> type(narrowable(stock).s2.data).__name__
-    'PatchArray'
-    """
+    """Where pixels are stock Dask arrays, make them ours: a scattered selection then reads no whole chunks."""
     if not any(variable.chunks for variable in ds.variables.values()):
         return ds
     from bigearth_xr.backend.patch_array import with_patch_arrays
@@ -145,7 +136,7 @@ def _labels(ds: xr.Dataset, names: list[str]) -> Mask:
 
 
 def _is_flagged(ds: xr.Dataset, name: str, flag: object) -> Mask:
-    """Where a list says so; a flag that nobody has told reads as False, and is no more "not snowy" than snowy."""
+    """Where a list says so; a flag that is not known reads as False, which does not mean "not snowy"."""
     if not isinstance(flag, bool | np.bool_):
         choices = "True, False, None or 'any'" if name == "recommended" else "True, False or None"
         raise SelectionError(f"{name} is {flag!r}, expected {choices}")

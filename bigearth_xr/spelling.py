@@ -70,13 +70,7 @@ def check_choice(option: str, given: object, choices: Iterable[object], error: t
 
 
 def choice_error(option: str, given: object, choices: Iterable[object], error: type[Exception]) -> Exception:
-    """Say that a choice is none of those that there are; `check_choice` raises it.
-
-    Examples
-    --------
-    >>> choice_error("state", "lost", ["absent", "stored"], ValueError)
-    ValueError("unknown state 'lost'; expected one of absent, stored")
-    """
+    """Say that a choice is none of those that there are; `check_choice` raises it."""
     names = [str(choice) for choice in choices]
     hint = did_you_mean(given, names) if isinstance(given, str) else ""
     return error(f"unknown {option} {given!r}; expected one of {', '.join(names)}{hint}")
@@ -89,11 +83,6 @@ def find_choice(option: str, name: object, choices: Mapping[str, Choice], error:
     ------
     Exception
         This error, if there is nothing of the name; the message names those that there are.
-
-    Examples
-    --------
-    >>> find_choice("state", "Stored", {"absent": 0, "stored": 1}, ValueError)
-    1
     """
     found = choices.get(name.lower()) if isinstance(name, str) else None
     if found is None:
@@ -102,19 +91,12 @@ def find_choice(option: str, name: object, choices: Mapping[str, Choice], error:
 
 
 def check_known(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse keywords that are no options, as Python does, and name those that there are, and the nearest.
+    """Refuse keywords that are not options, as Python does, and name those that there are, and the nearest.
 
     Raises
     ------
     TypeError
         If there is one.
-
-    Examples
-    --------
-    >>> check_known("PatchLoader", ["augmnt"], ["augment", "bands"])
-    Traceback (most recent call last):
-    ...
-    TypeError: PatchLoader has no option 'augmnt'; it has augment, bands; did you mean 'augment'?
     """
     options = list(known)
     for name in given:

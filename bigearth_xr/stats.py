@@ -17,7 +17,7 @@ from bigearth_xr.bands import bands
 from bigearth_xr.errors import SelectionError
 from bigearth_xr.releases import Release
 
-__all__ = ["BandStatistics", "StatsResampling", "band_statistics"]
+__all__ = ["BandStatistics", "band_statistics"]
 
 StatsResampling = Literal["none", "nearest", "bilinear_align_corners", "bicubic_align_corners"]
 """How the bands were brought to one size before their statistics were taken.

@@ -41,15 +41,7 @@ class Summary:
 
 
 def summarize(ds: xr.Dataset) -> Summary:
-    """Count what a Dataset holds; reads coordinates, no pixel.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> summarize(ds).facts["pixels"]
-    '1.5 MB at 10 m: 12 bands, 2 polarizations, reference maps'
-    """
+    """Count what a Dataset holds; reads coordinates, no pixel."""
     identity = json.loads(ds.attrs.get("bigearth", "{}"))
     patches = ds.sizes.get("patch", 1)
     facts = {"pixels": _pixels(ds)}
@@ -81,7 +73,7 @@ def _release(ds: xr.Dataset, said: Release | None) -> str:
 
 
 def _store(ds: xr.Dataset, said: str) -> str:
-    """Where the pixels are; of those that are no store's own any more attributes name but one origin."""
+    """Where the pixels are; of those that are not a store's own any more attributes name but one origin."""
     sources = [stored_source(ds[name]) for name in _PIXELS if name in ds]
     places = sorted({pixels.store.location.address for pixels in sources if pixels is not None})
     if None in sources:

@@ -21,6 +21,7 @@ __all__ = [
     "color_optical",
     "color_radar",
     "color_standardised",
+    "pictures_of",
     "png_uri",
 ]
 
@@ -57,6 +58,16 @@ STANDARD_STRETCH = f"from −{_DEVIATIONS:g} to {_DEVIATIONS:g} standard deviati
 Picture = NDArray[np.uint8]
 
 
+def pictures_of(bands: Mapping[str, NDArray[np.generic]]) -> dict[str, Picture]:
+    """Draw one patch, as its bands by name allow, shape ``(y, x)`` each: ``Optical``, ``Radar``, both or neither."""
+    pictures = {}
+    if bands.keys() >= set(RGB_BANDS):
+        pictures["Optical"] = color_optical(bands[name] for name in RGB_BANDS)
+    if bands.keys() >= set(SAR_BANDS):
+        pictures["Radar"] = color_radar(bands["VV"], bands["VH"])
+    return pictures
+
+
 def color_optical(bands: Iterable[NDArray[np.generic]]) -> Picture:
     """Draw red, green and blue as the eye would see them, brightened.
 
@@ -69,11 +80,6 @@ def color_optical(bands: Iterable[NDArray[np.generic]]) -> Picture:
     -------
     NDArray[np.uint8]
         Shape ``(y, x, 3)``. The three share one stretch, so that hues stay true.
-
-    Examples
-    --------
-    >>> color_optical([np.uint16([[0, 1000]])] * 3)[0, :, 0]
-    array([  0, 255], dtype=uint8)
     """
     pixels = np.stack([np.asarray(band, np.float32) for band in bands])
     low, high = limits_of(pixels, _NARROWEST)
@@ -158,13 +164,7 @@ def color_map(codes: ArrayLike) -> Picture:
 
 
 def png_uri(picture: Picture) -> str:
-    """Encode a picture for the ``src`` of an image.
-
-    Examples
-    --------
-    >>> png_uri(np.zeros((2, 2, 3), np.uint8))[:32]
-    'data:image/png;base64,iVBORw0KGg'
-    """
+    """Encode a picture for the ``src`` of an image."""
     import imagecodecs
 
     png = imagecodecs.png_encode(np.ascontiguousarray(picture), level=9)

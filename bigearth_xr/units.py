@@ -1,4 +1,4 @@
-"""In which unit the values of an array are: said by the caller, told from the values, or refused.
+"""In which unit the values of an array are: given by the caller, inferred from the values, or refused.
 
 Attributes travel through arithmetic, so they say nothing of it. Pixels that are a store's own are in its units; of all
 others the values are asked, and what they leave open the caller has to say.
@@ -27,7 +27,7 @@ _SENSOR: dict[Units, Sensor] = {"digital number": "s2", "reflectance": "s2", "dB
 _MOST = 32_767
 """No digital number of a patch is as much; uint16 that wrapped around below 0 is more."""
 _MOST_PERCENT = 655.35
-"""The greatest digital number as a percentage: what has fractions and is no more may be one, or a reflectance."""
+"""The greatest digital number as a percentage: what has fractions and is not greater may be one, or a reflectance."""
 _WEAK_DB = -6.0
 _SHARE = 1 / 36
 """No more than this share of any numbers is 6 standard deviations from their mean (Chebyshev): where more of a band is
@@ -70,12 +70,7 @@ def said_units(units: Units | Iterable[Units] | None, bands: Sequence[str]) -> d
     Raises
     ------
     NormalizationError
-        If it is no unit, or one of a sensor that none of the bands is of.
-
-    Examples
-    --------
-    >>> said_units("dB", ["B04", "VV"])
-    {'s1': 'dB'}
+        If it is not a unit, or one of a sensor that none of the bands is of.
     """
     said = {_SENSOR[unit]: unit for unit in check_units(units)}
     there = {band(name).sensor for name in bands}
@@ -87,15 +82,7 @@ def said_units(units: Units | Iterable[Units] | None, bands: Sequence[str]) -> d
 
 
 def check_dtype(dtype: np.dtype[Any], said: Mapping[Sensor, Units], bands: Sequence[str]) -> None:
-    """Refuse a data type that no digital numbers are held in.
-
-    Examples
-    --------
-    >>> check_dtype(np.dtype("uint8"), {}, ["B04"])  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    bigearth_xr.errors.NormalizationError: these pixels of Sentinel-2 are uint8, which holds no digital numbers...
-    """
+    """Refuse a data type that no digital numbers are held in."""
     narrow = dtype.kind not in "iuf" or dtype.itemsize < 2
     if narrow and "s2" not in said and any(band(name).sensor == "s2" for name in bands):
         raise NormalizationError(f"these pixels of Sentinel-2 are {dtype}, which holds no digital numbers: {_SAY_S2}")
@@ -160,7 +147,7 @@ class UnitCheck:
         return pixels
 
     def _open(self, sensor: Sensor) -> list[int]:
-        """Places of the bands of a sensor that nobody vouches for."""
+        """Places of the bands of a sensor whose unit is not given."""
         named = enumerate(self.bands)
         return [] if sensor in self.said else [place for place, name in named if band(name).sensor == sensor]
 
@@ -174,7 +161,7 @@ class UnitCheck:
         return [place for place, name in enumerate(self.bands) if self.repeated and band(name).res_m > 10]
 
     def _check_optical(self, pixels: Any) -> None:
-        """Refuse what are no digital numbers: each patch, all its bands together."""
+        """Refuse what are not digital numbers: each patch, all its bands together."""
         values, _ = _finite(pixels)
         own = tuple(range(-1 - self.axes, 0))
         if pixels.dtype.kind == "f":
@@ -201,7 +188,7 @@ class UnitCheck:
             )
 
     def _check_radar(self, pixels: Any, names: list[str]) -> None:
-        """Refuse what is no backscatter in dB: each band of each patch."""
+        """Refuse what is not backscatter in dB: each band of each patch."""
         values, known = _finite(pixels)
         own = tuple(range(-1 - self.axes, -1))
         weak, count = (values < _WEAK_DB).sum(axis=own), known.sum(axis=own)
@@ -277,6 +264,6 @@ def _finite(pixels: Array) -> tuple[Any, Any]:
 
 
 def _is_odd(values: Any) -> Any:
-    """Which are no whole numbers, but for the rounding of a factor and its inverse."""
+    """Which are not whole numbers, but for the rounding of a factor and its inverse."""
     xp = array_namespace(values)
     return abs(values - xp.rint(values)) > abs(values) * values.dtype.type(4 * np.finfo(values.dtype).eps)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bigearth_xr.store import mapped
+from bigearth_xr.store import encoded
 from bigearth_xr.store.open import Store, open_store
 
 
@@ -22,4 +22,4 @@ def damaged(own: Path) -> Store:
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every change of a file is noticed at once."""
-    monkeypatch.setattr(mapped, "LOOK_AGAIN_S", -1.0)
+    monkeypatch.setattr(encoded, "LOOK_AGAIN_S", -1.0)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from reading import PAIRS, ROWS, each_profile, memory, same, shard_of
 
-from bigearth_xr.store import mapped
+from bigearth_xr.store import encoded
 from bigearth_xr.store.batch import BatchReader
 from bigearth_xr.store.location import location_of
 from bigearth_xr.store.open import Store
@@ -41,7 +41,7 @@ def maps() -> int:
 def test_many_shards_cost_no_descriptors_and_a_bounded_number_of_maps(
     opened: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mapped, "MAPPED_SHARDS", 4)
+    monkeypatch.setattr(encoded, "MAPPED_SHARDS", 4)
     store = widened(opened, tmp_path / "ben.zarr", 20)
     gc.collect()
     descriptors, before = len(os.listdir("/proc/self/fd")), maps()

@@ -10,6 +10,7 @@ import pytest
 
 import bigearth_xr as bex
 from bigearth_xr.demo import run_demo
+from bigearth_xr.demo.release import open_release
 from bigearth_xr.sample import unpack_sample
 from bigearth_xr.store.open import open_store
 from bigearth_xr.store.shard import shard_path
@@ -163,6 +164,15 @@ def test_demo_replaces_a_store_and_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(bex.errors.StoreError, match="in the way"):
         run_demo(archive, tmp_path / "out")
     assert (tmp_path / "out" / "demo.zarr" / "diary.txt").exists()
+
+
+def test_demo_takes_the_bands_that_all_patches_have(tmp_path: Path) -> None:
+    archive = bex.testing.write_archive(tmp_path / "archive", pairs=2)
+    next(archive.rglob("*_B05.tif")).unlink()
+    opened = open_release(archive, tmp_path / "demo.zarr", metadata=None)
+    assert opened.report.stored == 2
+    assert "B05" not in opened.ds.band
+    assert opened.ds.sizes["band"] == 11
 
 
 def test_sample_is_six_real_pairs(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from bigearth_xr.archive.tiff import decode_band
 from bigearth_xr.bands import Band
 from bigearth_xr.errors import DamagedError
 from bigearth_xr.ingestion import stream
-from bigearth_xr.store.info import describe
+from bigearth_xr.store.create import describe
 from bigearth_xr.testing import write_archive
 from bigearth_xr.testing.container import Container
 from bigearth_xr.testing.faults import flipped

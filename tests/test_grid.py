@@ -13,16 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import Transformer
 
-from bigearth_xr.bbox import checked_bbox, footprints_intersect
+from bigearth_xr.criteria import checked_bbox, footprints_intersect
 from bigearth_xr.errors import SelectionError
 from bigearth_xr.grid import (
+    PATCHES_PER_SIDE,
+    TileOrigin,
     centres_lonlat,
     corners_lonlat,
     morton,
     patch_corner,
     split_by_position,
+    tile_origin,
 )
-from bigearth_xr.tiles import PATCHES_PER_SIDE, TileOrigin, tile_origin
 
 PLACES = np.indices((PATCHES_PER_SIDE, PATCHES_PER_SIDE)).reshape(2, -1)
 

@@ -46,7 +46,7 @@ def make_learned(**changes: Any) -> Learned:
         "augmentation": "flipped",
         "embedding": "Means of bands; Euclidean distance",
         "losses": (0.75, 0.5, 0.25),
-        "neighbourhoods": (Neighbourhood(query="a", found=("b", "c"), distances=(0.125, 0.5)),),
+        "neighbourhoods": (Neighbourhood(query="a", found={"b": 0.125, "c": 0.5}),),
         "scores": {"precision": (0.625, 0.375)},
     }
     return Learned(**(whole | changes))
@@ -202,11 +202,6 @@ def test_views_of_different_patches_or_bands_are_refused(dim: str, other: list[s
         replace(learned, augmented=learned.augmented.assign_coords({dim: other}))
 
 
-def test_each_patch_needs_its_distance() -> None:
-    with pytest.raises(SelectionError, match=r"a: 1 distances of 2 patches found, expected one for each; pass both"):
-        Neighbourhood(query="a", found=("b", "c"), distances=(0.5,))
-
-
 @pytest.mark.parametrize(("found", "rows", "left"), [(0, 0, 0), (12, 12, 0), (1500, 12, 1488)])
 def test_the_first_items_found_are_listed_and_the_rest_counted(found: int, rows: int, left: int) -> None:
     items = tuple((f"patch {number}", "Finland", "2017-06-13") for number in range(found))
@@ -234,7 +229,7 @@ def test_a_store_is_told_of_from_its_pixels_to_its_neighbours(tmp_path: Path) ->
     nearest = bex.retrieval.Index(vectors).query(vectors[:1], k=3)
     assert nearest.patches is not None
     query, *found = nearest.patches[0].tolist()
-    searched = Neighbourhood(query=query, found=tuple(found), distances=tuple(nearest.distances[0, 1:].tolist()))
+    searched = Neighbourhood(query=query, found=dict(zip(found, nearest.distances[0, 1:].tolist(), strict=True)))
     learned = make_learned(
         images=images.load(), normalised=normalised, augmented=normalised.ben.augment(1), neighbourhoods=(searched,)
     )

@@ -15,8 +15,7 @@ from bigearth_xr.ingestion import rerow
 from bigearth_xr.ingestion.rerow import finish_rerow, rerow_store
 from bigearth_xr.releases import Release
 from bigearth_xr.store.codec import PROFILES, ProfileName
-from bigearth_xr.store.create import Marker, read_marker
-from bigearth_xr.store.info import describe
+from bigearth_xr.store.create import Marker, describe, read_marker
 from bigearth_xr.store.location import location_of
 from bigearth_xr.store.open import open_store
 from bigearth_xr.store.schema import pixel_arrays

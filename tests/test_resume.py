@@ -18,7 +18,7 @@ import bigearth_xr as bex
 from bigearth_xr.errors import StoreError
 from bigearth_xr.ingestion.staging import lock_store
 from bigearth_xr.store.codec import PROFILES, ProfileName
-from bigearth_xr.store.info import describe
+from bigearth_xr.store.create import describe
 from bigearth_xr.store.location import location_of
 from bigearth_xr.store.open import open_store
 from bigearth_xr.testing import write_archive

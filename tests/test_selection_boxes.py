@@ -10,7 +10,7 @@ import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bigearth_xr.bbox import Bbox
+from bigearth_xr.criteria import Bbox
 from bigearth_xr.errors import SelectionError
 
 # The profile matters to what reads, and there both are tested.

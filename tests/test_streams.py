@@ -21,7 +21,7 @@ from bigearth_xr.ingestion import run, stream
 from bigearth_xr.ingestion.stream import Receiver, receive
 from bigearth_xr.releases import Release
 from bigearth_xr.store.codec import ProfileName
-from bigearth_xr.store.info import describe
+from bigearth_xr.store.create import describe
 from bigearth_xr.store.open import open_store
 from bigearth_xr.testing import write_archive
 from bigearth_xr.testing.container import Container

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pyproj import Transformer
 
 from bigearth_xr.errors import SelectionError
-from bigearth_xr.tiles import PATCHES_PER_SIDE, TILE_SIDE_M, tile_origin
+from bigearth_xr.grid import PATCHES_PER_SIDE, TILE_SIDE_M, tile_origin
 
 
 def test_all_56_tiles_begin_where_the_products_do(shared: Path) -> None:

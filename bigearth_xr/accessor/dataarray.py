@@ -38,7 +38,7 @@ class PixelMethods(Generic[Given]):
 
     @property
     def _pixels(self) -> Given:
-        from bigearth_xr.backend.resaved import as_opened
+        from bigearth_xr.backend.origin import as_opened
 
         return as_opened(self._given)
 

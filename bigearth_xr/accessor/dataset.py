@@ -9,10 +9,8 @@ from bigearth_xr.accessor.dataarray import PixelMethods
 from bigearth_xr.spelling import takes_known
 
 if TYPE_CHECKING:
-    from bigearth_xr.bbox import Bbox
-    from bigearth_xr.criteria import Texts
+    from bigearth_xr.criteria import Bbox, Datetime, Texts
     from bigearth_xr.geo import PixelSize
-    from bigearth_xr.interval import Datetime
     from bigearth_xr.ops.resample import Resampling
 
 __all__ = ["DatasetAccessor"]

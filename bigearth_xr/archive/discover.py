@@ -17,9 +17,9 @@ from bigearth_xr.archive.source import PixelSource, SplitSource
 from bigearth_xr.bands import BANDS, PATCH_SIDE_M, Band, Sensor
 from bigearth_xr.bands import bands as find_bands
 from bigearth_xr.errors import ArchiveError, BandError
+from bigearth_xr.grid import tile_origin
 from bigearth_xr.products import PRODUCTS
 from bigearth_xr.releases import Release
-from bigearth_xr.tiles import tile_origin
 
 __all__ = ["choose_bands", "open_archive", "survey_archive", "tell_release"]
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from bigearth_xr.bands import BANDS
 from bigearth_xr.errors import ArchiveError, SelectionError
+from bigearth_xr.grid import PATCHES_PER_SIDE, tile_origin
 from bigearth_xr.releases import Release
-from bigearth_xr.tiles import PATCHES_PER_SIDE, tile_origin
 
 __all__ = ["JSON_SUFFIX", "REFERENCE_MAP", "archive_ending", "parse_s1", "parse_s2", "scene_folder"]
 

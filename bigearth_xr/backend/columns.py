@@ -63,14 +63,7 @@ class StoredColumn(BackendArray):
 
 
 def decoded_dtype(column: Column) -> np.dtype[Any]:
-    """The type that a column has after decoding.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.schema import COLUMNS
-    >>> {column.name: str(decoded_dtype(column)) for column in COLUMNS if column.name in ("split", "epsg", "s2_time")}
-    {'epsg': 'int32', 's2_time': 'datetime64[s]', 'split': 'object'}
-    """
+    """The type that a column has after decoding."""
     decoded = {"text": "object", "code": "object", "flag": "bool", "time": "datetime64[s]"}
     return np.dtype(decoded.get(column.kind, column.dtype))
 
@@ -161,16 +154,6 @@ def embedding_variables(embedding: Embedding, rows: Rows) -> dict[str, xr.Variab
     dict
         ``embedding (patch, feature)`` float32, NaN where not computed, its provenance as JSON in
         ``attrs["bigearth"]``; ``computed (patch)`` bool.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.embeddings import create_embedding
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> embedding = create_embedding(store, "mine", features=2, provenance={})
-    >>> embedding_variables(embedding, range(3))["embedding"].shape
-    (3, 2)
     """
     lazy = indexing.LazilyIndexedArray
     attributes = {"long_name": f"embedding {embedding.name}", "units": "1"}

@@ -49,16 +49,7 @@ def build_dataset(
     states: States,
     dtype: DTypeLike | None = None,
 ) -> xr.Dataset:
-    """Build the Dataset at 10 m; see `bigearth_xr.open`.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> dict(build_dataset(store, resampling="nearest", nomenclature=19, states="all").sizes)
-    {'patch': 3, 'band': 12, 'y': 120, 'x': 120, 'polarization': 2, 'label': 19}
-    """
+    """Build the Dataset at 10 m; see `bigearth_xr.open`."""
     check_resampling(resampling)
     widened = _widened(dtype)
     rows = _rows(store, states)
@@ -83,16 +74,7 @@ def build_dataset(
 
 
 def build_groups(store: Store, *, states: States) -> dict[str, xr.Dataset]:
-    """Build the native arrays at ``/`` and embeddings below, named as in the store; `states` as in `build_dataset`.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> build_groups(store, states=("stored",))["/"].s2_60m.shape
-    (3, 2, 20, 20)
-    """
+    """Build the native arrays at ``/`` and embeddings below, named as in the store; `states` as in `build_dataset`."""
     rows = _rows(store, states)
     variables: dict[str, xr.Variable] = {}
     coordinates: dict[str, Any] = dict(_patch_coordinates(store, rows, states))
@@ -112,13 +94,7 @@ def build_groups(store: Store, *, states: States) -> dict[str, xr.Dataset]:
 
 
 def band_coordinates(bands: Iterable[str], dim: str) -> dict[str, Any]:
-    """Name each band along a dimension, with its wavelength (nm) and native pixel size (m).
-
-    Examples
-    --------
-    >>> band_coordinates(["B04", "B8A"], "band")["native_res_m"].values
-    array([10, 20])
-    """
+    """Name each band along a dimension, with its wavelength (nm) and native pixel size (m)."""
     facts = band_facts.bands(bands)
     wavelengths = xr.Variable(dim, [float(band.wavelength_nm) for band in facts], {"units": "nm"})
     return {
@@ -132,11 +108,6 @@ def pixel_attributes(bands: Iterable[str]) -> dict[str, str]:
     """Say where pixels are from; without bands, those of a reference map.
 
     They have no name, and a unit only where it is that of ratios too: xarray keeps both for whatever is computed.
-
-    Examples
-    --------
-    >>> pixel_attributes(["VV"])
-    {'source': 'Sentinel-1 GRD backscatter, stored in dB'}
     """
     sensors: list[str] = [band.sensor for band in band_facts.bands(bands)]
     kinds = dict.fromkeys(sensors or [schema.REFERENCE_MAP])
@@ -153,10 +124,10 @@ def _embedding(store: Store, name: str, rows: Rows, root: xr.Dataset) -> xr.Data
 
 def _rows(store: Store, states: States) -> Rows:
     """The rows to show, by the state of each."""
-    told = [states] if isinstance(states, str) or not isinstance(states, Iterable) else list(states)
-    for state in told:
-        check_choice("state", state, (*schema.STATES, *({"all"} if len(told) == 1 else ())), SelectionError)
-    wanted = set(schema.STATES) if told == ["all"] else set(told)
+    given = [states] if isinstance(states, str) or not isinstance(states, Iterable) else list(states)
+    for state in given:
+        check_choice("state", state, (*schema.STATES, *({"all"} if len(given) == 1 else ())), SelectionError)
+    wanted = set(schema.STATES) if given == ["all"] else set(given)
     if wanted == set(schema.STATES):
         return range(store.rows)
     shown = np.isin(read_state(store), [schema.STATES.index(state) for state in wanted])

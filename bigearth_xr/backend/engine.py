@@ -113,7 +113,7 @@ class BigEarthBackend(BackendEntrypoint):
     supports_groups = True
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """Claim local folders whose metadata names our format; nobody is asked over the network."""
+        """Claim local folders whose metadata names our format; none over the network."""
         try:
             place = location_of(_checked(filename_or_obj))
             return place.local is not None and bool(open_store(place))

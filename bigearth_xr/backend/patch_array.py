@@ -85,14 +85,6 @@ def patch_array(
     -------
     PatchArray
         Of the source's shape less the fixed axes.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)
-    >>> array = bex.open(path).s2.data
-    >>> array[1, [2, 0]].shape, type(array[1]).__name__, type(array + 1).__name__
-    ((2, 120, 120), 'PatchArray', 'Array')
     """
     whole = chunks is None
     blocks = list(chunks or ())
@@ -148,16 +140,7 @@ def _as_many(key: Any) -> Any:
 
 
 def with_patch_arrays(dataset: xr.Dataset) -> xr.Dataset:
-    """Make Dask arrays of stored pixels, and lazily indexed ones, arrays that know their store.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)
-    >>> stock = xr.open_dataset(path, engine="bigearth", chunks={})
-    >>> type(with_patch_arrays(stock).s2.data).__name__
-    'PatchArray'
-    """
+    """Make Dask arrays of stored pixels, and lazily indexed ones, arrays that know their store."""
     own = {name: own_pixels(variable) for name, variable in dataset.variables.items()}
     known = {
         name: dataset[name].variable._replace(data=patch_array(pixels))

@@ -1,4 +1,4 @@
-"""Pixels of a store as lazily indexed arrays: nothing is read before somebody asks for values."""
+"""Pixels of a store as lazily indexed arrays: nothing is read before values are asked for."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -53,7 +53,7 @@ class StoredPixels(BackendArray):
     """Pixels kept along y and x, cut out of each patch once it is read; None for all."""
 
     whole_dtype: np.dtype[Any] | None = None
-    """Type of the array that this is a part of, whose bands may need a wider one; None where it is no part."""
+    """Type of the array that this is a part of, whose bands may need a wider one; None where it is the whole."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -151,13 +151,7 @@ class StoredPixels(BackendArray):
 
 
 def row_numbers(rows: Rows) -> NDArray[np.intp]:
-    """Rows as an array; a range is not gone through in Python, which would take 30 ms for 590,326.
-
-    Examples
-    --------
-    >>> row_numbers(range(2, 5))
-    array([2, 3, 4])
-    """
+    """Rows as an array; a range is not gone through in Python, which would take 30 ms for 590,326."""
     return np.arange(rows.start, rows.stop, rows.step) if isinstance(rows, range) else rows
 
 
@@ -190,12 +184,6 @@ def read_by_axis(key: indexing.ExplicitIndexer, shape: tuple[int, ...], read: Ca
     -------
     numpy.ndarray or scalar
         The values.
-
-    Examples
-    --------
-    >>> values = np.arange(12)
-    >>> read_by_axis(indexing.BasicIndexer((slice(11, 11, -1),)), (12,), lambda key: values[key])
-    array([], dtype=int64)
     """
     if isinstance(key, indexing.BasicIndexer | indexing.OuterIndexer):
         return c_ordered(read(key.tuple))
@@ -203,11 +191,5 @@ def read_by_axis(key: indexing.ExplicitIndexer, shape: tuple[int, ...], read: Ca
 
 
 def c_ordered(found: Any) -> Any:
-    """Give an array the order of its axes in memory too: a copy, where it has another; a single value as it is.
-
-    Examples
-    --------
-    >>> c_ordered(np.zeros((2, 3)).T).strides
-    (16, 8)
-    """
+    """Give an array the order of its axes in memory too: a copy, where it has another; a single value as it is."""
     return np.ascontiguousarray(found) if np.ndim(found) else found

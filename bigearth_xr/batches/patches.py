@@ -10,9 +10,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bigearth_xr.backend.origin import own_pixels
+from bigearth_xr.backend.origin import as_opened, own_pixels
 from bigearth_xr.backend.pixels import StoredPixels, row_numbers
-from bigearth_xr.backend.resaved import as_opened
 from bigearth_xr.bands import band
 from bigearth_xr.batches.recipe import Recipe
 from bigearth_xr.errors import LabelError, LoaderError

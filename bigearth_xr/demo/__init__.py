@@ -12,18 +12,17 @@ from rich.console import Console
 from rich.markup import escape
 
 from bigearth_xr import table
-from bigearth_xr.demo.archives import archives_in
 from bigearth_xr.demo.catalogue import CatalogueBuild
 from bigearth_xr.demo.learning import Lesson, learn
-from bigearth_xr.demo.release import Opened, open_release
+from bigearth_xr.demo.release import Opened, archives_in, open_release
 from bigearth_xr.report import Catalogue, write_report
-from bigearth_xr.report.page import check_templates
+from bigearth_xr.report.page import templates
 from bigearth_xr.sample import sample_lists, unpack_sample
 
 __all__ = ["run_demo"]
 
 LISTED = ("tile", "column", "tile_row", "country", "split")
-"""What the page tells of pairs that are listed and not opened."""
+"""What the page says of pairs that are listed and not opened."""
 
 
 def run_demo(archive: Path | None, out: Path, *, metadata: Sequence[Path] | None = None) -> list[Path]:
@@ -57,11 +56,11 @@ def run_demo(archive: Path | None, out: Path, *, metadata: Sequence[Path] | None
     >>> pages[0].name
     'report.html'
     """
-    check_templates()
+    templates()  # without jinja2 there would be no page
     found = None if archive is None else archives_in(archive)
     out.mkdir(parents=True, exist_ok=True)
     releases: list[Opened] = []
-    # Told its scheduler, dask does not import distributed.
+    # With its scheduler given, dask does not import distributed.
     with CatalogueBuild(out / "catalogue") as cataloguing, dask.config.set(scheduler=dask.threaded.get):
         for release in _open(found, out, metadata, cataloguing):
             if not releases:

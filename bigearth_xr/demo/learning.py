@@ -116,7 +116,7 @@ def _train(normalised: Sequence[xr.DataArray], labels: NDArray[np.bool_]) -> tup
 def _embed(datasets: Sequence[xr.Dataset], model: Any, bands: list[str]) -> tuple[NDArray[np.float32], dict[str, int]]:
     """Vectors of all patches by the baseline, and the lengths of all that are kept in the stores.
 
-    Neighbours are told by the baseline: the model was trained on these very patches, so its own would prove nothing.
+    Neighbours are those of the baseline: the model was trained on these very patches, so its own would prove nothing.
     """
     models = {"spectral": "spectral"} | ({} if model is None else {"scnn": model})
     vectors = {
@@ -137,13 +137,8 @@ def _neighbourhoods(vectors: NDArray[np.float32], ids: NDArray[np.object_]) -> t
     neighbourhoods = []
     for query, patches, distances in zip(ids[queries], found.patches, found.distances, strict=True):
         others = [i for i, patch in enumerate(patches) if patch != query][:NEIGHBOURS]
-        neighbourhoods.append(
-            Neighbourhood(
-                query=str(query),
-                found=tuple(str(patches[i]) for i in others),
-                distances=tuple(float(distances[i]) for i in others),
-            )
-        )
+        near = {str(patches[i]): float(distances[i]) for i in others}
+        neighbourhoods.append(Neighbourhood(query=str(query), found=near))
     return tuple(neighbourhoods)
 
 
@@ -173,8 +168,8 @@ def _names(ds: xr.Dataset, marks: NDArray[np.bool_]) -> tuple[str, ...]:
 def _describe(augmentation: Mapping[str, Any]) -> str:
     """Name what was done as the options are named, each in its unit."""
     (least, most), (low, high) = augmentation["gain"], augmentation["bias"]
-    told = f"gain {least:g} to {most:g} (a factor), bias {low:g} to {high:g} (standard deviations)"
-    return f"flipped and turned, {told.replace('-', '−')}"
+    text = f"gain {least:g} to {most:g} (a factor), bias {low:g} to {high:g} (standard deviations)"
+    return f"flipped and turned, {text.replace('-', '−')}"
 
 
 def _steps(learned: Learned, normalised: Sequence[xr.DataArray], kept: Mapping[str, int]) -> Iterator[tuple[str, str]]:
@@ -186,12 +181,12 @@ def _steps(learned: Learned, normalised: Sequence[xr.DataArray], kept: Mapping[s
     )
     yield "augment", f"{learned.augmentation}; by seed, epoch and row"
     if learned.losses:
-        told = f"loss {learned.losses[0]:.3f} → {learned.losses[-1]:.3f}"
-        yield "train", f"S-CNN, {len(learned.losses)} epochs on these {count} patches: {told}"
+        fell = f"loss {learned.losses[0]:.3f} → {learned.losses[-1]:.3f}"
+        yield "train", f"S-CNN, {len(learned.losses)} epochs on these {count} patches: {fell}"
     lengths = ", ".join(f"{name} {count} × {length}" for name, length in kept.items())
     yield "embed", f"kept in the store: {lengths}"
     for near in learned.neighbourhoods[:1]:
-        yield "retrieve", f"nearest to {near.query} by the spectral baseline: {near.found[0]}"
+        yield "retrieve", f"nearest to {near.query} by the spectral baseline: {next(iter(near.found))}"
     if not learned.scores:
         yield "", "among so few something is always nearest: no scores"
     if learned.scores:

@@ -1,4 +1,4 @@
-"""One archive on its way: ingested, verified, opened, selected from, measured."""
+"""The archives that a demo is given, and each on its way: ingested, verified, opened, selected from, measured."""
 
 import shutil
 import textwrap
@@ -11,17 +11,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xarray as xr
 
+from bigearth_xr.archive.names import archive_ending
+from bigearth_xr.archive.scan import scan
+from bigearth_xr.archive.source import FolderSource
 from bigearth_xr.backend import open as open_store
-from bigearth_xr.demo.archives import common_bands
-from bigearth_xr.errors import BigEarthError, StoreError
+from bigearth_xr.bands import BANDS
+from bigearth_xr.errors import ArchiveError, BigEarthError, StoreError
 from bigearth_xr.ingestion import IngestReport, ingest
 from bigearth_xr.report.measures import FEW_PATCHES, MEASURES, by_label, by_patch
 from bigearth_xr.store import open as stores
 from bigearth_xr.verification import verify
 
-__all__ = ["Opened", "open_release"]
-
-SHOWN_ROWS = 6
+_SHOWN_ROWS = 6
 """Patches, or labels of many patches, that the terminal shows; the page shows all."""
 
 _WIDTH = 66
@@ -54,7 +55,26 @@ class Opened:
         yield "verify", f"{outcome}: {checked.checked} checksums; table and columns agree"
         yield "open", f"{_shapes(ds)}: {ds.nbytes / 1e6:.0f} MB, lazy"
         yield "select", _selection(ds)
-        yield from zip(("compute", *[""] * SHOWN_ROWS), _measures(ds), strict=False)
+        yield from zip(("compute", *[""] * _SHOWN_ROWS), _measures(ds), strict=False)
+
+
+def archives_in(folder: Path) -> list[Path]:
+    """Find the archives below a folder: itself, or, where it holds both releases, those of its folders that are one.
+
+    Examples
+    --------
+    >>> import bigearth_xr as bex
+    >>> both = getfixture("tmp_path")
+    >>> _ = [bex.testing.write_archive(both / version, pairs=1, version=version) for version in ("v1", "v2")]
+    >>> [archive.name for archive in archives_in(both)]
+    ['v1', 'v2']
+    """
+    if len(scan(FolderSource(folder)).releases) < 2:
+        return [folder]
+    inside = [path for path in sorted(folder.glob("*/")) if _is_archive(path)]
+    if not inside:
+        raise ArchiveError(f"{folder} mixes patches of both releases in one folder; give the folder of one of them")
+    return inside
 
 
 def open_release(
@@ -69,8 +89,31 @@ def open_release(
     >>> [step for step, _ in open_release(archive, getfixture("tmp_path") / "demo.zarr", metadata=None).steps()][:4]
     ['archive', 'ingest', 'verify', 'open']
     """
-    report = ingest(archive, _emptied(store), metadata=metadata, bands=common_bands(archive))
+    report = ingest(archive, _emptied(store), metadata=metadata, bands=_common_bands(archive))
     return Opened(report=report, listed=listed, ds=open_store(store))
+
+
+def _common_bands(folder: Path) -> list[str]:
+    """Name the bands that every patch of an archive has a file of, in the order of `bigearth_xr.bands.BANDS`."""
+    source = FolderSource(folder)
+    found = scan(source)
+    places = {"s2": set(found.s2.values()), "s1": set(found.s1.values())}
+    held: dict[str, list[set[str]]] = {"s2": [], "s1": []}
+    for entry in source.folders():
+        for sensor, paths in places.items():
+            if entry.path in paths:
+                held[sensor].append(
+                    {(archive_ending(file.rpartition("_")[2]) or "").removesuffix(".tif") for file in entry.files}
+                )
+    common = {sensor: set.intersection(*sets) if sets else set() for sensor, sets in held.items()}
+    return [band.name for band in BANDS if band.name in common[band.sensor]]
+
+
+def _is_archive(folder: Path) -> bool:
+    try:
+        return len(scan(FolderSource(folder)).releases) == 1
+    except ArchiveError:
+        return False
 
 
 def _emptied(store: Path) -> Path:
@@ -114,20 +157,19 @@ def _selection(ds: xr.Dataset) -> str:
 def _measures(ds: xr.Dataset) -> Iterator[str]:
     """Head and rows of a table: of each of few patches, by label where there are many."""
     if ds.sizes["patch"] < FEW_PATCHES:
-        patches = by_patch(ds)[:SHOWN_ROWS]
         rows: list[tuple[Mapping[str, float], str]] = [
-            (one.medians, ", ".join(one.entry.labels or ("labels not known",))) for one in patches
+            (medians, ", ".join(entry.labels or ("labels not known",))) for entry, medians in by_patch(ds)[:_SHOWN_ROWS]
         ]
-        told = "median of each patch's pixels; all its labels"
+        head = "median of each patch's pixels; all its labels"
     else:
-        statistics = sorted(by_label(ds), key=lambda one: -one.patches)[:SHOWN_ROWS]
-        of_labels = [{name: spread.quartiles[1] for name, spread in one.spreads.items()} for one in statistics]
-        names = [f"{one.label} ({one.patches:,} patches)" for one in statistics]
-        rows = list(zip(of_labels, names, strict=True))
-        told = "median of the patches that bear a label, among others"
+        rows = [
+            ({name: float(np.median(values)) for name, values in medians.items()}, f"{label} ({patches:,} patches)")
+            for label, patches, medians in sorted(by_label(ds), key=lambda one: -one[1])[:_SHOWN_ROWS]
+        ]
+        head = "median of the patches that bear a label, among others"
     known = [measure for measure in MEASURES if any(measure.name in medians for medians, _ in rows)]
     heads = [f"{measure.name}{'' if measure.index.units == '1' else f', {measure.index.units}'}" for measure in known]
-    yield "  ".join([*heads, told])
+    yield "  ".join([*heads, head])
     for medians, name in rows:
         numbers = (medians.get(measure.name, np.nan) for measure in known)
         cells = (f"{value:>{len(head)}.2f}" for value, head in zip(numbers, heads, strict=True))

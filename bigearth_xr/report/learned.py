@@ -17,9 +17,8 @@ from bigearth_xr.thumbnails import (
     SAR_STRETCH,
     STANDARD_STRETCH,
     Picture,
-    color_optical,
-    color_radar,
     color_standardised,
+    pictures_of,
 )
 
 __all__ = ["Catalogue", "Learned", "Neighbourhood"]
@@ -33,7 +32,6 @@ class Catalogue:
     """What a report says of the catalogue: its size, and one search of it."""
 
     items: int
-    """Items of the catalogue."""
 
     search: str
     """What was searched for, in words, e.g. ``"patches of Portugal in summer"``."""
@@ -49,19 +47,8 @@ class Neighbourhood:
     query: str
     """Patch id."""
 
-    found: tuple[str, ...]
-    """Patch ids, nearest first."""
-
-    distances: tuple[float, ...]
-    """Distance of each from the query, in the same order."""
-
-    def __post_init__(self) -> None:
-        """Refuse a patch without a distance."""
-        if len(self.found) != len(self.distances):
-            raise SelectionError(
-                f"{self.query}: {len(self.distances)} distances of {len(self.found)} patches found, expected one for "
-                "each; pass both as the search gives them"
-            )
+    found: Mapping[str, float]
+    """Distance from the query by patch id, nearest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -115,45 +102,36 @@ class Learned:
 
 def draw_learned(learned: Learned) -> dict[str, Any]:
     """Prepare what the template on models shows: views of patches, the curve of losses, rows of neighbours."""
+    channels = _channels(learned.normalised)
+    colors = "red, green, blue" if len(channels) == 3 else "grey"
+    stored_stretch = _stored_stretch(learned.images)
     shown = {patch for one in learned.neighbourhoods for patch in (one.query, *one.found)}
     return {
         "learned": learned,
-        "stored_stretch": _stored_stretch(learned.images),
-        "view_notes": _view_notes(learned),
-        "views": {patch: _views(learned, patch) for patch in learned.normalised["patch"].values.tolist()},
+        "stored_stretch": stored_stretch,
+        "view_notes": {
+            "As stored": stored_stretch,
+            "Normalised": f"{colors} = {', '.join(channels)}; {STANDARD_STRETCH}, for every patch and band alike",
+            "Augmented": f"{learned.augmentation}; drawn as the normalised ones",
+        },
+        "views": {patch: _views(learned, patch, channels) for patch in learned.normalised["patch"].values.tolist()},
         "curve": _curve(learned.losses),
         "pictures": {patch: _stored_picture(learned.images, patch) for patch in shown},
     }
 
 
-def _view_notes(learned: Learned) -> dict[str, str]:
-    channels = _channels(learned.normalised)
-    names = f"{'red, green, blue' if len(channels) == 3 else 'grey'} = {', '.join(channels)}"
-    return {
-        "As stored": _stored_stretch(learned.images),
-        "Normalised": f"{names}; {STANDARD_STRETCH}, for every patch and band alike",
-        "Augmented": f"{learned.augmentation}; drawn as the normalised ones",
-    }
-
-
-def _views(learned: Learned, patch: str) -> list[Picture]:
+def _views(learned: Learned, patch: str, channels: list[str]) -> list[Picture]:
     """Draw a patch as stored, normalised and augmented."""
-    channels = _channels(learned.normalised)
-    given = (
-        array.sel(patch=patch, band=channels).transpose("band", "y", "x")
-        for array in (learned.normalised, learned.augmented)
-    )
-    return [_stored_picture(learned.images, patch), *(color_standardised(pixels.values) for pixels in given)]
+    given = (array.sel(patch=patch, band=channels) for array in (learned.normalised, learned.augmented))
+    drawn = (color_standardised(pixels.transpose("band", "y", "x").values) for pixels in given)
+    return [_stored_picture(learned.images, patch), *drawn]
 
 
 def _stored_picture(images: xr.DataArray, patch: str) -> Picture:
     """Colour one patch by what its bands allow: as the eye sees it, as radar does, or its first band."""
     pixels = images.sel(patch=patch).transpose("band", "y", "x").values
-    bands = dict(zip(images["band"].values.tolist(), pixels, strict=True))
-    if bands.keys() >= set(RGB_BANDS):
-        return color_optical(bands[name] for name in RGB_BANDS)
-    if bands.keys() >= set(SAR_BANDS):
-        return color_radar(bands["VV"], bands["VH"])
+    for picture in pictures_of(dict(zip(images["band"].values.tolist(), pixels, strict=True))).values():
+        return picture
     first = np.asarray(pixels[0], np.float32)
     return color_standardised([(first - first.mean()) / (first.std() or 1)])
 
@@ -179,7 +157,7 @@ def _curve(losses: tuple[float, ...]) -> dict[str, Any] | None:
     known = [(epoch, loss) for epoch, loss in enumerate(losses, start=1) if math.isfinite(loss)]
     if not known:
         return None
-    epochs = Axis(low=1, high=max(len(losses), 2), step=1)
+    epochs = Axis(1, max(len(losses), 2), 1)
     values = axis_over(min(loss for _, loss in known), max(loss for _, loss in known))
     round_epochs = (tick for tick in axis_over(0, epochs.high).ticks() if 1 <= tick <= epochs.high)
     return {

@@ -1,9 +1,7 @@
 """The map: Europe's coasts, how many patches a release lists where, and where those opened lie."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +10,8 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from bigearth_xr.bands import PATCH_SIDE_M
+from bigearth_xr.grid import TILE_SIDE_M, projection, tile_origin
 from bigearth_xr.report.reading import has_value, read_entries, spread_out
-from bigearth_xr.tiles import TILE_SIDE_M, tile_origin
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,34 +44,18 @@ Box = tuple[float, float, float, float]
 """Left, top, right and bottom of a rectangle on the drawing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Density:
-    """Squares of land, and the number of patches listed in each."""
-
-    corners: NDArray[np.float64]
-    """Corners in the equal-area plane, metres, shape ``(square, 4, 2)``."""
-
-    patches: NDArray[np.int64]
-    """Patches listed in it, over all dates; shape ``(square,)``."""
-
-
 def draw_map(ds: xr.Dataset, listed: "pa.Table | None", cards: Mapping[str, str]) -> dict[str, Any]:
     """Prepare what the template of the map draws, on a drawing of `_SIZE`.
 
-    Parameters
-    ----------
-    ds
-        Opened patches; of more than `MOST_POINTS` some are drawn, spread out evenly.
-    listed
-        Table of the whole release, whose squares are shaded for context.
-    cards
-        Where on the page a patch is shown, by id; its point becomes a link.
+    Of more than `MOST_POINTS` patches some are drawn; squares of the release that is `listed` are shaded for context,
+    and the point of a patch that is among the `cards`, by id, becomes a link.
     """
     shown = spread_out(ds, MOST_POINTS)
     entries = read_entries(shown)
     countries = _tiles_by_country(shown, listed)
     tiles = {tile for those in countries.values() for tile in those} | {entry.tile for entry in entries if entry.tile}
-    outlines = {tile: _place(corners) for tile, corners in _tile_corners(sorted(tiles)).items()}
+    origins = [tile_origin(tile) for tile in sorted(tiles)]
+    outlines = {one.tile: _place(_project_squares(one.epsg, one.ulx, one.uly, TILE_SIDE_M)[0]) for one in origins}
     points = ((entry, _place(project(4326, entry.lon, entry.lat)).tolist()) for entry in entries)
     return {
         "size": _SIZE,
@@ -83,67 +65,27 @@ def draw_map(ds: xr.Dataset, listed: "pa.Table | None", cards: Mapping[str, str]
         "names": list(_place_names(outlines, countries)),
         "points": [(entry, x, y, cards.get(entry.patch)) for entry, (x, y) in points if np.isfinite([x, y]).all()],
         "square_km": _SQUARE_M / 1000,
-        "shades": [] if listed is None else _shades(density_of(listed)),
+        "shades": [] if listed is None else _shades(*density_of(listed)),
     }
 
 
 def project(epsg: int, east: ArrayLike, north: ArrayLike) -> NDArray[np.float64]:
-    """Project coordinates to the equal-area plane.
-
-    Parameters
-    ----------
-    epsg
-        What they are: 4326 for longitude and latitude, or a UTM zone, metres.
-    east, north
-        Longitudes and latitudes, or eastings and northings, of one shape.
-
-    Returns
-    -------
-    NDArray[np.float64]
-        Easting and northing in metres, shape ``(..., 2)``.
-
-    Examples
-    --------
-    >>> project(4326, 10, 52).round()
-    array([4321000., 3210000.])
-    """
-    x, y = _to_laea(epsg)(np.asarray(east, np.float64), np.asarray(north, np.float64))
-    return np.stack([x, y], axis=-1)
+    """Project coordinates, 4326's or those of a UTM zone, to the equal-area plane, metres, shape ``(..., 2)``."""
+    return np.stack(projection(epsg, _LAEA_EUROPE)(np.asarray(east, float), np.asarray(north, float)), axis=-1)
 
 
-@lru_cache(maxsize=64)
-def _to_laea(epsg: int) -> Callable[..., tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Build a projection once: it costs milliseconds."""
-    from pyproj import Transformer
-
-    transform: Callable[..., tuple[NDArray[np.float64], NDArray[np.float64]]]
-    transform = Transformer.from_crs(epsg, _LAEA_EUROPE, always_xy=True).transform
-    return transform
-
-
-def coasts() -> tuple[NDArray[np.float64], ...]:
+def coasts() -> list[NDArray[np.float64]]:
     """Give the outlines of land, islands after continents, a little beyond the frame of the map.
 
-    Returns
-    -------
-    tuple of NDArray[np.float64]
-        Closed rings in the equal-area plane, metres, shape ``(point, 2)``; the first point is not repeated. Natural
-        Earth's at 1 : 50 000 000, to 2 km: for looking, not for measuring.
+    Closed rings in the equal-area plane, metres, shape ``(point, 2)``; the first point is not repeated. Natural Earth's
+    at 1 : 50 000 000, to 2 km: for looking, not for measuring.
     """
     written = json.loads(files(__package__).joinpath("land.json").read_text(encoding="utf-8"))
-    return tuple(1000 * np.array(ring, np.float64).reshape(-1, 2) for ring in written["rings"])
+    return [1000 * np.array(ring, np.float64).reshape(-1, 2) for ring in written["rings"]]
 
 
-def density_of(listed: "pa.Table") -> Density:
-    """Count the patches of a table by squares of 8.4 km.
-
-    Examples
-    --------
-    >>> import pyarrow as pa
-    >>> table = pa.table({"tile": ["33UUP"] * 2, "column": [26, 27], "tile_row": [57, 57]})
-    >>> density_of(table).patches
-    array([2])
-    """
+def density_of(listed: "pa.Table") -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Count the patches of a table, over all dates, by squares of 8.4 km: corners, ``(square, 4, 2)``, and counts."""
     encoded = listed["tile"].combine_chunks().dictionary_encode()
     origins = [tile_origin(tile) for tile in encoded.dictionary.to_pylist()]
     tile, column, row = (
@@ -158,18 +100,11 @@ def density_of(listed: "pa.Table") -> Density:
         here = tiles == index
         west, north = origin.ulx + _SQUARE_M * columns[here], origin.uly - _SQUARE_M * rows[here]
         corners[here] = _project_squares(origin.epsg, west, north, _SQUARE_M)
-    return Density(corners=corners, patches=patches)
+    return corners, patches
 
 
 def count_by_country(listed: "pa.Table") -> dict[str, dict[str, int]]:
-    """Count the patches of a table by country and tile, countries by name.
-
-    Examples
-    --------
-    >>> import pyarrow as pa
-    >>> count_by_country(pa.table({"country": ["Austria"] * 2, "tile": ["33UUP"] * 2}))
-    {'Austria': {'33UUP': 2}}
-    """
+    """Count the patches of a table by country and tile, countries by name."""
     groups = listed.select(["country", "tile"]).group_by(["country", "tile"]).aggregate([([], "count_all")])
     counted: dict[str, dict[str, int]] = {}
     for group in sorted(groups.to_pylist(), key=lambda group: (group["country"] or "", group["tile"])):
@@ -189,12 +124,6 @@ def _tiles_by_country(ds: xr.Dataset, listed: "pa.Table | None") -> dict[str, li
     for country, tile in sorted(pair for pair in pairs if all(map(has_value, pair))):
         tiles.setdefault(country, []).append(tile)
     return tiles
-
-
-def _tile_corners(tiles: Iterable[str]) -> dict[str, NDArray[np.float64]]:
-    """Project the squares of tiles, shape ``(4, 2)`` each."""
-    origins = (tile_origin(tile) for tile in tiles)
-    return {origin.tile: _project_squares(origin.epsg, origin.ulx, origin.uly, TILE_SIDE_M)[0] for origin in origins}
 
 
 def _project_squares(
@@ -217,11 +146,11 @@ def _path(shapes: Iterable[NDArray[np.float64]], end: str = "Z") -> str:
     return "".join("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in shape.tolist()) + end for shape in shapes)
 
 
-def _shades(density: Density) -> list[tuple[int, str]]:
+def _shades(corners: NDArray[np.float64], patches: NDArray[np.int64]) -> list[tuple[int, str]]:
     """Divide squares into shades of equal steps, fewer where patches are few: the most patches, and a path."""
-    most = int(density.patches.max(initial=1))
+    most = int(patches.max(initial=1))
     bounds = sorted({-(-most * step // _SHADES) for step in range(1, _SHADES + 1)})
-    shades, corners = np.searchsorted(bounds, density.patches), _place(density.corners)
+    shades, corners = np.searchsorted(bounds, patches), _place(corners)
     return [(bound, _path(corners[shades == shade])) for shade, bound in enumerate(bounds)]
 
 
@@ -250,24 +179,19 @@ def _place_names(
     """Put each country beside its tiles, on the first side where nothing is in the way."""
     taken = [_box_around(outline) for outline in outlines.values()]
     for country, tiles in countries.items():
-        ground = _box_around(np.concatenate([outlines[tile] for tile in tiles]))
-        sides = list(_sides(ground, len(country) * _LETTER_WIDTH))
+        left, top, right, bottom = _box_around(np.concatenate([outlines[tile] for tile in tiles]))
+        half_x, half_y = len(country) * _LETTER_WIDTH / 2, _LINE_HEIGHT / 2
+        x = left - _GAP - half_x, (left + right) / 2, right + _GAP + half_x
+        y = top - _GAP - half_y, (top + bottom) / 2, bottom + _GAP + half_y
+        # Right, left, below and above of the tiles, then the corners.
+        sides = [
+            (x[i] - half_x, y[j] - half_y, x[i] + half_x, y[j] + half_y)
+            for i, j in ((2, 1), (0, 1), (1, 2), (1, 0), (2, 2), (2, 0), (0, 2), (0, 0))
+        ]
         free = (side for side in sides if _is_inside(side) and not any(_meet(side, box) for box in taken))
-        left, top, right, bottom = next(free, sides[0])
-        taken.append((left, top, right, bottom))
-        yield country, (left + right) / 2, bottom - 0.25 * _LINE_HEIGHT
-
-
-def _sides(ground: Box, width: float) -> Iterator[Box]:
-    """Propose boxes for a name: right, left, below and above of its tiles, and the corners."""
-    middle_x, middle_y = (ground[0] + ground[2]) / 2, (ground[1] + ground[3]) / 2
-    right, left = ground[2] + _GAP + width / 2, ground[0] - _GAP - width / 2
-    below, above = ground[3] + _GAP + _LINE_HEIGHT / 2, ground[1] - _GAP - _LINE_HEIGHT / 2
-    for x, y in (
-        *((right, middle_y), (left, middle_y), (middle_x, below), (middle_x, above)),
-        *((right, below), (right, above), (left, below), (left, above)),
-    ):
-        yield x - width / 2, y - _LINE_HEIGHT / 2, x + width / 2, y + _LINE_HEIGHT / 2
+        box = next(free, sides[0])
+        taken.append(box)
+        yield country, (box[0] + box[2]) / 2, box[3] - 0.25 * _LINE_HEIGHT
 
 
 def _box_around(points: NDArray[np.float64]) -> Box:

@@ -14,12 +14,12 @@ import xarray as xr
 
 from bigearth_xr.bands import PATCH_SIDE_M
 from bigearth_xr.errors import DependencyError, SelectionError
-from bigearth_xr.report.gallery import card_ids, color_of, draw_gallery
+from bigearth_xr.labels import CLASSES_19, CLASSES_43
 from bigearth_xr.report.learned import Catalogue, Learned, draw_learned
 from bigearth_xr.report.map import MOST_POINTS, count_by_country, draw_map
-from bigearth_xr.report.measures import FEW_PATCHES, MEASURES, axes_of, by_label, by_patch
-from bigearth_xr.report.reading import has_value, missing_bands, spread_out
-from bigearth_xr.thumbnails import png_uri
+from bigearth_xr.report.measures import FEW_PATCHES, MEASURES, axes_of, by_label, by_patch, quartiles
+from bigearth_xr.report.reading import REFERENCE_MAP, has_value, missing_bands, read_entries, read_pixels, spread_out
+from bigearth_xr.thumbnails import RGB_BANDS, RGB_STRETCH, SAR_BANDS, SAR_STRETCH, color_map, pictures_of, png_uri
 
 if TYPE_CHECKING:
     import jinja2
@@ -27,10 +27,17 @@ if TYPE_CHECKING:
 
     from bigearth_xr.ingestion import IngestReport
 
-__all__ = ["check_templates", "write_report"]
+__all__ = ["templates", "write_report"]
 
-MOST_MEASURED = 1024
+_MOST_MEASURED = 1024
 """Patches that the chart rests on at most: 8 chunks, a second of reading."""
+
+_MOST_CARDS = 48
+"""Patches that a page shows with their pictures."""
+
+_SENSORS = {"s2": "multispectral (Sentinel-2)", "s1": "radar (Sentinel-1)"}
+_COLORS = {one.name: one.color for one in (*CLASSES_43, *CLASSES_19)}
+_NAME_OF_CODE = {int(one.clc_codes[0]): one.name for one in CLASSES_43}
 
 
 def write_report(
@@ -42,7 +49,7 @@ def write_report(
     learned: Learned | None = None,
     catalogue: Catalogue | None = None,
 ) -> Path:
-    """Show a Dataset as one HTML page: a map, pictures of patches, a chart by label.
+    """Write one HTML file that shows a Dataset: a map, pictures of patches, a chart by label.
 
     Parameters
     ----------
@@ -50,21 +57,10 @@ def write_report(
         As `bigearth_xr.open` gives it; in memory, Dask-backed or lazily indexed. Bands may be missing: the page says
         what it cannot draw. Of large Datasets it shows patches spread out evenly, and says so. Pixels are read chunk
         by chunk.
-    path
-        The file to write.
     listed
         Table of the whole release (`bigearth_xr.table`), drawn on the map as context.
-    ingest
-        What ingesting found, to list what was left out.
-    learned
-        What a model is given and makes of some patches, drawn in sections of its own.
-    catalogue
-        What a search of the STAC catalogue found, to list it.
-
-    Returns
-    -------
-    Path
-        The file.
+    ingest, learned, catalogue
+        What was left out, what a model makes of some patches, and what a search found, each in a section of its own.
 
     Raises
     ------
@@ -83,7 +79,12 @@ def write_report(
         raise SelectionError(
             "the Dataset has no patch to report on, expected at least one; check what it was selected by"
         )
-    cards = card_ids(ds)
+    shown = spread_out(ds, _MOST_CARDS)
+    cards = {patch: f"patch-{number}" for number, patch in enumerate(shown.patch.values.tolist(), start=1)}
+    left_out: list[tuple[str, str, str]] = []
+    if ingest is not None:
+        left_out += [(patch, "quarantined", message) for patch, message in ingest.quarantined.items()]
+        left_out += [(problem.patch, problem.kind, problem.message) for problem in ingest.problems]
     page = render(
         "page.html",
         title=_title(ds),
@@ -94,14 +95,14 @@ def write_report(
         listed=None if listed is None else listed.num_rows,
         map=draw_map(ds, listed, cards),
         most_points=MOST_POINTS,
-        gallery=draw_gallery(ds),
+        gallery=_draw_gallery(shown),
         chart=draw_chart(ds),
-        most_measured=MOST_MEASURED,
+        most_measured=_MOST_MEASURED,
         card_ids=cards,
         models=None if learned is None else draw_learned(learned),
         catalogue=catalogue,
         ingest=ingest,
-        left_out=(left_out := [] if ingest is None else _left_out(ingest)),
+        left_out=left_out,
         kinds=Counter(kind for _, kind, _ in left_out),
     )
     report = Path(path)
@@ -112,29 +113,21 @@ def write_report(
 def draw_chart(ds: xr.Dataset) -> dict[str, Any]:
     """Prepare what the template of the chart draws: rows by patch of few patches, by label of many."""
     is_by_patch = ds.sizes["patch"] < FEW_PATCHES
-    patches = by_patch(ds) if is_by_patch else ()
-    labels = () if is_by_patch else by_label(spread_out(ds, MOST_MEASURED))
-    notes = {}
-    for measure in MEASURES:
-        missing = missing_bands(ds, measure.index.bands)
-        lacking = f"not drawn: this Dataset has no {', '.join(missing)}"
-        notes[measure.name] = lacking if missing else measure.meaning
-    axes = axes_of([*(one.medians for one in patches), *(one.spreads for one in labels)])
+    patches = by_patch(ds) if is_by_patch else []
+    labels = [] if is_by_patch else by_label(spread_out(ds, _MOST_MEASURED))
+    axes = axes_of([*(medians for _, medians in patches), *(medians for _, _, medians in labels)])
+    notes = {measure.name: _lack(ds, measure.index.bands) or measure.meaning for measure in MEASURES}
     return {"is_by_patch": is_by_patch, "patches": patches, "labels": labels, "axes": axes, "notes": notes}
 
 
 def render(template: str, **context: Any) -> str:
     """Fill in a template of this package; values are escaped, so no text becomes markup."""
-    return _environment().get_template(template).render(context)
-
-
-def check_templates() -> None:
-    """Refuse to go on without what draws a page: now, not after minutes of work."""
-    _environment()
+    return templates().get_template(template).render(context)
 
 
 @cache
-def _environment() -> "jinja2.Environment":
+def templates() -> "jinja2.Environment":
+    """Prepare the templates, or refuse to go on without what fills them in: now, not after minutes of work."""
     try:
         import jinja2
     except ImportError:
@@ -148,7 +141,8 @@ def _environment() -> "jinja2.Environment":
         loader=jinja2.FunctionLoader(unindented), autoescape=True, undefined=jinja2.StrictUndefined
     )
     environment.filters |= {"short": _short, "number": _number, "percent": "{:.2f}%".format, "thousands": "{:,}".format}
-    environment.globals |= {"color_of": color_of, "png_uri": png_uri, "side_km": PATCH_SIDE_M / 1000}
+    environment.filters |= {"quartiles": quartiles, "color": _color, "png": png_uri}
+    environment.globals["side_km"] = PATCH_SIDE_M / 1000
     return environment
 
 
@@ -163,7 +157,32 @@ def _number(value: float, digits: int | None = None) -> str:
     return written.replace("-", "−")
 
 
-_SENSORS = {"s2": "multispectral (Sentinel-2)", "s1": "radar (Sentinel-1)"}
+def _color(label: str) -> str:
+    """Colour of a class, for CSS."""
+    return "#" + bytes(_COLORS.get(label, (128, 128, 128))).hex()
+
+
+def _lack(ds: xr.Dataset, bands: tuple[str, ...]) -> str:
+    """Say which of the bands a Dataset lacks, if any."""
+    missing = missing_bands(ds, bands)
+    return f"not drawn: this Dataset has no {', '.join(missing)}" if missing else ""
+
+
+def _draw_gallery(shown: xr.Dataset) -> dict[str, Any]:
+    """Prepare what the template of the gallery shows; what cannot be drawn for want of bands, the notes name."""
+    cards, codes = [], set[int]()
+    bands = (*RGB_BANDS, *SAR_BANDS, REFERENCE_MAP)
+    for entry, pixels in zip(read_entries(shown), read_pixels(shown, bands), strict=True):
+        found = set(np.unique(pixels.get(REFERENCE_MAP, ())).tolist()) & _NAME_OF_CODE.keys()
+        pictures = pictures_of(pixels) | ({"Land cover": color_map(pixels[REFERENCE_MAP])} if found else {})
+        cards.append((entry, pictures))
+        codes |= found
+    notes = {"Optical": _lack(shown, RGB_BANDS) or RGB_STRETCH, "Radar": _lack(shown, SAR_BANDS) or SAR_STRETCH}
+    if codes:
+        notes["Land cover"] = "the reference map in the colours of CORINE Land Cover 2018; empty where unlabelled"
+    classes = [_NAME_OF_CODE[code] for code in sorted(codes)]
+    is_small = len({title for _, pictures in cards for title in pictures}) <= 1
+    return {"cards": cards, "most": _MOST_CARDS, "notes": notes, "classes": classes, "is_small": is_small}
 
 
 def _title(ds: xr.Dataset) -> str:
@@ -206,9 +225,3 @@ def _countries(ds: xr.Dataset, listed: "pa.Table | None") -> list[tuple[str, int
         (country, opened[country], totals.get(country, 0) if totals else None, totals.get(country, 0) / most)
         for country in sorted({*opened, *totals})
     ]
-
-
-def _left_out(ingest: "IngestReport") -> list[tuple[str, str, str]]:
-    """Patch, kind and message of what an ingest did not store: quarantined patches, then what was never a pair."""
-    quarantined = [(patch, "quarantined", message) for patch, message in ingest.quarantined.items()]
-    return quarantined + [(problem.patch, problem.kind, problem.message) for problem in ingest.problems]

@@ -1,8 +1,7 @@
 """What a report reads of a Dataset: words on each patch, and pixels one chunk of patches at a time."""
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -19,50 +18,23 @@ _VARIABLES = {"band": "s2", "polarization": "s1"}
 _FLAGS = {"seasonal_snow": "seasonal snow", "cloud_or_shadow": "cloud or shadow"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(NamedTuple):
     """One patch, in words; a text is empty where it is not known."""
 
     patch: str
-    """Patch id."""
-
     tile: str
-    """MGRS tile."""
-
-    place: str
-    """Country, tile and coordinates, as far as they are known."""
-
+    place: str  # country, tile and coordinates, as far as they are known
     split: str
-    """Published split."""
-
-    s2_time: str
-    """Sensing time of Sentinel-2, UTC, to the minute."""
-
+    s2_time: str  # UTC, to the minute
     s1_time: str
-    """Sensing time of Sentinel-1, UTC, to the minute."""
-
-    lon: float
-    """Longitude of the centre, degrees east."""
-
+    lon: float  # of its centre, degrees
     lat: float
-    """Latitude of the centre, degrees north."""
-
-    flags: tuple[str, ...]
-    """Reasons for care, e.g. ``"seasonal snow"``."""
-
-    labels: tuple[str, ...] | None
-    """Names of its classes; None where they are not known."""
+    flags: tuple[str, ...]  # reasons for care, e.g. "seasonal snow"
+    labels: tuple[str, ...] | None  # None where they are not known
 
 
 def read_entries(ds: xr.Dataset) -> tuple[Entry, ...]:
-    """Read what the coordinates and labels of every patch of a small Dataset say.
-
-    Examples
-    --------
-    >>> on_patch = {"patch": ["a"], "tile": ("patch", ["33UUP"])}
-    >>> read_entries(xr.Dataset(coords=on_patch))[0].place
-    'tile 33UUP'
-    """
+    """Read what the coordinates and labels of every patch of a small Dataset say."""
     columns = {str(name): coordinate.values for name, coordinate in ds.coords.items() if coordinate.dims == ("patch",)}
     if not columns.get("listed", np.True_).any():
         # Without any list, to be in none is no reason for care.
@@ -83,15 +55,7 @@ def missing_bands(ds: xr.Dataset, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def spread_out(ds: xr.Dataset, count: int) -> xr.Dataset:
-    """Choose patches evenly over a Dataset, or all of them if there are no more.
-
-    Rows of a store follow tile and date, so these patches are far apart on the ground.
-
-    Examples
-    --------
-    >>> spread_out(xr.Dataset(coords={"patch": list("abcdefghi")}), 3).patch.values
-    array(['a', 'e', 'i'], dtype='<U1')
-    """
+    """Choose patches evenly over a Dataset, which follows tile and date, so that they are far apart on the ground."""
     patches = ds.sizes["patch"]
     if patches <= count:
         return ds
@@ -99,20 +63,9 @@ def spread_out(ds: xr.Dataset, count: int) -> xr.Dataset:
 
 
 def read_pixels(ds: xr.Dataset, names: Collection[str]) -> Iterator[dict[str, NDArray[Any]]]:
-    """Read bands, and the `REFERENCE_MAP` where it is named, of every patch; one chunk of patches is held at a time.
+    """Read bands, and the `REFERENCE_MAP`, of every patch, shape ``(y, x)`` each, as far as the Dataset has them.
 
-    Yields
-    ------
-    dict
-        Pixels of a patch by name, shape ``(y, x)``, digital numbers, dB or CORINE codes; without what the Dataset
-        lacks.
-
-    Examples
-    --------
-    >>> s1 = xr.DataArray(np.zeros((2, 1, 9, 9)), dims=("patch", "polarization", "y", "x"))
-    >>> ds = s1.assign_coords(polarization=["VV"]).to_dataset(name="s1")
-    >>> [patch["VV"].shape for patch in read_pixels(ds, ["VV", "VH"])]
-    [(9, 9), (9, 9)]
+    One chunk of patches is held at a time.
     """
     for first in range(0, ds.sizes["patch"], CHUNK_PATCHES):
         chunk = ds.isel(patch=slice(first, first + CHUNK_PATCHES))

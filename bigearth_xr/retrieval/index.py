@@ -152,7 +152,7 @@ class Index:
 
 
 def own_positions(queries: Ids, patches: Ids) -> list[tuple[int, ...]]:
-    """Find each query's own patch, wherever it is; a missing id is nobody's.
+    """Find each query's own patch, wherever it is; a missing id is no patch's.
 
     Examples
     --------

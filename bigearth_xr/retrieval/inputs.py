@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bigearth_xr.backend.resaved import as_opened
+from bigearth_xr.backend.origin import as_opened
 from bigearth_xr.errors import RetrievalError
 from bigearth_xr.ops.namespace import Array
 
@@ -73,11 +73,6 @@ def named_rows(given: Given, whose: str) -> NamedRows:
     ------
     RetrievalError
         If it is not an array.
-
-    Examples
-    --------
-    >>> named_rows(xr.DataArray([[1.0]], coords={"patch": ["a"]}, dims=["patch", "feature"]), "the query").patches
-    array(['a'], dtype=object)
     """
     if isinstance(given, pd.DataFrame):
         given = xr.DataArray(given.to_numpy(), {"patch": given.index, "label": given.columns}, ["patch", "label"])
@@ -126,15 +121,7 @@ def as_ids(names: Any) -> Ids:
 
 
 def same_rows(one: NamedRows, other: NamedRows) -> bool | None:
-    """Tell whether rows of two arrays are of the same patches in the same order; None where nothing says so.
-
-    Examples
-    --------
-    >>> one, other = (xr.DataArray(np.eye(2), coords={"row": ("patch", rows)}, dims=["patch", "x"]) for rows in ([1, 0],
-    ... [0, 1]))
-    >>> same_rows(named_rows(one, "one"), named_rows(other, "other"))
-    False
-    """
+    """Tell whether rows of two arrays are of the same patches in the same order; None where nothing says so."""
     for name in ("patch", "row"):
         if name in one.rows and name in other.rows:
             return np.array_equal(one.rows[name], other.rows[name])

@@ -144,7 +144,7 @@ def evaluate(
     Warns
     -----
     UserWarning
-        If every query finds a vector equal to its own, and nobody can tell whether it is its own.
+        If every query finds a vector equal to its own, and no ids say whether it is its own.
 
     Raises
     ------
@@ -300,23 +300,23 @@ def _sharing(wanted: NDArray[np.floating], known: NDArray[np.floating]) -> NDArr
 
 
 def _both_labels(
-    asked: NamedRows, told: NamedRows, queries: NamedRows | None, patches: NamedRows | None
+    asked: NamedRows, stored: NamedRows, queries: NamedRows | None, patches: NamedRows | None
 ) -> tuple[_Counts, _Counts]:
     """Labels of both sides as numbers, of the same classes in the same order as far as anybody can tell.
 
     Parameters
     ----------
-    asked, told
+    asked, stored
         Labels of the queries and of the archive, multi-hot.
     queries, patches
         Their vectors, where there are any.
     """
-    wanted, known = _labels(asked, queries, "query"), _labels(told, patches, "archive")
+    wanted, known = _labels(asked, queries, "query"), _labels(stored, patches, "archive")
     if wanted.shape[1] != known.shape[1]:
         raise RetrievalError(
             f"queries have {wanted.shape[1]} classes, the archive has {known.shape[1]}; use one nomenclature"
         )
-    if asked.columns is not None and told.columns is not None and not np.array_equal(asked.columns, told.columns):
+    if asked.columns is not None and stored.columns is not None and not np.array_equal(asked.columns, stored.columns):
         raise RetrievalError(
             "query and archive labels name other classes, or in another order; use one nomenclature and order, e.g. "
             "archive_labels.sel(label=query_labels.label)"

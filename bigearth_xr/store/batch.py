@@ -14,8 +14,7 @@ from bigearth_xr.errors import BandError, BatchError
 from bigearth_xr.spelling import check_choice
 from bigearth_xr.store.buffers import BufferPool, Located, LocatedPacked, check_buffers, copy_bytes, new_buffers
 from bigearth_xr.store.codec import CRC_BYTES
-from bigearth_xr.store.fetched import FetchedShards
-from bigearth_xr.store.mapped import MappedPatches, MappedShards
+from bigearth_xr.store.encoded import FetchedShards, MappedPatches, MappedShards
 from bigearth_xr.store.open import Store, reading
 from bigearth_xr.store.rows import (
     CHECKS,
@@ -175,7 +174,7 @@ class BatchReader:
         Raises
         ------
         BatchError
-            If rows are no row numbers.
+            If rows are not row numbers.
         NotStoredError
             If patches are absent or quarantined.
         ChecksumError, StoreError
@@ -219,7 +218,7 @@ class BatchReader:
         Raises
         ------
         BatchError
-            If rows are no row numbers, or pixels do not fit into `out`.
+            If rows are not row numbers, or pixels do not fit into `out`.
         NotStoredError, ChecksumError, StoreError
             As `locate` raises them; what is in `out` then means nothing.
         """

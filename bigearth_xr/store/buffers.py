@@ -3,7 +3,7 @@
 import ctypes
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import repeat
 from typing import Any
@@ -28,12 +28,6 @@ def new_buffers(arrays: Sequence[PixelArray], patches: int) -> dict[str, NDArray
     -------
     dict
         By array name, shape ``(patch, band, y, x)``, that of the reference map ``(patch, y, x)``; not filled.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.schema import pixel_arrays
-    >>> {name: array.shape for name, array in new_buffers(pixel_arrays(["VV"], reference_map=True), 2).items()}
-    {'s1': (2, 1, 120, 120), 'reference_map': (2, 120, 120)}
     """
     return {array.name: np.empty((patches, *array.patch_shape), array.dtype) for array in arrays}
 
@@ -45,16 +39,6 @@ def check_buffers(out: Mapping[str, NDArray[Any]], arrays: Sequence[PixelArray],
     ------
     BatchError
         Says which array, what is wrong, and how to make one that is right.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.schema import pixel_arrays
-    >>> arrays = pixel_arrays(["B01"], reference_map=False)
-    >>> check_buffers(new_buffers(arrays, 2), arrays, 2)
-    >>> check_buffers(new_buffers(arrays, 3), arrays, 2)  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    bigearth_xr.errors.BatchError: out['s2_60m'] has shape (3, 1, 20, 20), expected (2, 1, 20, 20); ...
     """
     if not isinstance(out, Mapping):
         raise BatchError(f"out is a {type(out).__name__}, expected a dict of arrays by name; {_REMEDY}")
@@ -84,16 +68,7 @@ def _problem(found: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str
 
 
 class BufferPool:
-    """Buffers that are used again and again, by any thread.
-
-    Examples
-    --------
-    >>> pool = BufferPool()
-    >>> buffer = pool.take(1000)
-    >>> pool.give(buffer)
-    >>> pool.take(500) is buffer
-    True
-    """
+    """Buffers that are used again and again, by any thread."""
 
     def __init__(self) -> None:
         # Its ends are changed in one step, so that a buffer may come back from a destructor, without a lock.
@@ -133,17 +108,6 @@ class Located(AbstractContextManager["Located"]):
         What keeps the memory.
     give_back
         Called once, when it is released.
-
-    Examples
-    --------
-    >>> pixels = np.arange(4, dtype=np.uint16)
-    >>> with Located(np.uint64([[pixels.ctypes.data]]), pixels) as located:
-    ...     located.addresses.shape
-    (1, 1)
-    >>> located.addresses
-    Traceback (most recent call last):
-    ...
-    bigearth_xr.errors.BatchError: this batch was released, its memory is another's; read it before, or locate it again
     """
 
     def __init__(
@@ -180,7 +144,7 @@ class Located(AbstractContextManager["Located"]):
 
 
 class LocatedPacked(Located):
-    """Patches that lie packed; they are decoded all at once if somebody asks for the addresses of their pixels.
+    """Patches that lie packed; they are decoded all at once if a caller asks for the addresses of their pixels.
 
     Parameters
     ----------
@@ -190,14 +154,6 @@ class LocatedPacked(Located):
         What keeps that memory.
     decode
         Called once, when it is asked for addresses.
-
-    Examples
-    --------
-    >>> nothing = np.zeros((1, 0), np.uint64)
-    >>> packed = Packed(starts=nothing, lengths=nothing.astype(int), patch_bytes=(1600,), itemsizes=(2,))
-    >>> located = LocatedPacked(packed, packed, lambda: Located(nothing, packed))
-    >>> located.addresses.shape, located.packed is packed
-    ((1, 0), True)
     """
 
     def __init__(self, packed: Packed, kept: object, decode: Callable[[], Located]) -> None:
@@ -241,17 +197,5 @@ def copy_bytes(targets: NDArray[np.uint64], sources: NDArray[np.uint64], length:
         Addresses on the host, shape ``(patch,)`` each.
     length
         Bytes of each copy.
-
-    Examples
-    --------
-    >>> numbers = np.arange(4, dtype=np.uint8)
-    >>> copy_bytes(np.uint64([numbers.ctypes.data]), np.uint64([numbers.ctypes.data + 2]), 2)
-    >>> numbers
-    array([2, 3, 2, 3], dtype=uint8)
     """
-    _exhaust(map(ctypes.memmove, targets.tolist(), sources.tolist(), repeat(length)))
-
-
-def _exhaust(calls: Iterable[Any]) -> None:
-    for _ in calls:
-        pass
+    deque(map(ctypes.memmove, targets.tolist(), sources.tolist(), repeat(length)), maxlen=0)

@@ -1,7 +1,8 @@
-"""Create a store, record what it holds and whether it is finished, bring it up to a fuller table or a newer format."""
+"""Create a store, record and describe what it holds, and whether it is finished; bring it up to a fuller table."""
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -26,7 +27,7 @@ from bigearth_xr.store.embeddings import (
 from bigearth_xr.store.layout import consolidate, lay_out
 from bigearth_xr.store.location import Address, LocalLocation, Location, StorageOptions, location_of, put
 from bigearth_xr.store.open import ROOT_KEY, Store, clear_root_cache, open_store, read_root
-from bigearth_xr.store.read import read_column, read_state
+from bigearth_xr.store.read import read_column, read_meanings, read_state
 from bigearth_xr.store.schema import PixelArray
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "check_free",
     "clear_marker",
     "create_store",
+    "describe",
     "find_table",
     "read_marker",
     "read_table",
@@ -62,50 +64,23 @@ class Marker:
 
 
 def table_path(store: Path) -> Path:
-    """Where the table of a store in a folder lies: beside it, ``ben.zarr`` → ``ben.parquet``.
-
-    Examples
-    --------
-    >>> table_path(Path("data/ben.zarr")).as_posix()
-    'data/ben.parquet'
-    """
+    """Where the table of a store in a folder lies: beside it, ``ben.zarr`` → ``ben.parquet``."""
     return store.with_suffix(".parquet")
 
 
 def table_key(store: Location) -> str:
-    """Name the table of a store, in the location that the store is in.
-
-    Examples
-    --------
-    >>> store = location_of("s3://mine/data/ben.zarr")
-    >>> str(store.parent / table_key(store))
-    's3://mine/data/ben.parquet'
-    """
+    """Name the table of a store, in the location that the store is in."""
     return table_path(Path(store.name)).name
 
 
 def read_table(store: Location) -> pa.Table:
-    """Read the table beside a store; FileNotFoundError without one, ChecksumError or MetadataError of a damaged one.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
-    >>> read_table(location_of(path)).num_rows
-    2
-    """
+    """Read the table beside a store; FileNotFoundError without one, ChecksumError or MetadataError of a damaged one."""
     key = table_key(store)
     return table.read(pa.BufferReader(store.parent.read(key)), where=str(store.parent / key))
 
 
 def find_table(store: Location) -> pa.Table | None:
-    """Read the table beside a store; None if it is lost, or cannot be read.
-
-    Examples
-    --------
-    >>> find_table(location_of(getfixture("tmp_path") / "ben.zarr")) is None
-    True
-    """
+    """Read the table beside a store; None if it is lost, or cannot be read."""
     try:
         return read_table(store)
     except StoreAccessError:
@@ -147,17 +122,6 @@ def create_store(
     ------
     StoreError
         If something else is there.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> archive = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=2)
-    >>> rows, path = table.from_lists(archive), getfixture("tmp_path") / "ben.zarr"
-    >>> from bigearth_xr.store import schema
-    >>> arrays = schema.pixel_arrays(["B02"], reference_map=False)
-    >>> create_store(path, rows, profile="fast", arrays=arrays, sensors=["s2"])
-    >>> sorted(entry.name for entry in path.iterdir())[:3]
-    ['band_10m', 'cloud_or_shadow', 'column']
     """
     location = location_of(address, storage_options)
     with _scratch_folder_of(location) as new:
@@ -170,33 +134,13 @@ def create_store(
 
 
 def remove_store(location: Location) -> None:
-    """Remove a store and its table.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
-    >>> remove_store(location_of(path))
-    >>> path.exists(), table_path(path).exists()
-    (False, False)
-    """
+    """Remove a store and its table."""
     location.delete("")
     location.parent.delete(table_key(location))
 
 
 def restore_table(store: Location, rows: pa.Table) -> None:
-    """Write the table beside a store again, if it is lost or says anything else.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
-    >>> rows = table.read(table_path(path))
-    >>> table_path(path).unlink()
-    >>> restore_table(location_of(path), rows)
-    >>> read_table(location_of(path)).equals(rows)
-    True
-    """
+    """Write the table beside a store again, if it is lost or says anything else."""
     found = find_table(store)
     if found is None or table.digest(found) != table.digest(rows):
         _write_table(store, rows)
@@ -226,10 +170,6 @@ def check_free(location: Location, *, but: Iterable[str] = ()) -> None:
     ------
     StoreError
         If there is anything.
-
-    Examples
-    --------
-    >>> check_free(location_of(getfixture("tmp_path") / "ben.zarr"))
     """
     found = set(location.children())
     is_taken = found or location.local.is_file() if location.local else found.difference(but)
@@ -245,18 +185,7 @@ def _write_table(store: Location, rows: pa.Table) -> None:
 
 
 def write_states(store: Store, state: NDArray[np.uint8], mapped: NDArray[np.bool_]) -> None:
-    """Record which rows are stored and which of them have a reference map, both of shape ``(patch,)``.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> from bigearth_xr.store.read import read_state
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
-    >>> write_states(store, np.array([1, 0], np.uint8), np.array([True, False]))
-    >>> read_state(store)
-    array([1, 0], dtype=uint8)
-    """
+    """Record which rows are stored and which of them have a reference map, both of shape ``(patch,)``."""
     has_checksum = schema.has_checksums(store.format_version)
     # The states last: what they call stored is never written again.
     for name, values in {"has_reference_map": mapped, "state": state}.items():
@@ -270,14 +199,7 @@ def _encode_marker(marker: Marker) -> bytes:
 
 
 def read_marker(location: Location) -> Marker | None:
-    """Read the note of an unfinished store; None of a finished one.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.location import location_of
-    >>> read_marker(location_of(getfixture("tmp_path"))) is None
-    True
-    """
+    """Read the note of an unfinished store; None of a finished one."""
     try:
         return Marker(**json.loads(location.read(MARKER_KEY)))
     except FileNotFoundError:
@@ -285,33 +207,14 @@ def read_marker(location: Location) -> Marker | None:
 
 
 def write_marker(location: Location, marker: Marker) -> None:
-    """Leave a note, in place of an older one.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.location import location_of
-    >>> location = location_of(getfixture("tmp_path"))
-    >>> write_marker(location, Marker(is_provisional=False, reason="ingest was begun"))
-    >>> read_marker(location).reason
-    'ingest was begun'
-    """
+    """Leave a note, in place of an older one."""
     file = location.scratch_file(MARKER_KEY)
     file.write_bytes(_encode_marker(marker))
     location.adopt(MARKER_KEY, file)
 
 
 def clear_marker(location: Location) -> None:
-    """Take the note away: the store is finished.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.location import location_of
-    >>> location = location_of(getfixture("tmp_path"))
-    >>> write_marker(location, Marker(is_provisional=False, reason="ingest was begun"))
-    >>> clear_marker(location)
-    >>> read_marker(location) is None
-    True
-    """
+    """Take the note away: the store is finished."""
     location.delete(MARKER_KEY)
 
 
@@ -319,16 +222,6 @@ def update_store(store: Store, rows: pa.Table, *, sensors: Sequence[str]) -> Non
     """Bring a store up to a table that says as much or more of the same patches, in the format that is written now.
 
     Pixels and states stay as they are; so do embeddings.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
-    >>> rows = bex.table.read(path.with_suffix(".parquet"))
-    >>> names = pa.array(["Kosovo", "Kosovo"])
-    >>> update_store(open_store(path), rows.set_column(17, rows.field("country"), names), sensors=["s1", "s2"])
-    >>> bex.open(path).country.values.tolist()
-    ['Kosovo', 'Kosovo']
     """
     with _scratch_folder_of(store.location) as new:
         lay_out(new, rows, store.profile, store.arrays, sensors)
@@ -392,3 +285,47 @@ def _carry_over(store: Store, fresh: Store) -> None:
         write_computed(
             create_embedding(fresh, name, features=embedding.features, provenance=made), read_computed(embedding)
         )
+
+
+def describe(address: Address, storage_options: StorageOptions | None = None) -> dict[str, str]:
+    """Describe a store in a few named lines.
+
+    Returns
+    -------
+    dict
+        Text by name, in reading order.
+    """
+    store = open_store(address, storage_options)
+    attributes = json.loads(store.location.read("zarr.json"))["attributes"]
+    states = Counter(read_state(store).tolist())
+    marker = read_marker(store.location)
+    return {
+        "store": f"{store.location} (format {store.format_version}, profile {store.profile})",
+        **({} if marker is None else {"incomplete": f"{marker.reason}; call ingest again to continue"}),
+        "release": f"{store.release}: {attributes['title']}, licence {attributes['license']}",
+        "rows": f"{store.rows:,}: " + ", ".join(f"{states[i]:,} {name}" for i, name in _present(states)),
+        "split": _counts(store, "split"),
+        "country": _counts(store, "country"),
+        "arrays": "; ".join(f"{array.name} {', '.join(array.bands) or array.dtype}" for array in store.arrays),
+        "size": _size(store.location),
+        "uuid": store.uuid,
+    }
+
+
+def _present(states: "Counter[int]") -> list[tuple[int, str]]:
+    return [(i, name) for i, name in enumerate(schema.STATES) if states[i]]
+
+
+def _counts(store: Store, column: str) -> str:
+    meanings = read_meanings(store, column)
+    found = Counter(read_column(store, column).tolist())
+    texts = {code: "unknown" if code == schema.UNKNOWN else meanings[code] for code in found}
+    return ", ".join(f"{texts[code]} {count:,}" for code, count in found.most_common())
+
+
+def _size(location: Location) -> str:
+    size, unit = location.used_bytes() / 1e3, "kB"
+    for larger in ("MB", "GB"):
+        if size >= 1e3:
+            size, unit = size / 1e3, larger
+    return f"{size:,.1f} {unit} {'in objects' if location.local is None else 'on disk'}"

@@ -15,17 +15,7 @@ _HEADS = {b"CDF\x01": "netCDF", b"CDF\x02": "netCDF", b"CDF\x05": "netCDF", b"\x
 
 
 def describe_other(location: Location) -> str | None:
-    r"""Say what is there where a store has its root; None if it is nothing that is known.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.location import location_of
-    >>> location = location_of(getfixture("tmp_path") / "some.nc")
-    >>> describe_other(location) is location.local.write_bytes(b"CDF\x01")
-    False
-    >>> describe_other(location)  # doctest: +ELLIPSIS
-    "is a netCDF file, no store; open it with xr.open_dataset('...some.nc'), ..."
-    """
+    r"""Say what is there where a store has its root; None if it is nothing that is known."""
     if location.local is not None and location.local.is_file():
         return _describe_file(location.local)
     attributes = _parsed(location, ".zattrs")
@@ -64,15 +54,7 @@ def describe_root(document: Any, location: Location) -> str:
 
 
 def holds_arrays(location: Location) -> bool:
-    """Tell whether the arrays of a store lie at a location, whatever its root says; damaged ones count.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.location import location_of
-    >>> holds_arrays(location_of(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)))
-    True
-    """
+    """Tell whether the arrays of a store lie at a location, whatever its root says; damaged ones count."""
     names = set(location.children())
     present = [group.array for group in GROUPS if group.array in names]
     if "patch" not in names or any(".zarray" in location.children(name) for name in present):
@@ -85,11 +67,6 @@ def is_rewritten(members: Mapping[str, Any]) -> bool:
     """Tell whether all pixels lie in other chunks or codecs than the format has: copied value by value, not as files.
 
     Where those of one array do, its metadata are damaged.
-
-    Examples
-    --------
-    >>> is_rewritten({"s1": {"chunk_grid": {"configuration": {"chunk_shape": [128, 2, 120, 120]}}}})
-    True
     """
     try:
         pixels = [members[group.array] for group in GROUPS if group.array in members]
@@ -103,14 +80,7 @@ def is_rewritten(members: Mapping[str, Any]) -> bool:
 
 
 def describe_rewritten(location: Location) -> str:
-    """Say that a store was rewritten.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.location import location_of
-    >>> describe_rewritten(location_of("/copy.zarr"))  # doctest: +ELLIPSIS
-    "is a copy of a store that other software wrote, in other chunks or codecs; its values can be read with ..."
-    """
+    """Say that a store was rewritten."""
     return f"is a copy of a store that other software wrote, in other chunks or codecs; {_remedy(location)}"
 
 

@@ -83,14 +83,6 @@ def create_embedding(store: Store, name: str, *, features: int, provenance: Prov
     ------
     EmbeddingError
         If the name cannot be one.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> create_embedding(store, "mine", features=2, provenance={"model": "mine"}).key
-    'embeddings/mine'
     """
     import zarr
 
@@ -139,15 +131,6 @@ def open_embedding(store: Store, name: str) -> Embedding:
     ------
     EmbeddingError
         If there is none of this name.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> _ = create_embedding(store, "mine", features=2, provenance={"model": "mine"})
-    >>> open_embedding(store, "mine").provenance
-    {'model': 'mine'}
     """
     names = embedding_names(store)
     if name not in names:
@@ -159,15 +142,7 @@ def open_embedding(store: Store, name: str) -> Embedding:
 
 
 def embedding_names(store: Store) -> tuple[str, ...]:
-    """List the embeddings of a store, by name; one whose making was cut short is not among them.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> embedding_names(open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)))
-    ()
-    """
+    """List the embeddings of a store, by name; one whose making was cut short is not among them."""
     members = cached_root(store.location).members
     names = (key.removeprefix(f"{GROUP}/") for key in members if key.startswith(f"{GROUP}/"))
     # One whose making was cut short is not in the root; what others put into the group is none.
@@ -175,18 +150,7 @@ def embedding_names(store: Store) -> tuple[str, ...]:
 
 
 def remove_embedding(store: Store, name: str) -> None:
-    """Remove an embedding, or what a making that was cut short left of it.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> _ = create_embedding(store, "mine", features=2, provenance={})
-    >>> remove_embedding(store, "mine")
-    >>> embedding_names(store)
-    ()
-    """
+    """Remove an embedding, or what a making that was cut short left of it."""
     check_name(name)
     if name in store.location.children(GROUP) or name in embedding_names(store):
         store.location.delete(f"{GROUP}/{name}")
@@ -205,16 +169,6 @@ def write_vectors(embedding: Embedding, rows: NDArray[np.intp], vectors: NDArray
         one write.
     vectors
         Shape ``(patch, feature)``.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> mine = create_embedding(store, "mine", features=2, provenance={})
-    >>> write_vectors(mine, np.array([1]), np.float32([[5, 6]]))
-    >>> read_computed(mine)
-    array([False,  True, False])
     """
     flags = read_computed(embedding)  # which refuses another store, under whose rows nothing is to be written
     _write_rows(embedding.store.location, embedding.key, rows, vectors, due=flags)
@@ -230,16 +184,6 @@ def read_vectors(embedding: Embedding, rows: NDArray[np.intp]) -> NDArray[np.flo
     ------
     ChecksumError
         If vectors are damaged, or computed ones are lost; names file, row and patch of the first.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> mine = create_embedding(store, "mine", features=2, provenance={})
-    >>> write_vectors(mine, np.array([1]), np.float32([[5, 6]]))
-    >>> read_vectors(mine, np.array([1, 0])).tolist()
-    [[5.0, 6.0], [nan, nan]]
     """
     with reading(embedding.store):
         return _read_vectors(embedding, rows)
@@ -261,42 +205,19 @@ def _read_vectors(embedding: Embedding, rows: NDArray[np.intp]) -> NDArray[np.fl
 
 
 def read_computed(embedding: Embedding) -> NDArray[np.bool_]:
-    """Read which rows are computed, shape ``(patch,)``, for all rows of the store.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> mine = create_embedding(store, "mine", features=2, provenance={})
-    >>> read_computed(mine)
-    array([False, False, False])
-    """
+    """Read which rows are computed, shape ``(patch,)``, for all rows of the store."""
     with reading(embedding.store):
         return read_small(embedding.store, cached_root(embedding.store.location), f"{embedding.key}/computed")
 
 
 def write_computed(embedding: Embedding, flags: NDArray[np.bool_]) -> None:
-    """Record which rows are computed, shape ``(patch,)``.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
-    >>> write_computed(create_embedding(store, "mine", features=2, provenance={}), np.array([False, False]))
-    """
+    """Record which rows are computed, shape ``(patch,)``."""
     chunk = encode_chunk(flags, has_checksum=schema.has_checksums(embedding.store.format_version))
     put(embedding.store.location, chunk_key(f"{embedding.key}/computed", 1), chunk)
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that an embedding cannot have.
-
-    Examples
-    --------
-    >>> check_name("resnet-50")
-    """
+    """Refuse a name that an embedding cannot have."""
     # No dot: so no name is that of a file which Zarr keeps beside the embeddings, as zarr.json.
     if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name)):
         raise EmbeddingError(
@@ -328,16 +249,6 @@ def read_chunk(location: Location, key: str, number: int, features: int) -> Vect
     ------
     ChecksumError
         If it is damaged.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.location import location_of
-    >>> location = location_of(getfixture("tmp_path"))
-    >>> read_chunk(location, "embeddings/mine", 0, 2) is None
-    True
-    >>> _write_rows(location, "embeddings/mine", np.array([1]), np.float32([[5, 6]]), due=np.zeros(3, bool))
-    >>> read_chunk(location, "embeddings/mine", 0, 2)[1]
-    array([5., 6.], dtype=float32)
     """
     name = _chunk_key(key, number)
     try:

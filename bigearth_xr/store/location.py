@@ -109,18 +109,7 @@ class Location(Protocol):
 
 @dataclass(frozen=True)
 class LocalLocation:
-    """A folder.
-
-    Examples
-    --------
-    >>> location = LocalLocation(getfixture("tmp_path")) / "ben.zarr"
-    >>> file = location.scratch_file("s1/c/0")
-    >>> file.write_bytes(b"pixels")
-    6
-    >>> location.adopt("s1/c/0", file)
-    >>> list(location.keys()), location.read("s1/c/0"), location.name
-    (['s1/c/0'], b'pixels', 'ben.zarr')
-    """
+    """A folder."""
 
     path: Path
     """The folder, as its owner called it."""
@@ -229,15 +218,7 @@ class LocalLocation:
 
 
 def put(location: Location, key: str, data: bytes) -> None:
-    """Write bytes to a key, all of them or none.
-
-    Examples
-    --------
-    >>> location = LocalLocation(getfixture("tmp_path"))
-    >>> put(location, "split/c/0", b"chunk")
-    >>> location.read("split/c/0")
-    b'chunk'
-    """
+    """Write bytes to a key, all of them or none."""
     file = location.scratch_file(key)
     file.write_bytes(data)
     location.adopt(key, file)

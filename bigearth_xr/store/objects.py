@@ -49,11 +49,6 @@ def client_of(bucket: str, prefix: str, options: Options) -> "S3Store":
     ------
     StoreAccessError
         After a fork, or if the options contradict each other.
-
-    Examples
-    --------
-    >>> client_of("mine", "ben.zarr", (("region", "eu-central-1"),)).prefix
-    'ben.zarr'
     """
     environment = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
     _refuse_after_fork(f"s3://{bucket}/{prefix}")
@@ -62,16 +57,7 @@ def client_of(bucket: str, prefix: str, options: Options) -> "S3Store":
 
 @contextmanager
 def explaining(where: str, bucket: str) -> Iterator[None]:
-    """Turn what obstore raises at an address into what to do about it.
-
-    Examples
-    --------
-    >>> with explaining("s3://mine/ben.zarr", "mine"):
-    ...     raise FileNotFoundError("404")
-    Traceback (most recent call last):
-    ...
-    FileNotFoundError: s3://mine/ben.zarr: no such object
-    """
+    """Turn what obstore raises at an address into what to do about it."""
     exceptions = _obstore(where).exceptions
     try:
         yield
@@ -94,7 +80,7 @@ def _connected(bucket: str, prefix: str, options: Options, environment: Options)
     endpoint = given.get("endpoint") or next((found for name in _ENDPOINTS if (found := os.environ.get(name))), "")
     if endpoint:
         given["endpoint"] = endpoint
-    # Whoever writes http:// means it; obstore wants to be told twice.
+    # An address with http:// means it; obstore needs a second option for it.
     clients = {"allow_http": endpoint.startswith("http://")}
     with explaining(where, bucket):
         client: S3Store = store(bucket, prefix=prefix or None, client_options=clients, retry_config=_RETRIES, **given)

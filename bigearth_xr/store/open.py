@@ -132,13 +132,6 @@ def open_store(address: Address, storage_options: StorageOptions | None = None) 
         If it is a Zarr store of another kind, or of a version that this package does not read.
     ChecksumError
         If its metadata are not those that were written.
-
-    Examples
-    --------
-    >>> open_store("nowhere.zarr")  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    bigearth_xr.errors.StoreNotFoundError: ...nowhere.zarr: no store here; check the path, ...
     """
     location = location_of(address, storage_options)
     return store_of(location, read_root(location))
@@ -151,13 +144,6 @@ def store_of(location: Location, root: Root) -> Store:
     ------
     FormatError
         If the root contradicts the format: it was damaged.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> location = location_of(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> store_of(location, read_root(location)).rows
-    3
     """
     try:
         ours, members = root.ours, root.members
@@ -193,17 +179,9 @@ def read_root(location: Location, *, check: bool = True) -> Root:
     StoreAccessError
         If object storage refuses or does not answer.
     FormatError
-        If it is a Zarr store of another kind, or of a version that this package does not read; if it is no JSON.
+        If it is a Zarr store of another kind, or of a version that this package does not read; if it is not JSON.
     ChecksumError
         If it is not what was written.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.location import location_of
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
-    >>> read_root(location_of(path)).format_version
-    2
     """
     where = str(location / ROOT_KEY)
     document = _parsed(location, where)
@@ -240,16 +218,7 @@ def read_root(location: Location, *, check: bool = True) -> Root:
 
 
 def cached_root(location: Location) -> Root:
-    """Read the root of a store unless it is known and has not changed since; as `read_root` does.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.location import location_of
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
-    >>> cached_root(location_of(path)) is cached_root(location_of(path))
-    True
-    """
+    """Read the root of a store unless it is known and has not changed since; as `read_root` does."""
     found = location.find(ROOT_KEY)
     return read_root(location) if found is None else _known(location, found)
 
@@ -260,12 +229,7 @@ def _known(location: Location, found: Found) -> Root:
 
 
 def clear_root_cache() -> None:
-    """Have every root read again: for callers that have just written one, whose time and size may be those of the last.
-
-    Examples
-    --------
-    >>> clear_root_cache()
-    """
+    """Have every root read again: one that was just written may have the time and size of the last."""
     _known.cache_clear()
 
 
@@ -318,12 +282,6 @@ def metadata_digest(document: Document) -> str:
     -------
     str
         SHA-256, hexadecimal, of JSON with sorted keys and no blanks.
-
-    Examples
-    --------
-    >>> document = {"attributes": {"bigearth": {}}, "consolidated_metadata": {"metadata": {"mine": {"shape": [1]}}}}
-    >>> metadata_digest(document) == metadata_digest({"attributes": {"bigearth": {}}})
-    True
     """
     members = (document.get("consolidated_metadata") or {}).get("metadata", {})
     attributes = {name: value for name, value in document["attributes"].items() if name in schema.OWN_ATTRIBUTES}
@@ -340,14 +298,7 @@ def metadata_digest(document: Document) -> str:
 
 
 def encode_root(document: dict[str, Any]) -> bytes:
-    """Write the document of a root, with its digest if its format version has one.
-
-    Examples
-    --------
-    >>> document = {"attributes": {"bigearth": {"format_version": 2}}}
-    >>> schema.DIGEST in json.loads(encode_root(document))["attributes"]["bigearth"]
-    True
-    """
+    """Write the document of a root, with its digest if its format version has one."""
     ours = document["attributes"]["bigearth"]
     if schema.has_checksums(ours["format_version"]):
         ours = {name: value for name, value in ours.items() if name != schema.DIGEST}
@@ -362,17 +313,6 @@ def reading(store: Store) -> Iterator[None]:
 
     Checked after the reading, so that nothing can be exchanged between the two; and first of all when that failed, as
     a store that is gone looks like one that is damaged.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> from bigearth_xr.store.read import read_column
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> with reading(store):
-    ...     rows = read_column(store, "tile_row").size
-    >>> rows
-    3
     """
     try:
         yield
@@ -396,20 +336,6 @@ def check_current(store: Store) -> None:
         Names the host: other machines may have a store of the same path.
     ChecksumError, FormatError
         If the root document is not what was written.
-
-    Examples
-    --------
-    >>> import shutil
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)
-    >>> store = open_store(path)
-    >>> check_current(store)
-    >>> shutil.rmtree(path)
-    >>> check_current(store)  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    bigearth_xr.errors.StoreNotFoundError: no store at ...ben.zarr on ... any more; ...
     """
     try:
         uuid = cached_root(store.location).ours.get("uuid")

@@ -32,30 +32,12 @@ __all__ = [
 
 
 def read_state(store: Store) -> NDArray[np.uint8]:
-    """Read which rows are absent (0), stored (1) or quarantined (2), shape ``(patch,)``.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)
-    >>> read_state(open_store(path))
-    array([1, 1, 1], dtype=uint8)
-    """
+    """Read which rows are absent (0), stored (1) or quarantined (2), shape ``(patch,)``."""
     return read_column(store, "state")
 
 
 def read_column(store: Store, name: str) -> NDArray[Any]:
-    """Read one of the small arrays whole, as stored: codes, not texts; strings as objects.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)
-    >>> read_column(open_store(path), "tile_row").shape
-    (3,)
-    """
+    """Read one of the small arrays whole, as stored: codes, not texts; strings as objects."""
     return read_small(store, cached_root(store.location), name)
 
 
@@ -68,15 +50,6 @@ def read_small(store: Store, root: Root, name: str) -> NDArray[Any]:
         If its chunk is damaged, or its metadata contradict the root's; names the file.
     StoreError
         If it is missing.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)
-    >>> store = open_store(path)
-    >>> read_small(store, cached_root(store.location), "band_60m").tolist()
-    ['B01', 'B09']
     """
     member = _member(store, root, name)
     key = chunk_key(name, len(member["shape"]))
@@ -92,16 +65,7 @@ def read_small(store: Store, root: Root, name: str) -> NDArray[Any]:
 
 
 def read_meanings(store: Store, name: str) -> tuple[str, ...]:
-    """Read the texts that a column's codes stand for, by code.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)
-    >>> read_meanings(open_store(path), "split")
-    ('train', 'validation', 'test')
-    """
+    """Read the texts that a column's codes stand for, by code."""
     member = _member(store, cached_root(store.location), name)
     return tuple(member["attributes"]["flag_meanings"].split(" "))
 
@@ -146,14 +110,6 @@ def read_expected(store: Store, array: PixelArray) -> NDArray[np.bool_]:
     -------
     numpy.ndarray
         Shape ``(patch,)``.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
-    >>> read_expected(store, store.array("s1"))
-    array([ True,  True])
     """
     expected: NDArray[np.bool_] = read_state(store) == STORED
     return expected & read_column(store, "has_reference_map") if array.name == REFERENCE_MAP else expected
@@ -171,14 +127,6 @@ def read_present(store: Store, array: PixelArray) -> NDArray[np.bool_]:
     ------
     ChecksumError
         If an index is damaged.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
-    >>> read_present(store, store.array("s1"))
-    array([ True,  True])
     """
     present = np.zeros((shard_count(store), SHARD_PATCHES), bool)
     for shard, positions in enumerate(present):
@@ -189,19 +137,12 @@ def read_present(store: Store, array: PixelArray) -> NDArray[np.bool_]:
 
 
 def read_complete(store: Store) -> NDArray[np.bool_]:
-    """Read which rows are stored whole; those of a shard that somebody deleted are not.
+    """Read which rows are stored whole; those of a shard that was deleted are not.
 
     Returns
     -------
     numpy.ndarray
         Shape ``(patch,)``.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> read_complete(open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)))
-    array([ True,  True])
     """
     complete: NDArray[np.bool_] = read_state(store) == STORED
     for array in store.arrays:
@@ -210,15 +151,7 @@ def read_complete(store: Store) -> NDArray[np.bool_]:
 
 
 def shard_count(store: Store) -> int:
-    """Shards of every pixel array of a store.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> shard_count(open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)))
-    1
-    """
+    """Shards of every pixel array of a store."""
     return -(-store.rows // SHARD_PATCHES)
 
 
@@ -257,15 +190,6 @@ def read_patches(
         If a row is absent or quarantined; names the patch.
     ChecksumError
         If bytes are damaged; names file and patch.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)
-    >>> store = open_store(path)
-    >>> read_patches(store, store.array("s2_20m"), np.array([2, 0]), [1]).shape
-    (2, 1, 60, 60)
     """
     take = bands if array.bands else ...
     shape = np.empty(array.patch_shape, np.bool_)[take].shape
@@ -295,15 +219,6 @@ def each_patch(
     ------
     NotStoredError, ChecksumError
         As `read_patches` raises them.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> each_patch(store, store.array("s1"), np.array([2, 0]), lambda position, patch: print(position, patch.shape))
-    1 (2, 120, 120)
-    0 (2, 120, 120)
     """
     unique, inverse = np.unique(rows, return_inverse=True)
     positions = np.argsort(inverse, kind="stable").tolist()
@@ -342,16 +257,7 @@ def _entries(store: Store, key: str, rows: NDArray[np.intp]) -> NDArray[np.uint6
 
 
 def read_encoded(store: Store, array: PixelArray, row: int) -> bytes | None:
-    """Read one patch as it is encoded, checksum included; None where it is absent.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> len(read_encoded(store, store.array("s2_60m"), 0))
-    1604
-    """
+    """Read one patch as it is encoded, checksum included; None where it is absent."""
     key = shard_key(array, row // SHARD_PATCHES)
     entries = _entries(store, key, np.array([row]))
     return None if entries[0, 0] == HOLE else next(store.location.read_ranges(key, entries))
@@ -377,16 +283,6 @@ def fill_or_refuse(store: Store, array: PixelArray, rows: NDArray[np.intp]) -> f
     ------
     NotStoredError
         In every other case; names the first patch, and says how many more there are.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.create import write_states
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> write_states(store, np.uint8([1, 1, 1]), np.array([True, True, False]))
-    >>> fill_or_refuse(store, store.array("reference_map"), np.array([2]))
-    65535
     """
     state = read_state(store)
     refused = rows

@@ -60,16 +60,7 @@ def checked_rows(rows: Sequence[int] | NDArray[np.integer], count: int) -> NDArr
     Raises
     ------
     BatchError
-        If they are of another kind or shape, or one of them is no row.
-
-    Examples
-    --------
-    >>> checked_rows([2, 0, 2], 3)
-    array([2, 0, 2])
-    >>> checked_rows([3], 3)
-    Traceback (most recent call last):
-    ...
-    bigearth_xr.errors.BatchError: row 3 is not in the store, which has rows 0 to 2; take them from ds.row.values
+        If they are of another kind or shape, or one of them is not a row of the store.
     """
     found = np.asarray(rows)
     if found.dtype.kind == "b":
@@ -97,12 +88,6 @@ class ThreadPool:
     ----------
     threads
         How many; with one, the caller's own thread does everything.
-
-    Examples
-    --------
-    >>> with ThreadPool(2) as workers:
-    ...     list(workers.map(abs, [-1, -2])), workers.shares(5)
-    ([1, 2], [slice(0, 3, None), slice(3, 5, None)])
     """
 
     def __init__(self, threads: int) -> None:
@@ -201,15 +186,6 @@ def refuse_absent(shards: Shards, patches: EncodedPatches, mapless: NDArray[np.b
     ------
     NotStoredError
         Names the first patch, and how many more there are.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.mapped import MappedShards
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> shards = MappedShards(store, store.arrays)
-    >>> refuse_absent(shards, shards.look_up(ShardedRows.of(np.array([2, 0]))), np.zeros(3, bool))
     """
     if patches.present.all() and not on_read:
         return
@@ -232,17 +208,6 @@ def verify(shards: Shards, patches: EncodedPatches, checks: Checks) -> None:
     ------
     ChecksumError
         Names file, row and patch of the first that is damaged, and how many more there are.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.mapped import MappedShards
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> shards, rows = MappedShards(store, [store.array("s1")]), ShardedRows.of(np.array([2, 0]))
-    >>> verify(shards, shards.look_up(rows), "first")
-    >>> shards.look_up(rows).seen
-    array([[ True,  True]])
     """
     if checks != "always" and patches.seen.all():
         return
@@ -291,20 +256,6 @@ def decode(
     ------
     ChecksumError
         If bytes do not decode to a patch; names file, row and patch of the first, and how many more there are.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.mapped import MappedShards
-    >>> from bigearth_xr.store.open import open_store
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3, profile="compact")
-    >>> store = open_store(path)
-    >>> shards = MappedShards(store, [store.array("s2_60m")])
-    >>> pixels = np.zeros((2, 800), np.uint16)
-    >>> patches, targets = shards.look_up(ShardedRows.of(np.array([2, 0]))), [row.ctypes.data for row in pixels]
-    >>> decode(shards, 0, patches, np.uint64(targets), ThreadPool(1))
-    >>> bool((pixels > 0).all())
-    True
     """
     patch_bytes, present = shards.arrays[array].patch_bytes, patches.present[array]
     for target in targets[~present].tolist():

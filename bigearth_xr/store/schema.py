@@ -226,11 +226,5 @@ def is_own(member: str) -> bool:
 
 
 def has_checksums(version: int) -> bool:
-    """Tell whether small arrays and metadata of a format version have checksums, and every chunk is written.
-
-    Examples
-    --------
-    >>> has_checksums(1), has_checksums(2)
-    (False, True)
-    """
+    """Tell whether small arrays and metadata of a format version have checksums, and every chunk is written."""
     return version >= 2

@@ -38,25 +38,12 @@ def shard_key(array: PixelArray, shard: int) -> str:
 
 
 def shard_path(store: Path, array: PixelArray, shard: int) -> Path:
-    """Where a shard lies in a folder.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.schema import pixel_arrays
-    >>> shard_path(Path("ben.zarr"), *pixel_arrays(["VV"], reference_map=False), 7).as_posix()
-    'ben.zarr/s1/c/7/0/0/0'
-    """
+    """Where a shard lies in a folder."""
     return store / shard_key(array, shard)
 
 
 def encode_index(index: NDArray[np.uint64]) -> bytes:
-    """Encode a shard's index, shape ``(1024, 2)``, as it stands at the end of the file.
-
-    Examples
-    --------
-    >>> len(encode_index(np.full((1024, 2), HOLE))) == INDEX_BYTES
-    True
-    """
+    """Encode a shard's index, shape ``(1024, 2)``, as it stands at the end of the file."""
     entries = index.astype("<u8").tobytes()
     return entries + crc32c(entries)
 
@@ -82,12 +69,6 @@ def read_index(location: Location, key: str) -> NDArray[np.uint64] | None:
         If the index is damaged.
     StoreError
         If the shard is shorter than its index, or than the index says.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.location import location_of
-    >>> read_index(location_of(getfixture("tmp_path")), "s1/c/7/0/0/0") is None
-    True
     """
     found = location.find(key)
     return None if found is None else _read_index(location, key, found)
@@ -124,12 +105,6 @@ def decode_index(tail: bytes, size: int, *, where: str) -> NDArray[np.uint64]:
         If the index is damaged.
     StoreError
         If the shard is shorter than its index, or than the index says.
-
-    Examples
-    --------
-    >>> tail = encode_index(np.full((1024, 2), HOLE))
-    >>> decode_index(tail, len(tail), where="a shard").shape
-    (1024, 2)
     """
     if size < INDEX_BYTES:
         raise StoreError(

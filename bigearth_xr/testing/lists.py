@@ -9,12 +9,12 @@ from typing import Any
 
 from bigearth_xr.archive.names import parse_s2
 from bigearth_xr.errors import MetadataError
+from bigearth_xr.grid import tile_origin
 from bigearth_xr.labels import group_labels
 from bigearth_xr.products import Product, product_of
 from bigearth_xr.releases import SPLITS, Release, season_of
 from bigearth_xr.testing.container import File
 from bigearth_xr.testing.pair import Pair, corner_of, draw_labels
-from bigearth_xr.tiles import tile_origin
 
 __all__ = ["ListedPair", "listed_pairs"]
 

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.bands import BANDS, PATCH_SIDE_M, Sensor, band
-from bigearth_xr.grid import split_by_position
+from bigearth_xr.grid import split_by_position, tile_origin
 from bigearth_xr.labels import CLASSES_19, CLASSES_43, UNLABELLED_CLC, group_labels
 from bigearth_xr.products import PRODUCTS, Product
 from bigearth_xr.releases import Release
-from bigearth_xr.tiles import tile_origin
 
 __all__ = ["SyntheticPair", "formula_pixels", "formula_reference_map", "synthetic_pair"]
 

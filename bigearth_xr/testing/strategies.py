@@ -5,11 +5,11 @@ from numpy.typing import NDArray
 
 from bigearth_xr.bands import BANDS
 from bigearth_xr.errors import DependencyError
+from bigearth_xr.grid import PATCHES_PER_SIDE
 from bigearth_xr.labels import CLASSES_43
 from bigearth_xr.products import PRODUCTS
 from bigearth_xr.releases import Release
 from bigearth_xr.testing.pair import SyntheticPair
-from bigearth_xr.tiles import PATCHES_PER_SIDE
 
 try:
     from hypothesis import strategies as st

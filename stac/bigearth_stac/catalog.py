@@ -48,13 +48,7 @@ class Catalog:
     """How many pictures were drawn."""
 
     def summary(self) -> str:
-        """Say in a line what was written.
-
-        Examples
-        --------
-        >>> Catalog(folder=Path("catalog"), items=3, thumbnails=0).summary()
-        'catalog: 3 items'
-        """
+        """Say in a line what was written."""
         drawn = f", {self.thumbnails:,} thumbnails" if self.thumbnails else ""
         return f"{self.folder}: {self.items:,} items{drawn}"
 
@@ -90,7 +84,7 @@ def build_catalog(
     out
         Folder to write ``collection.json`` and ``items.parquet`` to; made if need be, what it has is overwritten.
     zarr_href
-        Address of the store for those who will read the catalogue, e.g. ``https://…/ben.zarr``; by default the
+        Address of the store for readers of the catalogue, e.g. ``https://…/ben.zarr``; by default the
         store's place on this machine. Of a table alone the items have no pixels unless it is given.
     static_items
         Also write a JSON file an item, in a catalogue a tile, for clients that follow links.
@@ -210,16 +204,10 @@ def read_source(path: Path, zarr_href: str | None = None) -> Source:
     ------
     MetadataError
         If there is no such path, or a store lacks its table.
-
-    Examples
-    --------
-    >>> source = read_source(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> source.table.num_rows, len(source.holdings.bands)
-    (3, 14)
     """
     if not path.exists():
         raise MetadataError(f"{path}: nothing here; expected a store, its table (.parquet) or a folder of lists")
-    # A root that is lost is told by who opens the store.
+    # Opening the store says that its root is lost.
     if (path / "zarr.json").is_file() or (path / "patch").is_dir():
         source = _of_store(path.resolve())
         return source if zarr_href is None else _at(source, zarr_href)
@@ -275,14 +263,6 @@ def write_thumbnails(store: Path, folder: Path) -> int:
     ------
     BandError
         If the store has neither all of B04, B03, B02 nor both polarizations.
-
-    Examples
-    --------
-    >>> store = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
-    >>> write_thumbnails(store, getfixture("tmp_path"))
-    2
-    >>> len(list(getfixture("tmp_path").glob("thumbnails/*/*.png")))
-    2
     """
     import imagecodecs
 

@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from bigearth_xr.errors import BigEarthError, SelectionError
 
-__all__ = ["app", "main"]
+__all__ = ["main"]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,15 +27,7 @@ terminal = Console(highlight=False, soft_wrap=True)
 
 
 def main() -> None:
-    """Run a command; what goes wrong is said in words, not shown as a traceback.
-
-    Examples
-    --------
-    Installed as ``bigearth-stac``; ``bigearth-stac --help`` lists the commands.
-
-    >>> main.__name__
-    'main'
-    """
+    """Run a command; what goes wrong is said in words, not shown as a traceback."""
     try:
         app()
     except BigEarthError as error:

@@ -49,14 +49,6 @@ def describe_collection(table: pa.Table, holdings: Holdings) -> dict[str, Any]:
     dict
         The collection as JSON, with links to nothing but licence and paper. Its summaries, extent and cube are those
         of the rows given; the store is its asset ``zarr``, the items its asset ``items``.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> table = bex.table.from_lists(bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=4))
-    >>> collection = describe_collection(table, Holdings(zarr_href="ben.zarr"))
-    >>> collection["id"], collection["extent"]["temporal"]["interval"][0][0]
-    ('bigearthnet-v2', '2017-06-13T10:10:31Z')
     """
     facts = release(release_of(table))
     return {

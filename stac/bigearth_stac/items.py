@@ -46,14 +46,7 @@ _OUTSIDE_PROPERTIES = (
 
 
 def collection_id(table: pa.Table) -> str:
-    """Name the collection of a table's release.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> collection_id(bex.table.from_lists(bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=2)))
-    'bigearthnet-v2'
-    """
+    """Name the collection of a table's release."""
     return f"bigearthnet-{release_of(table)}"
 
 
@@ -101,13 +94,7 @@ def item_batches(table: pa.Table, holdings: Holdings) -> Iterator[pa.RecordBatch
 
 
 def parquet_metadata(collection: Mapping[str, Any]) -> dict[str, str]:
-    """Schema metadata of a file of items: what GeoParquet and stac-geoparquet ask for.
-
-    Examples
-    --------
-    >>> sorted(parquet_metadata({"id": "bigearthnet-v2"}))
-    ['geo', 'stac-geoparquet']
-    """
+    """Schema metadata of a file of items: what GeoParquet and stac-geoparquet ask for."""
     geometry = {
         "encoding": "WKB",
         "geometry_types": ["Polygon"],
@@ -207,13 +194,6 @@ def footprint_rings(geometry: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]
     -------
     numpy.ndarray
         Shape ``(patch, 5, 2)``, longitude and latitude, degrees; closed, counter-clockwise.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> table = bex.table.from_lists(bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=2))
-    >>> footprint_rings(table["geometry"]).shape
-    (2, 5, 2)
     """
     polygons = b"".join(geometry.to_pylist())
     row = np.dtype([("header", f"V{_WKB_HEADER_BYTES}"), ("ring", "<f8", (_CORNERS, 2))])
@@ -233,16 +213,6 @@ def item_documents(items: pa.Table | pa.RecordBatch) -> Iterator[dict[str, Any]]
     ------
     dict
         One STAC item a row; what is null is left out.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_stac.assets import Holdings
-    >>> from bigearth_stac.items import item_batches
-    >>> table = bex.table.from_lists(bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=2))
-    >>> item = next(item_documents(next(item_batches(table, Holdings()))))
-    >>> item["type"], item["properties"]["datetime"]
-    ('Feature', '2017-06-13T10:10:31Z')
     """
     rings = footprint_rings(items["geometry"]).tolist()
     for row, ring in zip(items.drop_columns(["geometry"]).to_pylist(), rings, strict=True):

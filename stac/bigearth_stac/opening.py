@@ -107,10 +107,10 @@ def _catalogued(items: Sequence[Any]) -> xr.Dataset:
 def _check_rows(items: Sequence[Any], ds: xr.Dataset) -> None:
     """Refuse items whose row is another patch in the store: whoever reads their assets gets its pixels."""
     rows = [_properties(item).get(f"{PREFIX}row") for item in items]
-    for item, told, row in zip(items, rows, ds["row"].values.tolist(), strict=True):
-        if told not in (None, row):
+    for item, known, row in zip(items, rows, ds["row"].values.tolist(), strict=True):
+        if known not in (None, row):
             raise StoreError(
-                f"the item {item['id'] if isinstance(item, Mapping) else item.id} is of row {told}, but in the store "
+                f"the item {item['id'] if isinstance(item, Mapping) else item.id} is of row {known}, but in the store "
                 f"{_uuid(ds)} at {_place(ds)} this patch is row {row}: the catalogue is of another store; build it "
                 "again, or name a store to find these patches in by their ids, open_search(items, store=…)"
             )

@@ -14,10 +14,18 @@ import pyarrow.dataset as pads
 
 from bigearth_stac.items import ITEMS_FILE, footprint_rings, item_documents
 from bigearth_stac.properties import PREFIX
-from bigearth_xr.bbox import Bbox, checked_bbox, footprints_intersect
-from bigearth_xr.criteria import Texts, checked_names, label_hint, listed_names
+from bigearth_xr.criteria import (
+    Bbox,
+    Datetime,
+    Texts,
+    checked_bbox,
+    checked_interval,
+    checked_names,
+    footprints_intersect,
+    label_hint,
+    listed_names,
+)
 from bigearth_xr.errors import LabelError, SelectionError
-from bigearth_xr.interval import Datetime, checked_interval
 from bigearth_xr.labels import Nomenclature, label_names
 from bigearth_xr.spelling import did_you_mean
 
@@ -27,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["find_items"]
 
 _COLUMNS = {"split": "bigearth:split", "country": "bigearth:country", "season": "bigearth:season", "tile": "grid:code"}
-"""Where a criterion that is given by names is told."""
+"""Column of a criterion that is given by names."""
 
 _TILE = "MGRS-"
 
@@ -51,7 +59,7 @@ def find_items(
 ) -> "pystac.ItemCollection":
     """Search a catalogue's file, without a server.
 
-    What is given by name is checked, so that no misspelling finds nothing: only ``where`` compares as it is told.
+    What is given by name is checked, so that no misspelling finds nothing: only ``where`` compares as it is written.
 
     Parameters
     ----------
@@ -158,7 +166,7 @@ def _most(max_items: int | None) -> int | None:
 
 def _is_named(file: pads.Dataset, criterion: str, names: Texts) -> pads.Expression:
     """Where a criterion that is given by names is met; a name that can never be there is an error."""
-    column = _told(file, criterion, _COLUMNS[criterion])
+    column = _column(file, criterion, _COLUMNS[criterion])
     existing: list[str] = []
     if criterion == "tile":
         codes = pc.unique(file.to_table(columns=[column])[column]).to_pylist()
@@ -183,11 +191,11 @@ def _is_one_of(file: pads.Dataset, ids: list[str]) -> pads.Expression:
 def _is_recommended(file: pads.Dataset, flag: object) -> pads.Expression:
     if not isinstance(flag, bool | np.bool_):
         raise SelectionError(f"recommended is {flag!r}, expected True, False, None or 'any'")
-    return pc.field(_told(file, "recommended", f"{PREFIX}recommended")) == bool(flag)
+    return pc.field(_column(file, "recommended", f"{PREFIX}recommended")) == bool(flag)
 
 
-def _told(file: pads.Dataset, criterion: str, column: str) -> str:
-    """The column of a criterion, which the catalogue lacks where no list told it of any patch."""
+def _column(file: pads.Dataset, criterion: str, column: str) -> str:
+    """The column of a criterion, which the catalogue lacks where no list has it."""
     if column not in file.schema.names:
         raise SelectionError(
             f"the catalogue tells no {criterion}: no list told it of any patch; build it from a store or lists that do"
@@ -242,14 +250,14 @@ def _label_columns(schema: pa.Schema) -> list[str]:
 
 
 def _checked_labels(file: pads.Dataset, wanted: list[str]) -> list[str]:
-    """Refuse labels that no patch of the catalogue can have, or that nobody has told of any."""
-    told = [classes for classes in _NOMENCLATURES if _tells_labels(file, f"{PREFIX}labels_{classes}")]
-    known = [name for classes in told or _NOMENCLATURES for name in label_names(classes)]
+    """Refuse labels that no patch of the catalogue can have, or that are not known of any."""
+    listed = [classes for classes in _NOMENCLATURES if _tells_labels(file, f"{PREFIX}labels_{classes}")]
+    known = [name for classes in listed or _NOMENCLATURES for name in label_names(classes)]
     for name in wanted:
         if name not in known:
-            classes = " or ".join(map(str, told or _NOMENCLATURES))
+            classes = " or ".join(map(str, listed or _NOMENCLATURES))
             raise LabelError(f"{name!r} is no label of the catalogue's {classes} classes{label_hint(name, known)}")
-    if not told:
+    if not listed:
         raise LabelError("the catalogue has no labels: it was built from lists that lack them; build it from a store")
     return wanted
 

@@ -38,13 +38,7 @@ class Validation:
     """Extensions of which no schema was at hand."""
 
     def summary(self) -> str:
-        """Say in a line or two what was found.
-
-        Examples
-        --------
-        >>> Validation(items=5, checked=2, failures=(), unchecked=()).summary()
-        'collection and 2 of 5 items: valid'
-        """
+        """Say in a line or two what was found."""
         count = len(self.failures)
         found = f"{count:,} failure{'s' * (count != 1)}" if count else "valid"
         text = f"collection and {self.checked:,} of {self.items:,} items: {found}"

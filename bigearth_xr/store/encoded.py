@@ -1,6 +1,6 @@
-"""The shards of pixel arrays in a folder, mapped into memory: where each encoded patch lies, many at a time.
+"""The shards of pixel arrays, many encoded patches at a time: files mapped into memory, or objects that are fetched.
 
-A read touches the page cache and nothing else, and costs no system call. A file that somebody cuts short under a map
+A read of a map touches the page cache and nothing else, and costs no system call. A file that is cut short under a map
 kills the process that touches what is gone (SIGBUS), and so does a disk or a network folder that fails. Nothing here
 cuts a shard: ingest and repair write another file and rename it, and a reader that has the old one mapped goes on with
 the old bytes.
@@ -12,25 +12,25 @@ import mmap
 import os
 import time
 import weakref
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import repeat
 from pathlib import Path
 from threading import Lock
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_xr.errors import StoreError
+from bigearth_xr.errors import StoreAccessError, StoreError
 from bigearth_xr.store.codec import CRC_BYTES
 from bigearth_xr.store.open import Store
 from bigearth_xr.store.read import shard_count, with_rows
-from bigearth_xr.store.rows import ShardedRows
+from bigearth_xr.store.rows import ShardedRows, ThreadPool
 from bigearth_xr.store.schema import SHARD_PATCHES, PixelArray
-from bigearth_xr.store.shard import HOLE, INDEX_BYTES, decode_index, shard_path
+from bigearth_xr.store.shard import HOLE, INDEX_BYTES, decode_index, read_index, shard_key, shard_path
 
 _Version = tuple[int, int, int]
 """Inode, time of change and size of a file: another one after every change."""
@@ -58,7 +58,7 @@ def _map_file(path: str) -> tuple[NDArray[np.uint8], _Version] | None:
         version = _version(os.fstat(descriptor))
         size = version[-1]
         # An empty file cannot be mapped.
-        return (np.asarray(_Mapped(descriptor, size, path)) if size else np.empty(0, np.uint8)), version
+        return (np.asarray(_Mapped(descriptor, size, path)) if size else _NOTHING), version
     finally:
         os.close(descriptor)
 
@@ -95,12 +95,7 @@ def _will_need(starts: NDArray[np.uint64], lengths: NDArray[np.integer]) -> None
     is_first[1:] = pages[1:] > ends[:-1]
     is_last = np.roll(is_first, -1)
     sizes = ends[is_last] - pages[is_first]
-    _exhaust(map(_libc().madvise, pages[is_first].tolist(), sizes.tolist(), repeat(mmap.MADV_WILLNEED)))
-
-
-def _exhaust(calls: Iterable[Any]) -> None:
-    for _ in calls:
-        pass
+    deque(map(_libc().madvise, pages[is_first].tolist(), sizes.tolist(), repeat(mmap.MADV_WILLNEED)), maxlen=0)
 
 
 @cache
@@ -112,6 +107,8 @@ def _libc() -> ctypes.CDLL:
     library.madvise.argtypes = (address, size, number)
     return library
 
+
+_NOTHING = np.empty(0, np.uint8)
 
 MAPPED_SHARDS = 1024
 """Shards of one array that stay mapped, those used last: more than v1 has, and all arrays together far fewer than the
@@ -146,15 +143,6 @@ class MappedShards:
         A store in a folder.
     arrays
         Some of its arrays.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> patches = MappedShards(store, [store.array("s2_60m")]).look_up(ShardedRows.of(np.array([2, 0])))
-    >>> int(patches.starts[0, 0] - patches.starts[0, 1]), patches.present.tolist()
-    (3208, [[True, True]])
     """
 
     def __init__(self, store: Store, arrays: Sequence[PixelArray]) -> None:
@@ -217,7 +205,7 @@ class MappedShards:
             raise with_rows(error, self.store, rows.rows[rows.shard == shard]) from None
 
     def _map(self, array: int, shard: int, path: str) -> _Shard:
-        data, version = _map_file(path) or (np.empty(0, np.uint8), None)
+        data, version = _map_file(path) or (_NOTHING, None)
         base = data.ctypes.data
         span = slice(shard * SHARD_PATCHES, (shard + 1) * SHARD_PATCHES)
         starts, lengths = self._starts[array, span], self._lengths[array, span]
@@ -254,11 +242,7 @@ class MappedPatches:
     """Encoded patches in mapped memory, which lives as long as this; see `bigearth_xr.store.rows.EncodedPatches`."""
 
     shards: MappedShards
-    """Where they were looked up."""
-
     rows: ShardedRows
-    """Which."""
-
     mapped: list[list[_Shard]]
     """The shards that they lie in, by position in ``rows.shards`` and array."""
 
@@ -269,10 +253,7 @@ class MappedPatches:
     """Bytes of each, checksum included, shape ``(array, patch)``."""
 
     present: NDArray[np.bool_]
-    """Which are not absent, shape ``(array, patch)``."""
-
     seen: NDArray[np.bool_]
-    """Which were read before, by this process and in this version, shape ``(array, patch)``."""
 
     def chunks(self, array: int, which: NDArray[np.intp]) -> list[NDArray[np.uint8]]:
         """The bytes of some patches of an array, checksum included; no copies."""
@@ -295,3 +276,91 @@ class MappedPatches:
     def note_seen(self, array: int, which: NDArray[np.intp]) -> None:
         """Remember that these were read, and are what was written."""
         self.shards.note_seen(self, array, which)
+
+
+class FetchedShards:
+    """Every shard of some pixel arrays of a store, wherever it lies.
+
+    Parameters
+    ----------
+    store
+        The store.
+    arrays
+        Some of its arrays.
+    requests
+        Threads that fetch: one call a shard.
+    """
+
+    def __init__(self, store: Store, arrays: Sequence[PixelArray], requests: ThreadPool) -> None:
+        self.store, self.arrays, self._requests = store, tuple(arrays), requests
+        self._seen = np.zeros((len(self.arrays), shard_count(store) * SHARD_PATCHES), bool)
+        self._indexes: dict[tuple[int, int], NDArray[np.uint64] | None] = {}
+
+    def look_up(self, rows: ShardedRows) -> "_FetchedPatches":
+        """Fetch patches of every array; see `bigearth_xr.store.rows.Shards`."""
+        encoded: list[list[NDArray[np.uint8]]] = [[_NOTHING] * rows.rows.size for _ in self.arrays]
+        nth = rows.nth_shard()
+        groups = [np.flatnonzero(nth == n) for n in range(rows.shards.size)]
+        tasks = [(array, which) for array in range(len(self.arrays)) for which in groups]
+        for (array, which), chunks in zip(
+            tasks, self._requests.map(lambda t: self._fetch(*t, rows), tasks), strict=True
+        ):
+            for position, chunk in zip(which.tolist(), chunks, strict=True):
+                encoded[array][position] = chunk
+        present = np.array([[chunk.size > 0 for chunk in chunks] for chunks in encoded], bool)
+        return _FetchedPatches(self, rows, encoded, present, self._seen[:, rows.rows])
+
+    def note_seen(self, rows: ShardedRows, array: int, which: NDArray[np.intp]) -> None:
+        """Remember that these were read, and are what was written."""
+        self._seen[array, rows.rows[which]] = True
+
+    def _fetch(self, array: int, which: NDArray[np.intp], rows: ShardedRows) -> Iterable[NDArray[np.uint8]]:
+        """Fetch those of one shard."""
+        shard, numbers = int(rows.shard[which[0]]), rows.rows[which]
+        key = shard_key(self.arrays[array], shard)
+        try:
+            index = read_index(self.store.location, key)
+        except StoreAccessError:
+            raise
+        except StoreError as error:
+            raise with_rows(error, self.store, numbers) from None
+        if self._indexes.get((array, shard)) is not index:
+            # Another object than before: nothing is known of it.
+            self._indexes[array, shard] = index
+            self._seen[array, shard * SHARD_PATCHES : (shard + 1) * SHARD_PATCHES] = False
+        if index is None:
+            return [_NOTHING] * numbers.size
+        entries = index[rows.position[which]]
+        present = entries[:, 0] != HOLE
+        parts = self.store.location.read_ranges(key, entries[present])
+        return [np.frombuffer(next(parts), np.uint8) if found else _NOTHING for found in present.tolist()]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _FetchedPatches:
+    """Encoded patches, received; see `bigearth_xr.store.rows.EncodedPatches`."""
+
+    shards: FetchedShards
+    rows: ShardedRows
+    encoded: list[list[NDArray[np.uint8]]]
+    """The bytes of each, by array, checksum included; none where it is absent."""
+
+    present: NDArray[np.bool_]
+    seen: NDArray[np.bool_]
+
+    def chunks(self, array: int, which: NDArray[np.intp]) -> list[NDArray[np.uint8]]:
+        """The bytes of some patches of an array, checksum included; no copies."""
+        return [self.encoded[array][position] for position in which.tolist()]
+
+    def spans(self, array: int, which: NDArray[np.intp]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        """Addresses of these bytes, and how many each has, shape ``(patch,)`` both."""
+        chunks = self.chunks(array, which)
+        starts = np.fromiter((chunk.ctypes.data for chunk in chunks), np.uint64, len(chunks))
+        return starts, np.fromiter((chunk.size for chunk in chunks), np.int64, len(chunks))
+
+    def will_need(self, array: int, which: NDArray[np.intp]) -> None:
+        """Do nothing: they are here."""
+
+    def note_seen(self, array: int, which: NDArray[np.intp]) -> None:
+        """Remember that these were read, and are what was written."""
+        self.shards.note_seen(self.rows, array, which)
