@@ -22,7 +22,7 @@ from bigearth_xr.errors import SelectionError
 from bigearth_xr.ops.namespace import Array, ArrayT, array_namespace
 from bigearth_xr.spelling import check_choice
 
-__all__ = ["CUBIC_A", "LEAST_WEIGHT", "SIDE", "TAPS", "Resampling", "check_resampling", "crop_taps", "upsample"]
+__all__ = ["CUBIC_A", "LEAST_WEIGHT", "SIDE", "TAPS", "Resampling", "check_resampling", "upsample"]
 
 Resampling = Literal["nearest", "bilinear", "bicubic"]
 """How a coarse pixel spreads over finer ones."""
