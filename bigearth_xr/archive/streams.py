@@ -179,7 +179,7 @@ class StreamIndex:
         """Refuse: pixels were read as they came."""
         raise ArchiveError(f"{self.name} has passed by; its pixels were read as they came")
 
-    def forget_jsons(self) -> None:
+    def release_metadata(self) -> None:
         """Let go of all JSONs: of a whole release a quarter of a gigabyte, of which nothing more is asked."""
         self._jsons, self._json_ends = bytearray(), array("Q", [0])
 

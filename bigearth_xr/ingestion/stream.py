@@ -79,7 +79,7 @@ class Slots:
         slots: NDArray[np.intp] = found.fill_null(-1).to_numpy().astype(np.intp)
         return slots
 
-    def and_more(self, table: pa.Table) -> "Slots":
+    def extended(self, table: pa.Table) -> "Slots":
         """Add slots for the patches of a table that have none yet."""
         new = table.filter(pa.array(self.of(table["patch"]) < 0))
         return Slots(pa.concat_tables([self.table, new.select(_COLUMNS)]).combine_chunks())
@@ -190,12 +190,12 @@ def read_streams(containers: Sequence[Container], receiver: Receiver | None, pro
     return JoinedSource(tuple(sorted(zip(names, indexes, strict=True), key=lambda part: part[0])))
 
 
-def forget_jsons(passed: PixelSource) -> None:
+def release_metadata(passed: PixelSource) -> None:
     """Let go of the JSONs that passed by, once the labels have been read from them."""
     if isinstance(passed, JoinedSource):
         for _, part in passed.parts:
             if isinstance(part, StreamIndex):
-                part.forget_jsons()
+                part.release_metadata()
 
 
 class _PatchBuffer:

@@ -23,7 +23,7 @@ from bigearth_xr.ingestion.contents import Contents, Lists, Request, read_conten
 from bigearth_xr.ingestion.plan import BEGUN, RowPlan, check_target, find_store, open_or_create, plan_rows
 from bigearth_xr.ingestion.shards import StagedJob, StagedPatch
 from bigearth_xr.ingestion.staging import Staging, staged_file, staging_folder
-from bigearth_xr.ingestion.stream import Receiver, Slots, forget_jsons, read_streams
+from bigearth_xr.ingestion.stream import Receiver, Slots, read_streams, release_metadata
 from bigearth_xr.progress import Progress
 from bigearth_xr.store.create import Marker, create_store, read_marker, remove_store
 from bigearth_xr.store.location import Location
@@ -190,8 +190,8 @@ def _take_listed(
             receiver.staging.discard()
             remove_store(request.store)
         raise
-    forget_jsons(passed)
-    slots = slots.and_more(contents.table)
+    release_metadata(passed)
+    slots = slots.extended(contents.table)
     if len(slots) > len(receiver.slots):
         receiver.staging.grow(len(slots))
         is_done = _find_done(slots, request.store)
