@@ -32,6 +32,7 @@ _MOVED = {
     "batches.making": {"Maker": "batches.build:BatchBuilder"},
     "batches.reading_ahead": {"ReadingAhead": "batches.prefetch:Prefetcher"},
     "batches.recycling": {"Recycler": "batches.build:BufferPool"},
+    "nomenclature": {"Label": "labels:Label"},
     "ops.parameters": {"AugmentParameters": "ops.augmentation:AugmentParameters"},
     "retrieval.named": {"Named": "retrieval.inputs:NamedRows"},
     "sampling.epoch": {"Epoch": "sampling:Epoch"},

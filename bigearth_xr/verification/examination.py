@@ -20,7 +20,7 @@ from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STATES, STORE
 from bigearth_xr.store.shard import HOLE
 from bigearth_xr.verification.columns import EmptyStore, check_layout, compare_tables, find_table
 from bigearth_xr.verification.findings import Finding
-from bigearth_xr.verification.shards import ShardJob, ShardResult, inspect_shards, locate_patches
+from bigearth_xr.verification.shards import InspectedShard, InspectionJob, inspect_shards, locate_patches
 from bigearth_xr.verification.vectors import check_embeddings
 
 
@@ -103,12 +103,12 @@ class _Subject:
         """Rows that are stored, and that the archive has."""
         return np.array([row for row in sorted(self.patches) if self.record.stored[row]], np.intp)
 
-    def job(self, shard: int, rows: NDArray[np.intp]) -> ShardJob:
+    def job(self, shard: int, rows: NDArray[np.intp]) -> InspectionJob:
         """Put together what a worker has to know to inspect a shard, and to compare those of the rows in it."""
         first = shard * SHARD_PATCHES
         inside = slice(first, first + SHARD_PATCHES)
         here = rows[rows // SHARD_PATCHES == shard].tolist()
-        return ShardJob(
+        return InspectionJob(
             store=self.scope.store,
             shard=shard,
             names=tuple(self.names[inside]),
@@ -139,7 +139,7 @@ class Examination:
     chosen: NDArray[np.intp]
     """Rows that were to be compared with the archive."""
 
-    shards: tuple[ShardResult, ...]
+    shards: tuple[InspectedShard, ...]
     """What is in every shard, in order."""
 
     general: tuple[Finding, ...]
@@ -254,13 +254,13 @@ def _rows_in(store: Store, array: PixelArray) -> NDArray[np.bool_]:
 
 def _inspect(
     subject: _Subject, shards: Sequence[int], compared: NDArray[np.intp], progress: Progress
-) -> tuple[ShardResult, ...]:
+) -> tuple[InspectedShard, ...]:
     """Inspect shards, and advance the progress bar."""
     here = np.isin(compared // SHARD_PATCHES, np.array(shards, np.intp))
     subject.collect(compared[here].tolist())
     advance = progress.steps("shards", len(shards))
     scope = subject.scope
-    found: dict[int, ShardResult] = {}
+    found: dict[int, InspectedShard] = {}
     for inspected in inspect_shards(
         shards, lambda shard: subject.job(shard, compared), rows=scope.store.rows, workers=scope.workers
     ):

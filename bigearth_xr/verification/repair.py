@@ -18,7 +18,7 @@ from bigearth_xr.store.schema import ABSENT, QUARANTINED, REFERENCE_MAP, SHARD_P
 from bigearth_xr.store.shard import HOLE, ShardWriter, shard_key
 from bigearth_xr.verification.columns import repair_columns
 from bigearth_xr.verification.examination import Examination, slim
-from bigearth_xr.verification.shards import ShardJob, ShardResult, locate_patches
+from bigearth_xr.verification.shards import InspectedShard, InspectionJob, locate_patches
 from bigearth_xr.verification.vectors import repair_embeddings
 
 Pixels = Mapping[str, NDArray[Any]]
@@ -45,10 +45,10 @@ class RepairLog:
 class _RepairJob:
     """What has to be known to repair one shard of every array."""
 
-    inspection: ShardJob
+    inspection: InspectionJob
     """How it was inspected."""
 
-    found: ShardResult
+    found: InspectedShard
     """What was found."""
 
     archive: Archive
@@ -142,7 +142,7 @@ def _refuse_another(found: Examination, archive: Archive) -> None:
         )
 
 
-def _differs_wholly(inspected: ShardResult, store: Store) -> NDArray[np.bool_]:
+def _differs_wholly(inspected: InspectedShard, store: Store) -> NDArray[np.bool_]:
     mask: NDArray[np.bool_] = np.all([inspected.differs[array.name] for array in store.arrays if array.bands], axis=0)
     return mask
 
@@ -196,7 +196,7 @@ def _repair_shards(found: Examination, archive: Archive, progress: Progress, don
         done.written += [name for name in ("state", "has_reference_map") if name in store.columns]
 
 
-def _job(found: Examination, archive: Archive, inspected: ShardResult) -> _RepairJob:
+def _job(found: Examination, archive: Archive, inspected: InspectedShard) -> _RepairJob:
     subject = found.subject
     rows = _rows(inspected)
     first = rows.start
@@ -212,7 +212,7 @@ def _job(found: Examination, archive: Archive, inspected: ShardResult) -> _Repai
     )
 
 
-def _rows(inspected: ShardResult) -> range:
+def _rows(inspected: InspectedShard) -> range:
     first = inspected.shard * SHARD_PATCHES
     return range(first, first + len(next(iter(inspected.present.values()))))
 
@@ -289,7 +289,7 @@ def _settle(
 class _Copy:
     """One shard file, being written anew from the old one and the archive."""
 
-    def __init__(self, job: ShardJob, array: PixelArray, stack: ExitStack) -> None:
+    def __init__(self, job: InspectionJob, array: PixelArray, stack: ExitStack) -> None:
         store = job.store
         index, _ = locate_patches(store, array, job.shard, job.due(array))
         self._present = index[:, 0] != HOLE

@@ -14,7 +14,7 @@ import pyarrow as pa
 from bigearth_xr.bands import GROUPS
 from bigearth_xr.errors import BigEarthError, FormatError, StoreAccessError, StoreNotFoundError
 from bigearth_xr.store import schema
-from bigearth_xr.store.codec import ProfileName, chunk_key, decode_chunk
+from bigearth_xr.store.codec import PROFILES, ProfileName, chunk_key, decode_chunk
 from bigearth_xr.store.create import read_table, table_key
 from bigearth_xr.store.diagnosis import holds_arrays
 from bigearth_xr.store.layout import consolidate, lay_out, uuid_of
@@ -325,9 +325,16 @@ def _arrays(location: Location, documents: Documents) -> Iterator[PixelArray]:
 
 
 def _profile(documents: Documents) -> ProfileName:
-    codecs = next(documents[group.array] for group in GROUPS if group.array in documents)["codecs"]
-    inner = codecs[0]["configuration"]["codecs"]
-    return "compact" if any(codec["name"] == "blosc" for codec in inner) else "fast"
+    """The profile whose codecs an array of pixels has, and no other of them."""
+    group = next(group for group in GROUPS if group.array in documents)
+    found = {codec["name"] for codec in documents[group.array]["codecs"][0]["configuration"]["codecs"]}
+    (array,) = schema.pixel_arrays([band.name for band in group.bands], reference_map=False)
+    fitting = {
+        profile: codecs
+        for profile, one in PROFILES.items()
+        if (codecs := {codec.to_dict()["name"] for codec in one.zarr_codecs(array)}) <= found
+    }
+    return max(fitting, key=lambda profile: len(fitting[profile]))
 
 
 def _version(documents: Documents) -> int:
