@@ -17,7 +17,7 @@ from distributed import Client, LocalCluster
 import bigearth_xr as bex
 from benchmarks._trials import Archives, Fault, Trial
 from bigearth_xr.errors import BigEarthError
-from bigearth_xr.ingestion.shards import Job, ShardResult
+from bigearth_xr.ingestion.shards import ShardJob, ShardResult
 
 __all__ = ["lose_workers"]
 
@@ -33,7 +33,7 @@ class Watched:
         self.client = client
         self.given: Counter[int] = Counter()
 
-    def submit(self, func: Callable[[Job], ShardResult], *args: Job, pure: bool) -> object:
+    def submit(self, func: Callable[[ShardJob], ShardResult], *args: ShardJob, pure: bool) -> object:
         """Give a shard to the cluster."""
         self.given[args[0].shard] += 1
         return self.client.submit(func, *args, pure=pure)

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from bigearth_xr.archive.names import JSON_SUFFIX
-from bigearth_xr.archive.tar_header import Entry
+from bigearth_xr.archive.tar import Entry
 from bigearth_xr.bands import BANDS, PATCH_SIDE_M
 from bigearth_xr.grid import tile_origin
 from bigearth_xr.sample import sample_lists

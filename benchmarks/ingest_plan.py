@@ -21,12 +21,12 @@ from benchmarks._processes import call_apart, cpu_s, peak_mb
 from bigearth_xr.archive.names import JSON_SUFFIX
 from bigearth_xr.archive.source import Data, JoinedSource, Refusal
 from bigearth_xr.archive.streams import MemberStream, StreamIndex
-from bigearth_xr.archive.tar_header import Member
+from bigearth_xr.archive.tar import Member
 from bigearth_xr.archive.tar_source import Places, TarFile, TarSource, build_index
 from bigearth_xr.bands import BANDS
 from bigearth_xr.ingestion import stream
+from bigearth_xr.ingestion.contents import Request
 from bigearth_xr.ingestion.plan import Plan, plan_files
-from bigearth_xr.ingestion.request import Request
 from bigearth_xr.ingestion.stream import Receiver, receive
 from bigearth_xr.ingestion.stream_plan import plan_streams
 from bigearth_xr.progress import Progress

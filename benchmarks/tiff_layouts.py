@@ -21,7 +21,7 @@ from rasterio.shutil import copy
 import bigearth_xr as bex
 from benchmarks._processes import cpu_s
 from bigearth_xr.archive import open_archive
-from bigearth_xr.ingestion.shards import ShardJob
+from bigearth_xr.ingestion.shards import FileJob
 from bigearth_xr.store.open import open_store
 from bigearth_xr.store.read import read_column
 
@@ -127,11 +127,11 @@ def _as_cog(file: Path, compression: int, predictor: int) -> bytes:
         return bytes(target.getbuffer())
 
 
-def _job(archive: Path, store: Path) -> ShardJob:
+def _job(archive: Path, store: Path) -> FileJob:
     """Put together what a worker of ingest has to know to write the shard of all pairs."""
     opened, source = open_store(store), open_archive(archive)
     rows = {str(name): row for row, name in enumerate(read_column(opened, "patch"))}
-    return ShardJob(
+    return FileJob(
         store=opened,
         archive=replace(source, patches=()),
         shard=0,
@@ -141,7 +141,7 @@ def _job(archive: Path, store: Path) -> ShardJob:
     )
 
 
-def _write(job: ShardJob) -> float:
+def _write(job: FileJob) -> float:
     """Write a shard, of which all headers were met before; CPU time."""
     job.write()
     start = cpu_s()

@@ -1,6 +1,6 @@
 """Apply pure functions of pixels to a DataArray, whatever holds its values: NumPy, Dask or CuPy."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,8 @@ def apply(
     array
         Of any dims, in any order.
     others
-        What the function takes beside pixels, NumPy; dims that they share with ``array`` are cut into its blocks.
+        What the function takes beside pixels, NumPy; dims that they share with ``array`` are cut into its blocks, and
+        those of their own are whole and last.
     core, outer
         Dimensions that the function needs, whole and last, or in blocks and before. One that ``array`` lacks has
         length 1 for the function.
@@ -91,12 +92,16 @@ def apply(
     dtype = np.dtype(dtype or array.dtype)
     added = tuple(dim for dim in (*outer, *core) if dim not in array.dims)
     whole = array.variable.set_dims((*added, *array.dims))
+
+    def core_of(other: xr.Variable) -> tuple[Hashable, ...]:
+        return (*(dim for dim in core if dim in other.dims), *(dim for dim in other.dims if dim not in whole.dims))
+
     lazy = {"meta": whole.data._meta.astype(dtype), "allow_rechunk": True} if whole.chunks else None
     result = xr.apply_ufunc(
         function,
         whole,
         *others,
-        input_core_dims=[core, *(tuple(dim for dim in core if dim in other.dims) for other in others)],
+        input_core_dims=[core, *map(core_of, others)],
         output_core_dims=[core],
         dask="parallelized",
         dask_gufunc_kwargs=lazy,

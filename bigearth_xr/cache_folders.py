@@ -1,4 +1,4 @@
-"""Folders of the user's in which results can be kept that take long to make, and can be made again."""
+"""Folders of the user in which results can be kept that take long to make, and can be made again."""
 
 import os
 import stat
@@ -14,29 +14,17 @@ _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def cache_folders() -> Iterator[Path]:
-    """Give the folders to try, in this order: the user's cache, and a temporary one that nobody else may write to.
-
-    Examples
-    --------
-    >>> all(isinstance(folder, Path) for folder in cache_folders())
-    True
-    """
+    """Give the folders to try, in this order: the user's cache, and a temporary one that nobody else may write to."""
     if os.environ.get("XDG_CACHE_HOME"):
         yield Path(os.environ["XDG_CACHE_HOME"])
-    with suppress(RuntimeError):  # nobody's home is known
+    with suppress(RuntimeError):  # the home is not known
         yield Path.home() / ".cache"
     with suppress(OSError):
         yield _own_temporary()
 
 
 def is_writable(folder: Path) -> bool:
-    """Whether a folder is there, or can be made, and files can be written to it.
-
-    Examples
-    --------
-    >>> is_writable(getfixture("tmp_path") / "new")
-    True
-    """
+    """Whether a folder is there, or can be made, and files can be written to it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

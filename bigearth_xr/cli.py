@@ -17,7 +17,7 @@ from bigearth_xr.errors import BigEarthError, DependencyError, SelectionError
 
 if TYPE_CHECKING:
     from bigearth_xr.ingestion import IngestReport
-    from bigearth_xr.ingestion.run import Client
+    from bigearth_xr.ingestion.api import Client
 
 __all__ = ["main"]
 

@@ -1,14 +1,16 @@
-"""A function called in several processes of this machine."""
+"""Processes of this machine: a function called in several, a file that one at a time holds."""
 
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import contextmanager
 from itertools import islice
-from typing import TypeVar
+from pathlib import Path
+from typing import BinaryIO, TypeVar
 
-__all__ = ["WorkerDiedError", "map_in_processes"]
+__all__ = ["WorkerDiedError", "lock_file", "map_in_processes"]
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -19,26 +21,14 @@ class WorkerDiedError(Exception):
 
 
 def map_in_processes(function: Callable[[Job], Result], jobs: Iterable[Job], *, processes: int) -> Iterator[Result]:
-    """Call a function for each job in processes of their own; results come in any order.
+    """Call a function, which can be pickled, for each job in processes of their own; results come in any order.
 
-    Parameters
-    ----------
-    function
-        A function of a module, or what else can be pickled.
-    jobs
-        Drawn as they are needed, two a process ahead: all of them at once might fill memory.
-    processes
-        How many to start.
+    Jobs are drawn as they are needed, two a process ahead: all of them at once might fill memory.
 
     Raises
     ------
     WorkerDiedError
         If one of them died.
-
-    Examples
-    --------
-    >>> sorted(map_in_processes(abs, [-3, -1, -2], processes=2))
-    [1, 2, 3]
     """
     # loky starts fresh interpreters that do not import the caller's script: no `if __name__ == "__main__"` is needed,
     # and threads that the caller has (Dask, tensorstore) are not torn apart by a fork.
@@ -72,3 +62,47 @@ def _end_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def lock_file(path: Path) -> Iterator[bool]:
+    """Lock a file, made if it is not there, until the end of the block or of the process.
+
+    Yields
+    ------
+    bool
+        False if another process holds it. True where nothing can be locked: on Windows, or a file system without locks.
+    """
+    try:
+        import fcntl  # noqa: F401  # asked for before anything is opened
+    except ImportError:  # Windows, which does not rename what is open
+        path.touch()
+        yield True
+        return
+    while True:
+        with path.open("ab") as file:
+            is_ours = _lock(file)
+            # Its last holder may have removed it since it was opened: then it locks nothing.
+            if not is_ours or _is_at(file, path):
+                yield is_ours
+                return
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Lock an open file until it is closed; False if another process holds it."""
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # a file system without locks
+    return True
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

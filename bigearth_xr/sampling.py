@@ -47,7 +47,7 @@ class Sampling:
     Raises
     ------
     LoaderError
-        If a number is out of range, or none.
+        If a number is out of range, or not a number.
 
     Examples
     --------
@@ -109,7 +109,7 @@ class Sampling:
         return not self.drop_last and (self.shuffle if self.pad is None else self.pad)
 
     def share(self, patches: int) -> tuple[range, int]:
-        """Tell which of so many patches in a row are this rank's, and how many of all ranks' come a second time.
+        """Tell which of N patches are this rank's, and how many of all ranks' come a second time.
 
         Those that come again have numbers beyond the last: taken modulo `patches`, they are the first ones.
         """
@@ -120,12 +120,12 @@ class Sampling:
         return range(rank * each, (rank + 1) * each), max(0, each * world - patches)
 
     def batches(self, patches: int) -> int:
-        """Tell how many batches this rank makes of so many patches in an epoch."""
+        """Tell how many batches this rank makes of N patches in an epoch."""
         share, _ = self.share(patches)
         return len(share) // self.batch_size if self.drop_last else -(-len(share) // self.batch_size)
 
     def most_batches(self, patches: int) -> int:
-        """Tell how many batches that rank makes of so many patches which makes most: the last one.
+        """Tell how many batches the last rank, which makes most, makes of N patches.
 
         Raises
         ------
@@ -242,11 +242,6 @@ def balance_weights(
     ------
     LoaderError
         If there is no such balance, or nothing to balance.
-
-    Examples
-    --------
-    >>> balance_weights("country", np.zeros((3, 0)), np.array(["Finland", "Finland", "Serbia"]))
-    array([0.25, 0.25, 0.5 ])
     """
     check_choice("balance", balance, (*get_args(Balance), None), LoaderError)
     if balance is None:
@@ -314,14 +309,14 @@ def draw_stratified(weights: NDArray[np.float64], chance: NDArray[np.float64]) -
     """
     ends = np.cumsum(weights)
     position = (np.arange(chance.size) + chance) * (ends[-1] / chance.size)
-    # Rounding may carry a position to the very end, which is no patch's.
+    # Rounding may carry a position to the very end, which is beyond the last patch.
     last = int(np.flatnonzero(weights)[-1])
     drawn: NDArray[np.intp] = np.searchsorted(ends, position, side="right").clip(max=last)
     return drawn
 
 
 def check_integer(name: str, value: object, least: int, expected: str = "") -> None:
-    """Refuse what is no integer, as are floats, texts and booleans, or is too small.
+    """Refuse what is not an integer, as floats, texts and booleans, or is too small.
 
     Parameters
     ----------
@@ -336,13 +331,6 @@ def check_integer(name: str, value: object, least: int, expected: str = "") -> N
     ------
     LoaderError
         If it is none.
-
-    Examples
-    --------
-    >>> check_integer("threads", 1.5, 0)
-    Traceback (most recent call last):
-    ...
-    bigearth_xr.errors.LoaderError: threads is 1.5, expected an integer of at least 0
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise LoaderError(f"{name} is {value!r}, expected {expected or f'an integer of at least {least}'}")
@@ -355,13 +343,6 @@ def check_flag(name: str, value: object) -> None:
     ------
     LoaderError
         If it is something else, as the text ``"no"``, which Python takes for true.
-
-    Examples
-    --------
-    >>> check_flag("shuffle", "no")
-    Traceback (most recent call last):
-    ...
-    bigearth_xr.errors.LoaderError: shuffle is 'no', expected True or False
     """
     if not isinstance(value, bool | np.bool_):
         raise LoaderError(f"{name} is {value!r}, expected True or False")
@@ -429,7 +410,7 @@ def _shuffled(patches: _Patches, share: NDArray[np.intp], repeats: NDArray[np.in
 
 
 def _window_ends(patches: int, window: int | None) -> NDArray[np.intp]:
-    """Where windows of so many patches end, each of the first ones twice as large as the one before."""
+    """Where windows of N patches end, each of the first ones twice as large as the one before."""
     if window is None:
         return np.array([patches])
     doublings = ((int(window) - 1) // _FIRST_WINDOW).bit_length()

@@ -18,7 +18,7 @@ from bigearth_xr.ops.scale import minmax, standardize
 from bigearth_xr.releases import Release, named_releases
 from bigearth_xr.spelling import check_choice, did_you_mean
 from bigearth_xr.stats import BandStatistics, band_statistics
-from bigearth_xr.units import UnitCheck, Units, check_dtype, said_units
+from bigearth_xr.units import UnitCheck, Units, check_dtype, units_by_sensor
 
 __all__ = ["NORMALIZED", "Method", "Scale", "Statistics", "normalize", "scale_of"]
 
@@ -103,35 +103,35 @@ def scale_of(
     """
     check_choice("method", method, get_args(Method), NormalizationError)
     names = band_names(array)
-    said = said_units(units, names)
-    if NORMALIZED in array.attrs and {band(name).sensor for name in names} - said.keys():
+    given = units_by_sensor(units, names)
+    if NORMALIZED in array.attrs and {band(name).sensor for name in names} - given.keys():
         raise NormalizationError(
             f"this array was normalised before: {array.attrs[NORMALIZED]}; normalise pixels as they were opened, once. "
             "Where that was undone, say what they are now: units='digital number', 'reflectance' or 'dB'"
         )
     source, numbers = _NUMBERS[method](array, names, stats)
-    check = None if isinstance(stats, Mapping) else _check_of(array, names, said, stored=_is_auto(method, stats))
-    if said.get("s2") == "reflectance" and not isinstance(stats, Mapping):
+    check = None if isinstance(stats, Mapping) else _check_of(array, names, given, stored=_is_auto(method, stats))
+    if given.get("s2") == "reflectance" and not isinstance(stats, Mapping):
         numbers = {name: _by_10_000(pair) if band(name).sensor == "s2" else pair for name, pair in numbers.items()}
     return Scale(method=method, source=source, numbers=numbers, check=check)
 
 
 def _check_of(
-    array: xr.DataArray, names: tuple[str, ...], said: Mapping[Sensor, Units], *, stored: bool
+    array: xr.DataArray, names: tuple[str, ...], given: Mapping[Sensor, Units], *, stored: bool
 ) -> UnitCheck | None:
     """What to ask of the values; nothing of those that are a store's own."""
     if stored_source(array) is not None:
-        if said.get("s2") == "reflectance":
+        if given.get("s2") == "reflectance":
             raise NormalizationError(
                 "units says 'reflectance', but these pixels are as a store holds them: digital numbers; leave it out"
             )
         return None
-    _check_packing(array, names, said)
-    check_dtype(array.dtype, said, names)
+    _check_packing(array, names, given)
+    check_dtype(array.dtype, given, names)
     resampling = _resampling_of(array)
     check = UnitCheck(
         bands=names,
-        said=said,
+        given=given,
         axes=len(_patch_dims(array)),
         interpolated=resampling not in (None, *_REPEATED),
         stored=stored,
@@ -140,10 +140,10 @@ def _check_of(
     return check if check.is_needed else None
 
 
-def _check_packing(array: xr.DataArray, names: tuple[str, ...], said: Mapping[Sensor, Units]) -> None:
+def _check_packing(array: xr.DataArray, names: tuple[str, ...], given: Mapping[Sensor, Units]) -> None:
     """Refuse values of a file that were not decoded: their attributes say so."""
     packed = [f"{name}={array.attrs[name]}" for name in _PACKING if name in array.attrs]
-    if packed and {band(name).sensor for name in names} - said.keys():
+    if packed and {band(name).sensor for name in names} - given.keys():
         raise NormalizationError(
             f"these pixels are packed ({', '.join(packed)}): they were opened without decoding; decode them, "
             "xr.decode_cf(ds), or where that was done say what they are: units='digital number', 'reflectance' or 'dB'"
@@ -153,8 +153,8 @@ def _check_packing(array: xr.DataArray, names: tuple[str, ...], said: Mapping[Se
 def _resampling_of(array: xr.DataArray) -> str | None:
     """How pixels were brought to one size, by their attributes or by the names of their dimensions."""
     is_native = any(str(dim) in _NATIVE for dim in array.dims)
-    said: str | None = _identity(array).get("resampling")
-    return said or ("none" if is_native else None)
+    given: str | None = _identity(array).get("resampling")
+    return given or ("none" if is_native else None)
 
 
 def _is_auto(method: Method, stats: Statistics | None) -> bool:

@@ -15,7 +15,7 @@ from bigearth_xr.errors import NormalizationError
 from bigearth_xr.ops.namespace import Array, array_namespace
 from bigearth_xr.spelling import did_you_mean
 
-__all__ = ["UnitCheck", "Units", "check_dtype", "check_units", "said_units"]
+__all__ = ["UnitCheck", "Units", "check_dtype", "check_units", "units_by_sensor"]
 
 Units = Literal["digital number", "reflectance", "dB"]
 """What a caller may hold: digital numbers or reflectances of Sentinel-2, backscatter of Sentinel-1 in decibels."""
@@ -52,19 +52,19 @@ def check_units(units: Units | Iterable[Units] | None) -> tuple[Units, ...]:
     if units is None:
         return ()
     known = get_args(Units)
-    said = (units,) if isinstance(units, str) else tuple(units) if isinstance(units, Iterable) else (units,)
-    for unit in said:
+    given = (units,) if isinstance(units, str) else tuple(units) if isinstance(units, Iterable) else (units,)
+    for unit in given:
         if unit not in known:
             raise NormalizationError(
                 f"units is {unit!r}, expected {', '.join(map(repr, known))}, or one of each sensor: ('reflectance', "
                 f"'dB'){did_you_mean(str(unit), known)}. Powers are brought to dB by 10 * np.log10(ds.s1)"
             )
-    if len({_SENSOR[unit] for unit in said}) < len(said):
+    if len({_SENSOR[unit] for unit in given}) < len(given):
         raise NormalizationError(f"units is {units!r}, which is two of one sensor; give one of each")
-    return said
+    return given
 
 
-def said_units(units: Units | Iterable[Units] | None, bands: Sequence[str]) -> dict[Sensor, Units]:
+def units_by_sensor(units: Units | Iterable[Units] | None, bands: Sequence[str]) -> dict[Sensor, Units]:
     """What a caller says of bands, by sensor.
 
     Raises
@@ -72,19 +72,19 @@ def said_units(units: Units | Iterable[Units] | None, bands: Sequence[str]) -> d
     NormalizationError
         If it is not a unit, or one of a sensor that none of the bands is of.
     """
-    said = {_SENSOR[unit]: unit for unit in check_units(units)}
+    given = {_SENSOR[unit]: unit for unit in check_units(units)}
     there = {band(name).sensor for name in bands}
-    for sensor, unit in said.items():
+    for sensor, unit in given.items():
         if sensor not in there:
             name = "Sentinel-2" if sensor == "s2" else "Sentinel-1"
             raise NormalizationError(f"units says {unit!r}, of {name}, but there are {', '.join(bands)}; leave it out")
-    return said
+    return given
 
 
-def check_dtype(dtype: np.dtype[Any], said: Mapping[Sensor, Units], bands: Sequence[str]) -> None:
+def check_dtype(dtype: np.dtype[Any], given: Mapping[Sensor, Units], bands: Sequence[str]) -> None:
     """Refuse a data type that no digital numbers are held in."""
     narrow = dtype.kind not in "iuf" or dtype.itemsize < 2
-    if narrow and "s2" not in said and any(band(name).sensor == "s2" for name in bands):
+    if narrow and "s2" not in given and any(band(name).sensor == "s2" for name in bands):
         raise NormalizationError(f"these pixels of Sentinel-2 are {dtype}, which holds no digital numbers: {_SAY_S2}")
 
 
@@ -101,7 +101,7 @@ class UnitCheck:
 
     Examples
     --------
-    >>> check = UnitCheck(bands=("B04",), said={}, axes=0)
+    >>> check = UnitCheck(bands=("B04",), given={}, axes=0)
     >>> check(np.float32([[588], [1200]])).shape
     (2, 1)
     >>> check(np.float32([[0.0588], [0.12]]))  # doctest: +ELLIPSIS
@@ -113,7 +113,7 @@ class UnitCheck:
     bands: tuple[str, ...]
     """Along the last dimension of what is looked at."""
 
-    said: Mapping[Sensor, Units]
+    given: Mapping[Sensor, Units]
     """What the caller vouches for; the others are judged."""
 
     axes: int = 2
@@ -131,7 +131,7 @@ class UnitCheck:
     @property
     def is_needed(self) -> bool:
         """Whether there is anything to look at."""
-        return any(self._open(sensor) for sensor in STORED_UNITS) or bool(self._coarse()) or bool(self._unsaid())
+        return any(self._open(sensor) for sensor in STORED_UNITS) or bool(self._coarse()) or bool(self._unspecified())
 
     def __call__(self, pixels: Any) -> Any:
         """Give back pixels, shape ``(…, y, x, band)``, NumPy or CuPy, unchanged."""
@@ -142,21 +142,21 @@ class UnitCheck:
                 self._check_radar(_chosen(part, radar), [self.bands[place] for place in radar])
             if coarse := self._coarse():
                 self._check_stored(_chosen(part, coarse), [self.bands[place] for place in coarse])
-            for place in self._unsaid():
+            for place in self._unspecified():
                 _check_repeated(part[..., place], self.bands[place])
         return pixels
 
     def _open(self, sensor: Sensor) -> list[int]:
         """Places of the bands of a sensor whose unit is not given."""
         named = enumerate(self.bands)
-        return [] if sensor in self.said else [place for place, name in named if band(name).sensor == sensor]
+        return [] if sensor in self.given else [place for place, name in named if band(name).sensor == sensor]
 
     def _coarse(self) -> list[int]:
         """Places of the bands whose wholeness is still to be seen."""
-        wanted = self.stored and "s2" in self.said
+        wanted = self.stored and "s2" in self.given
         return [place for place, name in enumerate(self.bands) if wanted and band(name).res_m > 10]
 
-    def _unsaid(self) -> list[int]:
+    def _unspecified(self) -> list[int]:
         """Places of the bands that may have been interpolated."""
         return [place for place, name in enumerate(self.bands) if self.repeated and band(name).res_m > 10]
 
@@ -205,7 +205,7 @@ class UnitCheck:
     def _check_stored(self, pixels: Any, names: list[str]) -> None:
         """Refuse statistics of stored pixels to those that were interpolated or averaged."""
         values, _ = _finite(pixels)
-        if self.said["s2"] == "reflectance":
+        if self.given["s2"] == "reflectance":
             values = values * values.dtype.type(10_000) if values.dtype.kind == "f" else values * 10_000
         if values.dtype.kind == "f" and bool(_is_odd(values).any()):
             raise NormalizationError(

@@ -14,13 +14,13 @@ from lmdbs import values_of, write_lmdb
 
 import bigearth_xr as bex
 from bigearth_xr.archive import open_archive
+from bigearth_xr.archive.streams import StreamedSource
 from bigearth_xr.errors import ArchiveError, BigEarthError, StoreError
 from bigearth_xr.releases import Release
 from bigearth_xr.testing import write_archive
 from bigearth_xr.testing.container import Container, write_tar
 from bigearth_xr.testing.faults import truncated, with_corrupt_tiff
 from bigearth_xr.verification import VerifyReport, verify
-from bigearth_xr.verification.against import StreamedSource
 
 PAIRS = 9
 
@@ -172,7 +172,7 @@ def collected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[set[str]]
 
     def watched(self: StreamedSource, folders: Collection[str]) -> None:
         collect(self, folders)
-        seen.append({file.parent.name for file in self.scratch.path.rglob("*") if file.is_file()})
+        seen.append({file.parent.name for file in self.scratch.rglob("*") if file.is_file()})
 
     monkeypatch.setattr(StreamedSource, "collect", watched)
     return seen

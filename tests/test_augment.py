@@ -1,5 +1,7 @@
 """Augmentation: what each patch gets depends on the patch alone."""
 
+import pickle
+from dataclasses import fields
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 
 from bigearth_xr.bands import BANDS
 from bigearth_xr.errors import AugmentationError, BandError
-from bigearth_xr.ops.augmentation import Augmentation, draw_parameters
+from bigearth_xr.ops.augmentation import PATCH_VALUES, Augmentation, AugmentationOptions, draw_parameters, unvaried
 from bigearth_xr.ops.reference import augment, orient
 
 EVERYTHING = Augmentation(gain=(0.8, 1.2), bias=(-5, 5), noise_std=0.5, drop=0.3)
@@ -248,3 +250,30 @@ def test_only_squares_are_turned() -> None:
         augment(oblong, drawn)
     still = draw_parameters(np.array([0]), Augmentation(flips=False), bands=["B04"], seed=0)
     assert augment(oblong, still).shape == oblong.shape
+
+
+def test_keywords_are_the_options() -> None:
+    assert [*AugmentationOptions.__annotations__] == [option.name for option in fields(Augmentation)]
+
+
+def test_what_leaves_patches_as_they_are_is_what_is_drawn_where_nothing_is_allowed() -> None:
+    drawn = draw_parameters(ROWS, Augmentation(flips=False), bands=NAMES, seed=0)
+    still = unvaried(len(ROWS), NAMES)
+    for name, value in PATCH_VALUES.items():
+        one, other = getattr(drawn, name), getattr(still, name)
+        assert one.dtype == other.dtype == value.dtype
+        assert one.shape == other.shape
+        assert name == "rows" or (one == other).all()
+
+
+def test_what_was_pickled_before_an_option_came_has_its_default() -> None:
+    older = Augmentation.__new__(Augmentation)
+    older.__setstate__([False, (0.9, 1.1)])
+    assert older == Augmentation(flips=False, gain=(0.9, 1.1))
+    drawn = draw_parameters(ROWS, EVERYTHING, bands=NAMES, seed=0)
+    again = pickle.loads(pickle.dumps(drawn))
+    state = [getattr(drawn, one.name) for one in fields(drawn)]
+    again.__setstate__(state[:-1])
+    assert (again.gain == drawn.gain).all()
+    assert again.box.shape == drawn.box.shape
+    assert not again.box.any()

@@ -8,7 +8,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from transforms import NAMES
 
-from bigearth_xr import augmentation, scaling
+from bigearth_xr import array_augmentation, scaling
 from bigearth_xr.device import host
 from bigearth_xr.ops.augmentation import Augmentation, draw_parameters
 from bigearth_xr.ops.reference import augment
@@ -40,7 +40,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return host.transform_block(pixels, *arguments, **options)
 
     monkeypatch.setattr(host, "_LARGE", 0)
-    for module in (augmentation, scaling):
+    for module in (array_augmentation, scaling):
         monkeypatch.setattr(module, "transform_block", transform)
     return sizes
 
@@ -54,15 +54,15 @@ def test_a_block_varies_as_numpy_does_it_but_for_the_last_bits_of_noise(
     for noise in (0, 0.5):
         allowed = Augmentation(gain=(0.5, 2), bias=(-3, 3), drop=0.3, noise_std=noise)
         drawn = draw_parameters(ROWS, allowed, bands=BANDS, seed=5, epoch=2)
-        result = augmentation.augment(as_image(values), drawn).values
+        result = array_augmentation.augment(as_image(values), drawn).values
         np.testing.assert_allclose(result, augment(values, drawn), rtol=3e-7 * bool(noise), atol=3e-6 * bool(noise))
     assert compiled == [values.size, values.size]
 
 
 def test_flips_of_integers_stay_integers(compiled: list[int]) -> None:
     drawn = draw_parameters(ROWS, Augmentation(), bands=BANDS, seed=0)
-    assert augmentation.augment(as_image(some_values("uint16")), drawn).dtype == np.uint16
-    assert augmentation.augment(as_image(some_values("float64")), drawn).dtype == np.float64
+    assert array_augmentation.augment(as_image(some_values("uint16")), drawn).dtype == np.uint16
+    assert array_augmentation.augment(as_image(some_values("float64")), drawn).dtype == np.float64
     assert compiled == []
 
 
@@ -93,10 +93,10 @@ def test_pixels_that_lie_otherwise_are_normalised_all_the_same(compiled: list[in
 def test_blocks_of_any_layout_and_chunking_have_the_same_noise(compiled: list[int], order: str) -> None:
     image = as_image(some_values("float32"))
     drawn = draw_parameters(ROWS, Augmentation(noise_std=0.5, drop=0.3), bands=BANDS, seed=5)
-    expected = augmentation.augment(image, drawn)
+    expected = array_augmentation.augment(image, drawn)
     moved = image.transpose(*order.split()).copy()
     for array in (moved, moved.chunk(patch=2), moved[::-1, ::-1][::-1, ::-1]):
-        xr.testing.assert_identical(augmentation.augment(array, drawn).compute().transpose(*image.dims), expected)
+        xr.testing.assert_identical(array_augmentation.augment(array, drawn).compute().transpose(*image.dims), expected)
 
 
 def test_small_blocks_do_not_wait_for_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +106,7 @@ def test_small_blocks_do_not_wait_for_a_compiler(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(host, "apply", refuse)
     image = as_image(some_values("float32"))
     drawn = draw_parameters(ROWS, Augmentation(gain=(0.5, 2)), bands=BANDS, seed=5)
-    augmentation.augment(scaling.normalize(image, stats=dict.fromkeys(BANDS, (1, 2))), drawn)
+    array_augmentation.augment(scaling.normalize(image, stats=dict.fromkeys(BANDS, (1, 2))), drawn)
     noisy = draw_parameters(ROWS, Augmentation(noise_std=1), bands=BANDS, seed=5)
     with pytest.raises(AssertionError, match="compiled"):
-        augmentation.augment(image, noisy)
+        array_augmentation.augment(image, noisy)

@@ -13,7 +13,7 @@ import xarray as xr
 import zarr
 
 import bigearth_xr as bex
-from bigearth_xr.batches.cutmix import MapReader
+from bigearth_xr.batches.build import MapReader
 from bigearth_xr.errors import BigEarthError, ChecksumError, NotStoredError, StoreError
 from bigearth_xr.store.batch import BatchReader
 from bigearth_xr.store.codec import PROFILES

@@ -12,7 +12,7 @@ from bigearth_xr.device import compiling
 
 UNPACK_ONE = """
 import numpy as np
-from bigearth_xr.device.unpacking import unpack
+from bigearth_xr.device.host import unpack
 nothing = np.empty(0, np.uint64)
 unpack(nothing, np.empty(0, np.int64), nothing, patch_bytes=1600, itemsize=2)
 import numba

@@ -210,7 +210,7 @@ def test_a_full_disk(site: Site, tmp_path: Path) -> None:
 
 
 def test_two_processes_at_once(site: Site, tmp_path: Path) -> None:
-    from bigearth_xr.locking import lock_file
+    from bigearth_xr.processes import lock_file
 
     with (
         lock_file(tmp_path / "a.tar.part"),

@@ -95,7 +95,7 @@ ANY_RELEASE: list[tuple[str, Damage, str]] = [
     (
         "no TIFF",
         lambda root, pair: file_of(root, pair, "B03.tif").write_bytes(b"<html>not found</html>"),
-        r"{patch}: band B03 .* is no readable GeoTIFF \(.*\); unpack",
+        r"{patch}: band B03 .* is not a readable GeoTIFF \(.*\); unpack",
     ),
     (
         "wrong shape",
@@ -120,7 +120,7 @@ ANY_RELEASE: list[tuple[str, Damage, str]] = [
 ]
 
 V1_ONLY: list[tuple[str, Damage, str]] = [
-    ("malformed JSON", pasted, r"{patch}_labels_metadata\.json is no valid JSON \(Extra data.*\); unpack"),
+    ("malformed JSON", pasted, r"{patch}_labels_metadata\.json is not valid JSON \(Extra data.*\); unpack"),
     (
         "missing JSON",
         lambda root, pair: file_of(root, pair, "labels_metadata.json").unlink(),
@@ -174,7 +174,7 @@ def test_a_json_as_found_in_the_wild_is_quarantined(shared: Path, tmp_path: Path
     pair = synthetic_pair(BAD, release="v1")
     shutil.copy(wild, file_of(archive, pair, "labels_metadata.json"))
     (reason,) = bex.ingest(archive, tmp_path / "ben.zarr").quarantined.values()
-    assert re.search(rf"{pair.patch}_labels_metadata\.json is no valid JSON \(Extra data: line ", reason)
+    assert re.search(rf"{pair.patch}_labels_metadata\.json is not valid JSON \(Extra data: line ", reason)
 
 
 # What gives no patch.

@@ -12,7 +12,7 @@ from holdings import changes, holdings
 
 import bigearth_xr as bex
 from bigearth_xr.errors import StoreError
-from bigearth_xr.ingestion.run import _run_on_cluster
+from bigearth_xr.ingestion.api import _run_on_cluster
 from bigearth_xr.ingestion.shards import ShardJob, ShardResult
 from bigearth_xr.store.codec import PROFILES, ProfileName
 from bigearth_xr.testing import write_archive
@@ -93,7 +93,7 @@ def test_a_worker_that_is_lost_is_made_up_for(
                 Timer(0.02, os._exit, (9,)).start()
         return job.write()
 
-    monkeypatch.setattr("bigearth_xr.ingestion.run._write", killed_once)
+    monkeypatch.setattr("bigearth_xr.ingestion.api._write", killed_once)
     report = bex.ingest(tar, tmp_path / "ben.zarr", bands=BANDS, client=client)
     assert once.exists()
     assert report.complete
@@ -108,7 +108,7 @@ def test_a_shard_that_kills_every_worker_is_told(
 
     archive = write_archive(tmp_path / "v2", pairs=2)
     with monkeypatch.context() as patched:
-        patched.setattr("bigearth_xr.ingestion.run._write", deadly)
+        patched.setattr("bigearth_xr.ingestion.api._write", deadly)
         with pytest.raises(
             StoreError, match=r"one shard took several Dask workers with it .*call ingest again to continue"
         ):
@@ -148,7 +148,7 @@ def test_shards_are_handed_out_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch, 
             most = max(most, running)
             return shard
 
-    monkeypatch.setattr("bigearth_xr.ingestion.run._write", lambda job: job)
+    monkeypatch.setattr("bigearth_xr.ingestion.api._write", lambda job: job)
     for _ in _run_on_cluster(Plan(), client):  # type: ignore[arg-type]  # as much of it as matters
         running -= 1
     assert running == 0

@@ -18,7 +18,7 @@ from holdings import files, holdings
 import bigearth_xr as bex
 from bigearth_xr.archive import read_pixels
 from bigearth_xr.bands import BANDS
-from bigearth_xr.ingestion import IngestReport, run, shards
+from bigearth_xr.ingestion import IngestReport, api, shards
 from bigearth_xr.releases import Release
 from bigearth_xr.store.codec import PROFILES, ProfileName
 from bigearth_xr.store.create import write_states
@@ -190,7 +190,7 @@ def test_the_report_is_written_as_json(own_archive: Path, tmp_path: Path) -> Non
 
 
 def test_workers_report_what_one_would(own_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(api, "WORTH_PROCESSES", 0)
     break_tiff(own_archive)
 
     def account(report: IngestReport) -> tuple[object, ...]:

@@ -67,7 +67,7 @@ def test_a_radar_name_says_all() -> None:
 )
 def test_a_strange_optical_name_is_refused(name: str) -> None:
     assert recognize(name) is None
-    with pytest.raises(ArchiveError, match="is no Sentinel-2 patch name; expected S2A_MSIL2A_"):
+    with pytest.raises(ArchiveError, match="is not a Sentinel-2 patch name; expected S2A_MSIL2A_"):
         parse_s2(name)
 
 
@@ -82,7 +82,7 @@ def test_a_strange_optical_name_is_refused(name: str) -> None:
 )
 def test_a_strange_radar_name_is_refused(name: str) -> None:
     assert recognize(name) is None
-    with pytest.raises(ArchiveError, match="is no Sentinel-1 patch name; expected S1A_IW_GRDH"):
+    with pytest.raises(ArchiveError, match="is not a Sentinel-1 patch name; expected S1A_IW_GRDH"):
         parse_s1(name)
 
 

@@ -237,7 +237,7 @@ V2 = "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_26_57"
         ("S1A_IW_GRDH_1SDV_20170613T165043_33UUP_61_39 S1A_IW_GRDH_1SDV_20170613T165043_33UUP_61_40", "names several"),
         (
             f"{next(iter(PARTNER))},{list(PARTNER.values())[1]}",
-            "names two patches that are no pair in .*season.csv; correct",
+            "names two patches that are not a pair in .*season.csv; correct",
         ),
     ],
 )

@@ -215,12 +215,12 @@ def test_the_published_parquet_is_the_same_in_parts(shared: Path, tmp_path: Path
         ({"labels": ["['Pastures']"] * 40}, r"column labels, row 0: \"\['Pastures'\]\" \(string\), expected a list of"),
         ({"labels": [[], [1]] + [[]] * 38}, r"column labels, row 1: \[1\] \(list.*\), expected a list of labels"),
         ({"labels": [["Pastures"] * 2] * 40}, "column labels, row 0, S2A.*: 'Pastures' is there twice, expected each"),
-        ({"labels": [[], ["Meadow"]] * 20}, "column labels, row 1, S2A.*: 'Meadow' is no label of the 19-class"),
+        ({"labels": [[], ["Meadow"]] * 20}, "column labels, row 1, S2A.*: 'Meadow' is not a label of the 19-class"),
         (
             {"patch_id": ["S2A_MSIL2A_20170613T101031_0_45"] * 40},
-            "column patch_id, row 0: 'S2A.*_0_45' is no patch name",
+            "column patch_id, row 0: 'S2A.*_0_45' is not a patch name",
         ),
-        ({"patch_id": [b"\xff"] * 40}, "column patch_id is no UTF-8 .*, expected the name of a patch of v2"),
+        ({"patch_id": [b"\xff"] * 40}, "column patch_id is not UTF-8 .*, expected the name of a patch of v2"),
         (
             {"s1_name": ["S1A_IW_GRDH_1SDV_20170613T165043_33UUP_61_39"] * 40},
             r"column s1_name, row \d: 'S1A.*the place of",
@@ -267,7 +267,7 @@ def test_metadata_saved_as_csv_are_called_that(rows: pa.Table, tmp_path: Path) -
     rows.to_pandas().to_csv(tmp_path / "metadata.csv")
     with pytest.raises(MetadataError, match=r"metadata\.csv: the metadata of v2 saved as CSV, in which labels are no"):
         table.from_lists(tmp_path / "metadata.csv")
-    with pytest.raises(MetadataError, match=r"no lists found; .*and not metadata\.csv, in which labels are no lists"):
+    with pytest.raises(MetadataError, match=r"no lists found; .*and not metadata\.csv, in which labels are not lists"):
         table.from_lists(tmp_path)
     (tmp_path / "train.csv").write_text("S2A_MSIL2A_20170613T101031_0_45\n")
     with pytest.raises(

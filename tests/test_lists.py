@@ -163,7 +163,7 @@ def test_an_unknown_label_is_named_with_its_patch(v2: Path, tmp_path: Path) -> N
     labels[2] = ["Pastures", "Meadow"]
     pq.write_table(rows.set_column(1, "labels", pa.array(labels)), tmp_path / V2_RECOMMENDED)
     patch = rows["patch_id"][2].as_py()
-    with pytest.raises(MetadataError, match=f"{patch}: 'Meadow' is no label of the 19-class nomenclature"):
+    with pytest.raises(MetadataError, match=f"{patch}: 'Meadow' is not a label of the 19-class nomenclature"):
         table.from_lists(tmp_path)
 
 

@@ -316,7 +316,7 @@ def test_keys_that_are_no_names_are_reported(values: Values, tmp_path: Path) -> 
     assert report.stored == PAIRS
     assert sorted(problem.patch for problem in report.problems) == sorted(name[:80] for name in strangers)
     assert {problem.kind for problem in report.problems} == {"refused"}
-    assert "is no name of a patch or a reference map, and is not read" in report.problems[0].message
+    assert "is not the name of a patch or a reference map, and is not read" in report.problems[0].message
 
 
 def test_lmdb_of_something_else_is_no_archive(tmp_path: Path) -> None:

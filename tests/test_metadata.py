@@ -107,15 +107,15 @@ def test_a_json_followed_by_pasted_text_is_refused(shared: Path, tmp_path: Path)
     assert [problem.kind for problem in archive.problems] == ["unplaced"]
 
     archive = open_archive(tmp_path, sensors=["s2"], pairs={name: "S1A_IW_GRDH_1SDV_20170613T165043_34VER_0_46"})
-    with pytest.raises(PatchError, match=r"0_46_labels_metadata\.json is no valid JSON \(Extra data: line"):
+    with pytest.raises(PatchError, match=r"0_46_labels_metadata\.json is not valid JSON \(Extra data: line"):
         read_metadata(archive, archive.patches[0])
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"", r"is no valid JSON \(Expecting value"),
-        (b"\xff\xfe\xfd", "is no valid JSON"),
+        (b"", r"is not valid JSON \(Expecting value"),
+        (b"\xff\xfe\xfd", "is not valid JSON"),
         (b"[]", "holds a list, expected an object"),
         (b"{}", "has no 'coordinates', expected ulx, uly, lrx and lry"),
     ],

@@ -36,7 +36,7 @@ def write(file: Path, patch: PatchFiles, **changes: Any) -> None:
         (lambda file, _: file.unlink(), "is missing; unpack or download the archive again, or ask for other bands"),
         (lambda file, _: (file.unlink(), file.mkdir()), r"cannot be read \(.*\); check the file system"),
         (lambda file, _: file.write_bytes(b""), "is empty"),
-        (lambda file, _: file.write_bytes(file.read_bytes()[:50]), "is no readable GeoTIFF"),
+        (lambda file, _: file.write_bytes(file.read_bytes()[:50]), "is not a readable GeoTIFF"),
         (lambda file, _: file.write_bytes(file.read_bytes()[:-9]), "is cut short: it has [0-9,]+ bytes"),
         (
             lambda file, patch: write(file, patch, pixels=np.zeros((20, 20), "uint16")),
@@ -66,7 +66,7 @@ def test_a_broken_reference_map_is_named(v2: Path) -> None:
     archive = open_archive(v2)
     patch = archive.patches[0]
     at(v2, patch.reference_map).write_bytes(b"II*\0")
-    with pytest.raises(PatchError, match=r"band reference_map \(.*_reference_map.tif\) is no readable"):
+    with pytest.raises(PatchError, match=r"band reference_map \(.*_reference_map.tif\) is not a readable"):
         read_patch(archive, patch)
 
 
@@ -83,5 +83,5 @@ def test_a_patch_without_a_reference_map_is_read_without_it(v2: Path) -> None:
 def test_a_v1_patch_with_a_malformed_json_is_refused(v1: Path) -> None:
     archive = open_archive(v1)
     at(v1, archive.patches[0].s2_json).write_text("{}{}")
-    with pytest.raises(PatchError, match="is no valid JSON"):
+    with pytest.raises(PatchError, match="is not valid JSON"):
         read_patch(archive, archive.patches[0])

@@ -53,10 +53,10 @@ MOMENTS = [
     ("ingestion.stream_plan", "", "open_or_create", 0),
     ("store.location", "LocalLocation", "adopt", 2),
     ("store.location", "LocalLocation", "adopt", 4),
-    ("ingestion.run", "", "write_states", 0),
+    ("ingestion.api", "", "write_states", 0),
     ("ingestion.stream_plan", "StreamPlan", "free", 0),
     ("ingestion.staging", "Staging", "discard", 0),
-    ("ingestion.run", "", "clear_marker", 0),
+    ("ingestion.api", "", "clear_marker", 0),
 ]
 """Where a run is killed, and how often it comes by there before."""
 

@@ -141,9 +141,9 @@ def test_a_root_that_tells_no_identity_is_named(five: Path) -> None:
 
 def test_a_worker_writes_no_shard_into_another_store(five: Path, two: Path) -> None:
     from bigearth_xr.archive import open_archive
-    from bigearth_xr.ingestion.shards import ShardJob, write_shard
+    from bigearth_xr.ingestion.shards import FileJob, write_shard
 
-    job = ShardJob(
+    job = FileJob(
         store=open_store(five),
         archive=open_archive(two / "archive"),
         shard=0,

@@ -157,6 +157,6 @@ def test_where_all_is_there_twice_that_is_told(tmp_path: Path, archive: Path) ->
 def test_a_page_in_place_of_a_tar_is_told(tmp_path: Path, page: bytes) -> None:
     with (
         serving({"ben.tar": page}) as site,
-        pytest.raises(ArchiveError, match=r"is no tar, .*b'<!DOCTYPE html><p>gone"),
+        pytest.raises(ArchiveError, match=r"is not a tar, .*b'<!DOCTYPE html><p>gone"),
     ):
         bex.ingest(site.of("ben.tar"), tmp_path / "ben.zarr")

@@ -17,7 +17,7 @@ from packing import Files, files_of, lists_of, pack, put
 
 import bigearth_xr as bex
 from bigearth_xr.errors import BandError, MetadataError, SelectionError, StoreError
-from bigearth_xr.ingestion import run, stream
+from bigearth_xr.ingestion import api, stream
 from bigearth_xr.ingestion.stream import Receiver, receive
 from bigearth_xr.releases import Release
 from bigearth_xr.store.codec import ProfileName
@@ -136,7 +136,7 @@ def test_a_part_of_it_is_the_same_part(tmp_path: Path, archive: Path, choice: di
 def test_the_number_of_workers_does_not_matter(
     tmp_path: Path, profile: ProfileName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(api, "WORTH_PROCESSES", 0)
     folder = write_archive(tmp_path / "ben", pairs=1100, container="tar.zst", as_published=True)
     for count in (1, 2):
         bex.ingest(folder, tmp_path / f"{count}.zarr", bands=["B01", "VV"], profile=profile, workers=count)

@@ -219,7 +219,7 @@ def test_multi_hot_of_part_of_a_column_is_part_of_its_multi_hot() -> None:
 
 def test_multi_hot_refuses_a_name_of_the_other_nomenclature() -> None:
     assert "Bare rock" in label_names(43)
-    with pytest.raises(LabelError, match="'Bare rock' is no label of the 19-class nomenclature: Urban fabric"):
+    with pytest.raises(LabelError, match="'Bare rock' is not a label of the 19-class nomenclature: Urban fabric"):
         table.multi_hot(pa.array([["Pastures", "Bare rock"]]))
 
 

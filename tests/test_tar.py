@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from tar_members import AFTER, BLOCK, END, FORMATS, by_tarfile, files, index, member, pack, plain, read
 
 from bigearth_xr.archive.source import Refusal
-from bigearth_xr.archive.tar import read_members
-from bigearth_xr.archive.tar_header import parse_header, parse_records
+from bigearth_xr.archive.tar import parse_header, parse_records, read_members
 
 # Whole tars.
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from tar_members import AFTER, BLOCK, END, Trickle, by_tarfile, files, index, member, pack, read, split
 
 from bigearth_xr.archive.source import Refusal
-from bigearth_xr.archive.tar import read_members, walk
-from bigearth_xr.archive.tar_header import LIST_BYTES, PATCH_FILE_BYTES
+from bigearth_xr.archive.tar import LIST_BYTES, PATCH_FILE_BYTES, read_members, walk
 from bigearth_xr.archive.tar_source import FileTape, TarFile
 from bigearth_xr.errors import ArchiveError
 
@@ -33,7 +32,7 @@ HOSTILE: list[tuple[bytes, str]] = [
     (member("holes", b"x", type=tarfile.GNUTYPE_SPARSE), "is a file with holes"),
     (member("dump", b"x", type=b"D"), "is of unknown kind b'D'"),
     (member(data=b"22 GNU.sparse.major=1\n", type=b"x") + member("holes"), "is a file with holes"),
-    (member(data=b"11 size=-1\n", type=b"x") + member("minus"), "minus has a size that is no number"),
+    (member(data=b"11 size=-1\n", type=b"x") + member("minus"), "minus has a size that is not a number"),
     (member(data=b"99 path=a\n", type=b"x") + member("odd"), "odd has damaged records before it"),
     (member("long", bytes(70_000), type=b"L") + member("b.tif"), "has 70,000 bytes of name or records"),
     (member("a_B02.tif", bytes(PATCH_FILE_BYTES + 1)), "has 1,048,577 bytes, no such file of an archive has more than"),

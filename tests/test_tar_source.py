@@ -355,7 +355,7 @@ def test_what_is_no_container_is_refused(tmp_path: Path) -> None:
         open_source(tmp_path)
     with pytest.raises(ArchiveNotFoundError, match="there is no archive at"):
         open_tar(tmp_path / "nowhere")
-    with pytest.raises(ArchiveError, match="is no file, expected a tar"):
+    with pytest.raises(ArchiveError, match="is not a file, expected a tar"):
         open_tar(tmp_path)
 
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bigearth_xr.archive import tiff
-from bigearth_xr.archive.pixels import REFERENCE_MAP_BAND
+from bigearth_xr.archive.patch_files import REFERENCE_MAP_BAND
 from bigearth_xr.archive.tiff import decode_band, decode_tiff
 from bigearth_xr.bands import Band, band
 from bigearth_xr.errors import PatchError

@@ -108,7 +108,7 @@ def test_an_empty_file_is_refused() -> None:
 
 
 def test_what_is_no_tiff_is_refused() -> None:
-    with pytest.raises(PatchError, match=r"B02 is no readable GeoTIFF \(.*\); unpack"):
+    with pytest.raises(PatchError, match=r"B02 is not a readable GeoTIFF \(.*\); unpack"):
         decode_tiff(b"<html>not found</html>", where="B02")
 
 
@@ -135,7 +135,7 @@ def test_only_the_thread_that_decodes_is_kept_from_logging(caplog: pytest.LogCap
 def test_a_damaged_compressed_strip_is_refused() -> None:
     data = bytearray(encode_tiff(formula_pixels(PATCH, "B02"), **PLACE, is_deflated=True))
     data[-200] ^= 255
-    with pytest.raises(PatchError, match=r"map is no readable GeoTIFF"):
+    with pytest.raises(PatchError, match=r"map is not a readable GeoTIFF"):
         decode_tiff(bytes(data), where="map")
 
 
@@ -144,7 +144,7 @@ def test_a_compressed_strip_of_too_few_rows_is_refused() -> None:
     start = data.index(zlib.compress(bytes(800), 6)[:2], 300)
     short = zlib.compress(bytes(400))
     data[start : start + len(short)] = short
-    with pytest.raises(PatchError, match=r"map is no readable GeoTIFF"):
+    with pytest.raises(PatchError, match=r"map is not a readable GeoTIFF"):
         decode_tiff(bytes(data), where="map")
 
 

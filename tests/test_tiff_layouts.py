@@ -12,7 +12,7 @@ import tifffile
 from layouts import LAYOUTS, tiled
 
 from bigearth_xr.archive import tiff
-from bigearth_xr.archive.pixels import REFERENCE_MAP_BAND
+from bigearth_xr.archive.patch_files import REFERENCE_MAP_BAND
 from bigearth_xr.archive.tiff import decode_band, decode_tiff
 from bigearth_xr.bands import Band, band
 from bigearth_xr.errors import PatchError
@@ -140,7 +140,7 @@ def test_tiles_that_were_never_written_are_nodata() -> None:
 
 def test_a_file_none_of_whose_tiles_was_written_is_refused() -> None:
     data = encode_tiff(np.zeros((120, 120), "uint16"), epsg=EPSG, ulx=ULX, uly=ULY)
-    with pytest.raises(PatchError, match=r"patch is no readable GeoTIFF \(none of its pixels was ever written\)"):
+    with pytest.raises(PatchError, match=r"patch is not a readable GeoTIFF \(none of its pixels was ever written\)"):
         read(tiled(16, sparse_ok=True, compress="DEFLATE")(data), BANDS["B02"])
 
 
@@ -175,7 +175,7 @@ def test_a_tile_that_decodes_to_too_little_is_refused(compress: str) -> None:
         at, size = page.tags[325].valueoffset, page.databytecounts[0]
     wrong = data[:at] + struct.pack("<I", size // 2) + data[at + 4 :]
     for _ in range(2):
-        with pytest.raises(PatchError, match="patch is no readable GeoTIFF"):
+        with pytest.raises(PatchError, match="patch is not a readable GeoTIFF"):
             read(wrong, BANDS["B02"])
         read(data, BANDS["B02"])
 

@@ -175,8 +175,8 @@ def test_one_rescaled_sensor_of_an_image_is_refused(ds: xr.Dataset) -> None:
                 array.ben.normalize().compute()
     image = ds.assign(s2=ds.s2 / 10_000).ben.image(["B04", "VV", "B8A"])
     truth = standardized(pixels_of(ds.ben.image(["B04", "VV", "B8A"])), image)
-    for said in ("reflectance", ("reflectance", "dB"), ["dB", "reflectance"]):
-        np.testing.assert_allclose(image.ben.normalize(units=said), truth, rtol=1e-4, atol=1e-4)
+    for given in ("reflectance", ("reflectance", "dB"), ["dB", "reflectance"]):
+        np.testing.assert_allclose(image.ben.normalize(units=given), truth, rtol=1e-4, atol=1e-4)
 
 
 def test_a_mean_over_time_needs_a_word(ds: xr.Dataset) -> None:
@@ -295,7 +295,7 @@ def test_verdicts_do_not_depend_on_blocks(ds: xr.Dataset) -> None:
 
 def test_many_patches_are_looked_at_to_the_last() -> None:
     pixels = np.full((3000, 40, 40, 1), 588, np.float32)
-    check = UnitCheck(bands=("B04",), said={})
+    check = UnitCheck(bands=("B04",), given={})
     assert check(pixels) is pixels
     pixels[-1, -1, -1] = 0.5
     with pytest.raises(NormalizationError, match=FRACTIONS):

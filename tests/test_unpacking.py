@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bigearth_xr.device.kernels.lz4 import decompress
+from bigearth_xr.device.host import unpack
+from bigearth_xr.device.kernels.blosc import decompress
 from bigearth_xr.device.kernels.memory import bytes_at, kernel
-from bigearth_xr.device.unpacking import unpack
 
 SHAPES = [(np.uint16, 800), (np.uint16, 14_400), (np.uint16, 21_600), (np.uint16, 57_600), (np.float32, 28_800)]
 """Of every array of a store: data type, and pixels of a patch."""

@@ -389,7 +389,7 @@ class DataArrayAccessor(PixelMethods[xr.DataArray]):
         >>> ds.reference_map.ben.augment(parameters=drawn).dtype
         dtype('uint16')
         """
-        from bigearth_xr.augmentation import augment, choose_parameters
+        from bigearth_xr.array_augmentation import augment, choose_parameters
         from bigearth_xr.ops.augmentation import Augmentation, AugmentationOptions
 
         options = ("seed", "epoch", *AugmentationOptions.__annotations__, "parameters", "return_parameters")

@@ -1,10 +1,17 @@
 """The raw archive, read-only: opens either release, reads one patch at a time."""
 
 from bigearth_xr.archive.discover import choose_bands, open_archive, survey_archive, tell_release
-from bigearth_xr.archive.metadata import PatchMetadata, read_metadata
 from bigearth_xr.archive.names import parse_s1, parse_s2
-from bigearth_xr.archive.patch_files import Archive, PatchFiles, Problem
-from bigearth_xr.archive.pixels import PatchPixels, read_patch, read_pixels
+from bigearth_xr.archive.patch_files import (
+    Archive,
+    PatchFiles,
+    PatchMetadata,
+    PatchPixels,
+    Problem,
+    read_metadata,
+    read_patch,
+    read_pixels,
+)
 from bigearth_xr.archive.source import PixelSource
 
 __all__ = [

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import IO, Literal, Protocol, TypeAlias
 
 from bigearth_xr.archive.source import Refusal
-from bigearth_xr.archive.tar_header import Member
+from bigearth_xr.archive.tar import Member
 from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError, DamagedError
 
 __all__ = ["Pipe"]
@@ -27,7 +27,7 @@ __all__ = ["Pipe"]
 _Compression: TypeAlias = Literal["gzip", "zstd", "bzip2", "xz"]
 
 _MAGIC_BYTES = 6
-"""So many tell how a file is compressed."""
+"""As many as tell how a file is compressed."""
 
 _MAGICS: dict[bytes, _Compression] = {
     b"\x1f\x8b\x08": "gzip",
@@ -64,13 +64,7 @@ class ByteSource(Protocol):
 
 
 def compression_of(start: bytes) -> _Compression | None:
-    """Tell by its first bytes how a file is compressed; None if it is not.
-
-    Examples
-    --------
-    >>> compression_of(b"BZh91A"), compression_of(b"II*")
-    ('bzip2', None)
-    """
+    """Tell by its first bytes how a file is compressed; None if it is not."""
     if start[:1] in _SKIPPABLE and start[1:4] == b"\x2a\x4d\x18":
         return "zstd"
     return next((name for magic, name in _MAGICS.items() if start.startswith(magic)), None)
@@ -79,26 +73,7 @@ def compression_of(start: bytes) -> _Compression | None:
 def open_bytes(
     source: str | os.PathLike[str] | ByteSource, *, name: str | None = None, size: int | None = None
 ) -> "ByteStream":
-    """Open a file or stream and decompress it as its first bytes say: gzip, zstd, bzip2, xz, or not at all.
-
-    Parameters
-    ----------
-    source
-        A file by its path, or what is read like one.
-    name
-        What to call it in messages; without, the path.
-    size
-        Bytes in all, compressed, where that is known of a stream.
-
-    Examples
-    --------
-    >>> import gzip
-    >>> path = getfixture("tmp_path") / "S2.tar.gz"
-    >>> _ = path.write_bytes(gzip.compress(b"patch" * 9))
-    >>> with open_bytes(path) as stream:
-    ...     print(stream.compression, stream.read(5), stream.position == stream.size)
-    gzip b'patch' True
-    """
+    """Open a file or stream and decompress it as its first bytes say: gzip, zstd, bzip2, xz, or not at all."""
     if not isinstance(source, str | os.PathLike):
         return ByteStream(source, name=name or "the stream", size=size)
     path = Path(source)
@@ -198,22 +173,7 @@ class ByteStream(AbstractContextManager["ByteStream"]):
 
 
 class ReadAhead(AbstractContextManager["ReadAhead"]):
-    """A stream that another thread reads, a few blocks of 2 MiB ahead; close it.
-
-    Parameters
-    ----------
-    stream
-        Not to be read by anybody else from now on; closed with this.
-    blocks
-        How many to hold at most.
-
-    Examples
-    --------
-    >>> import io
-    >>> with ReadAhead(open_bytes(io.BytesIO(b"patch"))) as stream:
-    ...     [bytes(stream.read(3)) for _ in range(3)]
-    [b'pat', b'ch', b'']
-    """
+    """A stream that another thread reads, a few blocks of 2 MiB ahead, nobody else any more; closed with this."""
 
     def __init__(self, stream: ByteStream, *, blocks: int = 3) -> None:
         self._stream = stream
@@ -255,7 +215,7 @@ class ReadAhead(AbstractContextManager["ReadAhead"]):
         """Stop reading, wait for the thread, and close the stream."""
         self._is_closed.set()
         while self._thread.is_alive():
-            # It may wait for a place.
+            # It may wait for room in the queue.
             with suppress(Empty):
                 self._queue.get(timeout=0.01)
         self._stream.close()
@@ -273,20 +233,7 @@ class ReadAhead(AbstractContextManager["ReadAhead"]):
 
 
 class Pipe:
-    """A tar, compressed or not, that comes through a pipe: standard input, a named pipe, ``/dev/fd/N``.
-
-    Parameters
-    ----------
-    path
-        Where it is opened.
-
-    Examples
-    --------
-    >>> pipe = Pipe("/dev/fd/63")
-    >>> passing = pipe.keep(iter([Member("patch/patch_B02.tif", b"II*")]), lambda name: True)
-    >>> [member.name for member in passing], list(pipe.kept())
-    (['patch/patch_B02.tif'], [Member(name='patch/patch_B02.tif', data=b'II*')])
-    """
+    """A tar, compressed or not, that comes through a pipe: standard input, a named pipe, ``/dev/fd/N``."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -359,14 +306,7 @@ class Pipe:
 
 
 def is_pipe(path: str) -> bool:
-    """Tell what passes by once from a file.
-
-    Examples
-    --------
-    >>> os.mkfifo(getfixture("tmp_path") / "fifo")
-    >>> is_pipe(f"{getfixture('tmp_path')}/fifo"), is_pipe(str(getfixture("tmp_path")))
-    (True, False)
-    """
+    """Tell what passes by once from a file."""
     try:
         mode = os.fstat(0).st_mode if path == STANDARD_INPUT else os.stat(path).st_mode
     except OSError:
@@ -378,16 +318,7 @@ def is_pipe(path: str) -> bool:
 
 
 def real_place(path: str) -> str:
-    """Give the path of the file behind ``-`` or ``/dev/fd/N``, where it is one, else the path as it is.
-
-    Examples
-    --------
-    >>> path = getfixture("tmp_path") / "S2.tar"
-    >>> path.touch()
-    >>> with open(path) as file:
-    ...     real_place(f"/dev/fd/{file.fileno()}") == str(path), real_place("S2.tar")
-    (True, 'S2.tar')
-    """
+    """Give the path of the file behind ``-`` or ``/dev/fd/N``, where it is one, else the path as it is."""
     descriptor = "/dev/fd/0" if path == STANDARD_INPUT else path
     if not _is_descriptor(descriptor):
         return path

@@ -1,4 +1,4 @@
-"""What an archive lies in, told by the bytes and not by the names: folders, tars, compressed tars."""
+"""What an archive lies in, known by their bytes and not their names: folders, tars, compressed tars."""
 
 import glob
 import os
@@ -13,7 +13,7 @@ from bigearth_xr.archive.lmdb_source import LmdbSource, is_lmdb
 from bigearth_xr.archive.parts import Chain, Parts, find_parts, siblings, whole_of
 from bigearth_xr.archive.scan import release_of_list
 from bigearth_xr.archive.source import FolderSource, JoinedSource, PixelSource
-from bigearth_xr.archive.tar_header import BLOCK, parse_header
+from bigearth_xr.archive.tar import BLOCK, parse_header
 from bigearth_xr.archive.tar_source import open_tar
 from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError
 
@@ -68,20 +68,7 @@ def find_containers(paths: Paths) -> _Containers:
     ArchiveNotFoundError
         If a path does not exist, or a part is missing.
     ArchiveError
-        If a file is no tar: one that was given, or one in a folder that is named like a tar; if an LMDB is to be one of
-        several.
-
-    Examples
-    --------
-    >>> import tarfile
-    >>> root = getfixture("tmp_path")
-    >>> (root / "patch").mkdir()
-    >>> for name, mode in (("S1.tar", "w"), ("S2.tar.gz", "w:gz")):
-    ...     with tarfile.open(root / name, mode) as tar:
-    ...         tar.add(root / "patch", "patch")
-    >>> found = find_containers(root)
-    >>> found.folders == (root,), found.tars == (root / "S1.tar",), found.streams == (str(root / "S2.tar.gz"),)
-    (True, True, True)
+        If a file that is given, or named like a tar, is not a tar; if an LMDB is one of several.
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else paths
     if not given:
@@ -121,23 +108,10 @@ def expand(path: str | os.PathLike[str]) -> list[str]:
 def open_source(paths: Paths) -> PixelSource:
     """Open an archive that can be read in any order: unpacked, in an LMDB, in plain tars, or in several of these.
 
-    Parameters
-    ----------
-    paths
-        One path, or several whose content makes up one archive.
-
     Raises
     ------
     ArchiveError
         As `find_containers`; if a tar is compressed.
-
-    Examples
-    --------
-    >>> from bigearth_xr.testing import write_archive
-    >>> root = write_archive(getfixture("tmp_path") / "v2", pairs=1)
-    >>> source = open_source([root / "BigEarthNet-S1", root / "BigEarthNet-S2"])
-    >>> len(list(source.folders()))
-    6
     """
     found = find_containers(paths)
     if found.streams:
@@ -176,18 +150,8 @@ def name_containers(containers: Iterable[Container | Path]) -> Iterator[str]:
         yield name
 
 
-def open_parts(parts: Parts) -> ByteStream:
-    """Open the parts of a tar as one stream.
-
-    Examples
-    --------
-    >>> folder = getfixture("tmp_path")
-    >>> for name, data in (("S2.taraa", b"pat"), ("S2.tarab", b"ch")):
-    ...     _ = (folder / name).write_bytes(data)
-    >>> with open_parts(Parts((f"{folder}/S2.taraa", f"{folder}/S2.tarab"))) as stream:
-    ...     stream.size, stream.read(3), stream.read(3)
-    (5, b'pat', b'ch')
-    """
+def _open_parts(parts: Parts) -> ByteStream:
+    """Open the parts of a tar as one stream."""
     files = ((place, open(place, "rb", buffering=0)) for place in parts.places)  # noqa: SIM115  # closed by the chain
     return ByteStream(Chain(files), name=str(parts), size=sum(os.stat(place).st_size for place in parts.places))
 
@@ -277,7 +241,7 @@ def _kind_of_parts(parts: Parts) -> tuple[_Kind, Container]:
     """Tell how a tar in parts can be read."""
     if not parts.is_local:
         return "stream", parts
-    with closing(open_parts(parts)) as stream:
+    with closing(_open_parts(parts)) as stream:
         kind = _kind_of(stream)
     if kind is None:
         raise ArchiveError(
@@ -292,7 +256,7 @@ def _is_tar(path: str) -> bool:
 
 
 def _kind(path: Path) -> _Kind | None:
-    """Tell by its first header what a file is; None if it is no tar."""
+    """Tell by its first header what a file is; None if it is not a tar."""
     with open_bytes(path) as stream:
         return _kind_of(stream)
 

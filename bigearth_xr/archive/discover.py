@@ -9,9 +9,8 @@ from os import PathLike
 import numpy as np
 
 from bigearth_xr.archive.containers import Paths, open_source
-from bigearth_xr.archive.metadata import partner_of, tile_corner
 from bigearth_xr.archive.names import JSON_SUFFIX, REFERENCE_MAP, S1Name, S2Name, parse_s1, parse_s2
-from bigearth_xr.archive.patch_files import Archive, PatchFiles, Problem
+from bigearth_xr.archive.patch_files import Archive, PatchFiles, Problem, partner_of, tile_corner
 from bigearth_xr.archive.scan import Scan, scan
 from bigearth_xr.archive.source import PixelSource, SplitSource
 from bigearth_xr.bands import BANDS, PATCH_SIDE_M, Band, Sensor
@@ -20,8 +19,6 @@ from bigearth_xr.errors import ArchiveError, BandError
 from bigearth_xr.grid import tile_origin
 from bigearth_xr.products import PRODUCTS
 from bigearth_xr.releases import Release
-
-__all__ = ["choose_bands", "open_archive", "survey_archive", "tell_release"]
 
 _MOST_DAYS_APART = np.timedelta64(6, "D")
 
@@ -198,15 +195,6 @@ def pair_up(source: PixelSource, found: Scan, given: Mapping[str, str]) -> dict[
     -------
     dict[str, str]
         Sentinel-1 name by patch id; each name comes once, but need not have been found.
-
-    Examples
-    --------
-    >>> from bigearth_xr.archive.scan import scan
-    >>> from bigearth_xr.archive.source import FolderSource
-    >>> from bigearth_xr.testing import write_archive
-    >>> source = FolderSource(write_archive(getfixture("tmp_path") / "v2", pairs=1))
-    >>> len(pair_up(source, scan(source), {}))
-    1
     """
     pairs = {s2: s1 for s2, s1 in given.items() if s2 in found.s2 or s1 in found.s1}
     if "v1" in found.releases:

@@ -1,4 +1,4 @@
-"""An archive that somebody converted to an LMDB of safetensors, as rico-hdl writes it and ConfigILM reads it.
+"""An archive converted to an LMDB of safetensors, as rico-hdl writes it and ConfigILM reads it.
 
 A key is the name of a patch and its value holds the bands, bit for bit; the key of a reference map ends in
 ``_reference_map``. What the conversion dropped, the place on the ground, is restored from the names.
@@ -29,7 +29,7 @@ _MAP_TENSOR = "Data"
 
 _DTYPES = {"uint16": "U16", "float32": "F32"}
 
-# A patch has 160 kB; whoever stored all bands enlarged has less than 1 MB.
+# A patch has 160 kB; with all bands enlarged it has less than 1 MB.
 _MOST_BYTES = 1 << 24
 
 _HEAD = 4080
@@ -47,13 +47,7 @@ _BYTES |= {"U64": 8, "I64": 8, "F64": 8}
 
 
 def is_lmdb(path: Path) -> bool:
-    """Tell whether a path is an LMDB environment: a folder that has a ``data.mdb``, or such a file.
-
-    Examples
-    --------
-    >>> is_lmdb(getfixture("tmp_path"))
-    False
-    """
+    """Tell whether a path is an LMDB environment: a folder that has a ``data.mdb``, or such a file."""
     return (path / _FILE).is_file() or is_mdb(path)
 
 
@@ -63,13 +57,6 @@ class LmdbSource:
 
     Nothing is locked or written and no file stays open: it can be pickled, and used after a fork. Values that were
     pickled, as older converters did, are refused: to read a pickle is to run it.
-
-    Examples
-    --------
-    Opened by `bigearth_xr.archive.open_archive`.
-
-    >>> LmdbSource(Path("ben")).locate("S2A_MSIL2A_20170613T101031_87_48/S2A_MSIL2A_20170613T101031_87_48_B02.tif")
-    'ben/data.mdb: key S2A_MSIL2A_20170613T101031_87_48, tensor B02'
     """
 
     encoding: ClassVar[Encoding] = "safetensors"
@@ -101,7 +88,7 @@ class LmdbSource:
             ) from error
 
     def refusals(self) -> Sequence[Refusal]:
-        """Keys that are no names of patches."""
+        """Keys that are not names of patches."""
         return self._refused
 
     def read(self, path: str) -> bytes:
@@ -151,7 +138,7 @@ class LmdbSource:
                 self._refuse(key)
                 continue
             head = _read_head(mdb, value)
-            if is_first and is_pickle(head):
+            if is_first and _is_pickle(head):
                 raise ArchiveError(
                     f"{self.file} holds pickled patches, as bigearthnet_encoder wrote them for v1; to read a pickle "
                     "is to run it, so they are refused: give the archive that they were made from"
@@ -162,7 +149,7 @@ class LmdbSource:
     def _refuse(self, key: bytes) -> None:
         name = key[:80].decode(errors="backslashreplace")
         message = (
-            f"{self.file}: key {name!r} is no name of a patch or a reference map, and is not read; if it is one, "
+            f"{self.file}: key {name!r} is not the name of a patch or a reference map, and is not read; if it is one, "
             "convert the archive again"
         )
         self._refused.append(Refusal(member=name, kind="refused", message=message))
@@ -194,8 +181,8 @@ def decode_tensor(
         # Some keep the map among the bands, under its own name.
         tensor = tensors[band.name if band.name in tensors or band.name != REFERENCE_MAP else _MAP_TENSOR]
     except (KeyError, ValueError) as error:
-        reason = "it was pickled, which is never read" if is_pickle(data) else error
-        raise PatchError(f"{where()} is no safetensors: {reason}; {_CONVERT_AGAIN}") from error
+        reason = "it was pickled, which is never read" if _is_pickle(data) else error
+        raise PatchError(f"{where()} is not safetensors: {reason}; {_CONVERT_AGAIN}") from error
     found, expected = (tensor.dtype, tensor.shape), (_DTYPES[band.dtype], (band.size, band.size))
     if found != expected:
         raise PatchError(f"{where()}: dtype and shape are {found}, expected {expected}; {_CONVERT_AGAIN}")
@@ -236,20 +223,20 @@ def find_tensors(data: Data, size: int) -> Mapping[str, Tensor]:
     return tensors
 
 
-def is_pickle(data: Data) -> bool:
+def _is_pickle(data: Data) -> bool:
     """Tell whether bytes begin as a pickle does; as safetensors, their header would be larger than any.
 
     Examples
     --------
     >>> import pickle
-    >>> is_pickle(pickle.dumps([0] * 10)), is_pickle(bytes([128, 4, 0, 0, 0, 0, 0, 0]))
+    >>> _is_pickle(pickle.dumps([0] * 10)), _is_pickle(bytes([128, 4, 0, 0, 0, 0, 0, 0]))
     (True, False)
     """
     return len(data) > _SIZE and data[0] == 0x80 and data[1] in range(2, 6) and any(data[3:_SIZE])
 
 
 def _recognize(key: bytes) -> tuple[str, S1Name | S2Name | None]:
-    """Say which folder a key stands for, and of which patch it is; None for what is no key of an archive."""
+    """Say which folder a key stands for, and of which patch it is; None for what is not a key of an archive."""
     text = key.decode(errors="backslashreplace")
     patch = text.removesuffix(f"_{REFERENCE_MAP}")
     name = recognize(patch)
@@ -277,7 +264,7 @@ def _files(folder: str, name: S1Name | S2Name, head: Data, value: Value) -> tupl
         return (f"{name.name}_{REFERENCE_MAP}.tif",)
     try:
         tensors: Collection[str] = find_tensors(head, value.size)
-    # Whoever reads the patch meets the same error, and reports it.
+    # The reader of the patch meets the same error, and reports it.
     except ValueError:
         tensors = [band.name for band in BANDS if band.sensor == ("s1" if isinstance(name, S1Name) else "s2")]
     return tuple(sorted(f"{name.name}_{tensor}.tif" for tensor in tensors))

@@ -15,7 +15,7 @@ from bigearth_xr.errors import ArchiveError, SelectionError
 from bigearth_xr.grid import PATCHES_PER_SIDE, tile_origin
 from bigearth_xr.releases import Release
 
-__all__ = ["JSON_SUFFIX", "REFERENCE_MAP", "archive_ending", "parse_s1", "parse_s2", "scene_folder"]
+__all__ = ["JSON_SUFFIX", "REFERENCE_MAP", "archive_ending", "scene_folder"]
 
 JSON_SUFFIX = "labels_metadata.json"
 """End of the name of a v1 metadata file, after the patch name and ``_``."""
@@ -30,7 +30,7 @@ _ENDINGS = {ending.lower(): ending for ending in ENDINGS}
 
 _SUFFIXES = (".tif", ".tiff", JSON_SUFFIX)
 
-# The time in a v1 name is no time of day: the leading 0 of the hour may be missing (T93020), the
+# The time in a v1 name is not a time of day: the leading 0 of the hour may be missing (T93020), the
 # seconds reach 61, and where several tiles of one data take would collide it was shifted.
 _S2_V1 = re.compile(r"(S2[AB])_MSIL2A_(\d{8})T(\d{1,2})\d{4}_(\d{1,2})_(\d{1,2})", re.ASCII)
 
@@ -53,7 +53,7 @@ class S2Name:
     """The patch id, e.g. ``"S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_26_57"``."""
 
     release: Release
-    """``"v1"`` or ``"v2"``, told by the form of the name."""
+    """``"v1"`` or ``"v2"``, known by the form of the name."""
 
     platform: str
     """``"S2A"`` or ``"S2B"``."""
@@ -127,7 +127,7 @@ def parse_s2(name: str) -> S2Name:
     parsed = _match_s2(name)
     if parsed is None:
         raise ArchiveError(
-            f"{name!r} is no Sentinel-2 patch name; expected "
+            f"{name!r} is not a Sentinel-2 patch name; expected "
             "S2A_MSIL2A_<date>T<time>_<column>_<row> (v1) or "
             "S2A_MSIL2A_<date>T<time>_N9999_R<orbit>_T<tile>_<column>_<row> (v2), "
             f"column and row 0-{PATCHES_PER_SIDE - 1}; use the folder's name as it was unpacked"
@@ -157,7 +157,7 @@ def parse_s1(name: str) -> S1Name:
     parsed = _match_s1(name)
     if parsed is None:
         raise ArchiveError(
-            f"{name!r} is no Sentinel-1 patch name; expected "
+            f"{name!r} is not a Sentinel-1 patch name; expected "
             f"S1A_IW_GRDH_1SDV_<date>T<time>_<tile>_<column>_<row>, "
             f"column and row 0-{PATCHES_PER_SIDE - 1}; use the folder's name as it was unpacked"
         )
@@ -165,15 +165,7 @@ def parse_s1(name: str) -> S1Name:
 
 
 def recognize(folder: str) -> S2Name | S1Name | None:
-    """Read the name of a folder if it is that of a patch, else give None.
-
-    Examples
-    --------
-    >>> recognize("S1A_IW_GRDH_1SDV_20170613T165043_33UUP_61_39").platform
-    'S1A'
-    >>> recognize("BigEarthNet-S2") is None
-    True
-    """
+    """Read the name of a folder if it is that of a patch, else give None."""
     return _match_s1(folder) if folder.startswith("S1") else _match_s2(folder)
 
 
@@ -193,13 +185,7 @@ def archive_ending(ending: str) -> str | None:
 
 
 def may_be_of_patch(file: str) -> bool:
-    """Tell whether a file is of a sort of which patches have files.
-
-    Examples
-    --------
-    >>> may_be_of_patch("patch_B02.TIFF"), may_be_of_patch("README.md")
-    (True, False)
-    """
+    """Tell whether a file is of a sort of which patches have files."""
     return file.lower().endswith(_SUFFIXES)
 
 

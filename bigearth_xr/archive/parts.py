@@ -69,15 +69,7 @@ class Parts:
 
 
 class Chain:
-    """Bytes of one source behind the other, each opened when the one before has ended.
-
-    Examples
-    --------
-    >>> import io
-    >>> chain = Chain(iter([("S2.taraa", io.BytesIO(b"pat")), ("S2.tarab", io.BytesIO(b"ch"))]))
-    >>> chain.read(9), chain.read(9), chain.read(9), chain.name
-    (b'pat', b'ch', b'', 'S2.tarab')
-    """
+    """Bytes of one source behind the other, each opened when the one before has ended."""
 
     def __init__(self, sources: Iterator[tuple[str, ByteSource]]) -> None:
         self.name = ""
@@ -119,7 +111,7 @@ class _Name:
 
     @property
     def is_certain(self) -> bool:
-        """Whether what follows the name of a tar counts parts, and is no other ending, such as ``asc`` or a date."""
+        """Whether what follows the name of a tar counts parts, and is not another ending, such as ``asc`` or a date."""
         if self.suffix.isdigit():
             return len(self.suffix) <= _LONGEST_COUNT
         if len(self.suffix) > 2:
@@ -147,16 +139,7 @@ class _Group:
 
 
 def siblings(path: str) -> list[str]:
-    """Find the files in the folder of a part whose names differ from its own only in what counts, itself among them.
-
-    Examples
-    --------
-    >>> folder = getfixture("tmp_path")
-    >>> for name in ("S2.tar.gzaa", "S2.tar.gzab", "S1.tar.gzaa"):
-    ...     (folder / name).touch()
-    >>> [path.removeprefix(f"{folder}/") for path in siblings(f"{folder}/S2.tar.gzab")]
-    ['S2.tar.gzaa', 'S2.tar.gzab']
-    """
+    """Find the files in the folder of a part whose names differ from its own only in what counts, itself among them."""
     folder, name, _ = _take_apart(path)
     parsed = _parse(name)
     if parsed is None:
@@ -180,7 +163,7 @@ def find_parts(places: Iterable[str], is_tar: Callable[[str], bool]) -> tuple[li
     Returns
     -------
     tuple
-        Files in parts, and the places that are no parts.
+        Files in parts, and the places that are not parts.
 
     Raises
     ------

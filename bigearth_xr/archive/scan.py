@@ -86,14 +86,6 @@ def scan(source: PixelSource) -> Scan:
     ------
     ArchiveError
         If no folder bears the name of a patch and holds one of its files.
-
-    Examples
-    --------
-    >>> from bigearth_xr.archive.source import FolderSource
-    >>> from bigearth_xr.testing import write_archive
-    >>> found = scan(FolderSource(write_archive(getfixture("tmp_path") / "v2", pairs=3)))
-    >>> len(found.s2), len(found.s1), len(found.reference_maps), found.releases
-    (3, 3, 3, {'v2'})
     """
     found = Scan()
     # Keyed by the very texts that the places are: a second million of them would be 100 MB.

@@ -11,16 +11,7 @@ from typing import ClassVar, Literal, Protocol, TypeAlias
 
 from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError
 
-__all__ = [
-    "Data",
-    "Encoding",
-    "Folder",
-    "FolderSource",
-    "JoinedSource",
-    "PixelSource",
-    "Refusal",
-    "SplitSource",
-]
+__all__ = ["Data", "FolderSource", "JoinedSource", "Refusal", "SplitSource"]
 
 Data: TypeAlias = bytes | memoryview
 """Content of a file."""
@@ -64,7 +55,7 @@ class PixelSource(Protocol):
     """The files of one archive. Implementations can be pickled: they travel to worker processes."""
 
     encoding: ClassVar[Encoding]
-    """How bands are encoded; `bigearth_xr.archive.pixels` decodes them."""
+    """How bands are encoded; `bigearth_xr.archive.patch_files` decodes them."""
 
     def folders(self) -> Iterator[Folder]:
         """Give every folder once, in an order that depends only on the names."""
@@ -93,19 +84,7 @@ class PixelSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FolderSource:
-    """An unpacked archive on a file system.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> root = Path(tempfile.mkdtemp())
-    >>> (root / "patch").mkdir()
-    >>> _ = (root / "patch" / "patch_B02.tif").write_bytes(b"II*")
-    >>> [folder.files for folder in FolderSource(root).folders()]
-    [(), ('patch_B02.tif',)]
-    >>> FolderSource(root).read("patch/patch_B02.tif")
-    b'II*'
-    """
+    """An unpacked archive on a file system."""
 
     encoding: ClassVar[Encoding] = "geotiff"
 
@@ -123,7 +102,7 @@ class FolderSource:
         return self._walk("")
 
     def refusals(self) -> Sequence[Refusal]:
-        """Nothing: what lies in a folder was unpacked by somebody who agreed to it."""
+        """Nothing: what lies in a folder was unpacked on purpose."""
         return ()
 
     def read(self, path: str) -> bytes:
@@ -165,19 +144,7 @@ class FolderSource:
 
 @dataclass(frozen=True, slots=True)
 class JoinedSource:
-    """Sources side by side, each below a folder of its name.
-
-    Examples
-    --------
-    >>> from bigearth_xr.archive.source import FolderSource
-    >>> root = getfixture("tmp_path")
-    >>> for half in ("S1", "S2"):
-    ...     (root / half).mkdir()
-    >>> _ = (root / "S2" / "a.tif").write_bytes(b"II*")
-    >>> source = JoinedSource((("S1", FolderSource(root / "S1")), ("S2", FolderSource(root / "S2"))))
-    >>> [(folder.path, folder.files) for folder in source.folders()], source.read("S2/a.tif")
-    ([('S1', ()), ('S2', ('a.tif',))], b'II*')
-    """
+    """Sources side by side, each below a folder of its name."""
 
     encoding: ClassVar[Encoding] = "geotiff"
 
@@ -231,19 +198,7 @@ class JoinedSource:
 
 @dataclass(frozen=True, slots=True)
 class SplitSource:
-    """A source that finds each file of a patch under the first of the patch's folders, by its name in the archive.
-
-    Examples
-    --------
-    >>> from bigearth_xr.archive.source import FolderSource
-    >>> root = getfixture("tmp_path")
-    >>> for path in ("1/patch/patch_B02.tif", "2/patch/patch_B03.tif"):
-    ...     (root / path).parent.mkdir(parents=True)
-    ...     _ = (root / path).write_bytes(path.encode())
-    >>> source = SplitSource(FolderSource(root), {"1/patch": {"B03.tif": "2/patch"}})
-    >>> source.read_files("1/patch", ["patch_B02.tif", "patch_B03.tif"])
-    [b'1/patch/patch_B02.tif', b'2/patch/patch_B03.tif']
-    """
+    """A source that finds each file of a patch under the first of the patch's folders, by its name in the archive."""
 
     encoding: ClassVar[Encoding] = "geotiff"
 

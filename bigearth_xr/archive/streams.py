@@ -4,12 +4,15 @@ Pixels are decoded as they come, by the caller. What else an archive is asked fo
 kept in a `StreamIndex`.
 """
 
+import shutil
+import weakref
 import zlib
 from array import array
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import ClassVar, NoReturn
 
 from bigearth_xr.archive.bytestream import ByteSource, ByteStream, Pipe, ReadAhead, open_bytes
@@ -17,14 +20,14 @@ from bigearth_xr.archive.containers import Container
 from bigearth_xr.archive.names import ENDINGS, JSON_SUFFIX, archive_ending, may_be_of_patch
 from bigearth_xr.archive.parts import Chain, Parts
 from bigearth_xr.archive.scan import release_of_list
-from bigearth_xr.archive.source import Data, Encoding, Folder, FolderSource, Refusal
-from bigearth_xr.archive.tar import read_members
-from bigearth_xr.archive.tar_header import Member
+from bigearth_xr.archive.source import Data, Encoding, Folder, FolderSource, JoinedSource, Refusal
+from bigearth_xr.archive.tar import Member, read_members
 from bigearth_xr.download import RefusedError, open_url
 from bigearth_xr.errors import ArchiveError
+from bigearth_xr.progress import Progress
 from bigearth_xr.releases import V1_FILES, V2_FILES
 
-__all__ = ["StreamIndex", "is_address", "open_members"]
+__all__ = ["StreamIndex", "StreamedSource", "is_address", "open_members", "open_streams"]
 
 _PUBLISHED = {file.address: file.md5 for file in (*V1_FILES, *V2_FILES)}
 """Checksums of the files at the addresses that their publishers gave; of a copy elsewhere nothing is known."""
@@ -50,13 +53,7 @@ class MemberStream:
 
 
 def is_address(container: str) -> bool:
-    """Tell an address on a server from a path.
-
-    Examples
-    --------
-    >>> is_address("https://zenodo.org/records/10891137/files/BigEarthNet-S1.tar.zst"), is_address("S1.tar.zst")
-    (True, False)
-    """
+    """Tell an address on a server from a path."""
     return container.startswith(("http://", "https://"))
 
 
@@ -70,14 +67,6 @@ def open_members(container: Container, notice: Callable[[str], None]) -> Iterato
         What to open. Of a pipe that has passed by, the files that were kept are given.
     notice
         Called with a line for each fault of a connection that was survived.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> path = bex.testing.write_archive(getfixture("tmp_path") / "ben.tar.gz", pairs=1, container="tar.gz")
-    >>> with open_members(str(path), print) as stream:
-    ...     len(list(stream.members))
-    17
     """
     if isinstance(container, Pipe) and container.is_over:
         yield MemberStream(members=container.kept(), position=lambda: 0, size=None)
@@ -96,21 +85,7 @@ def open_members(container: Container, notice: Callable[[str], None]) -> Iterato
 
 
 class StreamIndex:
-    """A `PixelSource` without pixels: the files of a stream that has passed by.
-
-    Parameters
-    ----------
-    name
-        What the stream is called, for messages.
-
-    Examples
-    --------
-    >>> index = StreamIndex("ben.tar.gz")
-    >>> index.note("patch/patch_B02.tif", b"II*")
-    True
-    >>> [(folder.path, folder.files) for folder in index.folders()]
-    [('', ()), ('patch', ('patch_B02.tif',))]
-    """
+    """A `PixelSource` without pixels: the files of a stream that has passed by."""
 
     encoding: ClassVar[Encoding] = "geotiff"
 
@@ -138,7 +113,7 @@ class StreamIndex:
         folder = self._folder = self._folder if folder == self._folder else folder
         if self._is_here(folder, file, bit):
             if file not in self._files(folder):
-                # Named as another file of the patch but for its spelling: whoever goes through the folder tells of it.
+                # Named as another file of the patch but for its spelling: the scan of the folder reports it.
                 self._others.setdefault(folder, []).append(file)
                 return False
             self.refuse(
@@ -204,7 +179,7 @@ class StreamIndex:
         """Refuse: pixels were read as they came."""
         raise ArchiveError(f"{self.name} has passed by; its pixels were read as they came")
 
-    def forget_jsons(self) -> None:
+    def release_metadata(self) -> None:
         """Let go of all JSONs: of a whole release a quarter of a gigabyte, of which nothing more is asked."""
         self._jsons, self._json_ends = bytearray(), array("Q", [0])
 
@@ -236,6 +211,133 @@ class StreamIndex:
         self._first_json = self._first_json or bytes(data)
         packer = zlib.compressobj(level=1, wbits=-15, zdict=self._first_json)
         return packer.compress(data) + packer.flush()
+
+
+def open_streams(containers: Sequence[Container]) -> "StreamedSource":
+    """Go through streams once to learn what they hold."""
+    indexes = tuple(StreamIndex(str(container)) for container in containers)
+    with Progress() as progress:
+        for container, index in zip(containers, indexes, strict=True):
+            advance = progress.steps(f"names in {Path(index.name).name}", None)
+            with open_members(container, progress.say) as stream:
+                members = stream.members
+                if isinstance(container, Pipe):
+                    members = container.keep(members, lambda name: True)
+                for _ in index.note_members(members):
+                    advance()
+    return StreamedSource(containers=tuple(containers), indexes=indexes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamedSource:
+    """A `PixelSource` that knows all names of streams, and has the pixels of those folders that were collected."""
+
+    has_json: ClassVar[bool] = True
+    encoding: ClassVar[Encoding] = "geotiff"
+
+    containers: tuple[Container, ...]
+    """The streams."""
+
+    indexes: tuple[StreamIndex, ...]
+    """What passed by in each container."""
+
+    scratch: Path = field(default_factory=lambda: Path(mkdtemp(prefix="bigearth-")))
+    """Where the collected folders lie, for as long as this lives."""
+
+    collected: set[str] = field(default_factory=set)
+    """Those folders."""
+
+    def __post_init__(self) -> None:
+        weakref.finalize(self, shutil.rmtree, self.scratch, ignore_errors=True)
+
+    @property
+    def _names(self) -> JoinedSource:
+        return JoinedSource(tuple((str(number), index) for number, index in enumerate(self.indexes)))
+
+    def collect(self, folders: Collection[str]) -> None:
+        """Go through the streams once more for the files of these folders, where they are not here yet."""
+        wanted = set(folders) - self.collected
+        numbers = {int(folder.partition("/")[0]) for folder in wanted}
+        with Progress() as progress:
+            for number in sorted(numbers):
+                index = self.indexes[number]
+                advance = progress.steps(f"pixels in {Path(index.name).name}", None)
+                with open_members(self.containers[number], progress.say) as stream:
+                    for member in stream.members:
+                        if not isinstance(member, Refusal):
+                            self._keep(f"{number}/{member.name}", member.data, wanted)
+                        advance()
+        self.collected.update(wanted)
+
+    def folders(self) -> Iterator[Folder]:
+        """Give every folder that passed by."""
+        return self._names.folders()
+
+    def refusals(self) -> Sequence[Refusal]:
+        """Tell what was passed over."""
+        return self._names.refusals()
+
+    def read(self, path: str) -> bytes:
+        """Read a JSON or a list."""
+        return self._names.read(path)
+
+    def read_files(self, folder: str, files: Sequence[str]) -> list[Data | OSError]:
+        """Read files of a folder that was collected."""
+        return self.only(()).read_files(folder, files)
+
+    def locate(self, path: str) -> str:
+        """Say where in which container a file is."""
+        return self._names.locate(path)
+
+    def only(self, folders: Collection[str]) -> "_Collected":
+        """Give the collected folders, all of them: they lie on disk."""
+        return _Collected(self.scratch, tuple(index.name for index in self.indexes))
+
+    def _keep(self, path: str, data: Data, wanted: Collection[str]) -> None:
+        """Write a file of a wanted folder; of two that bear one name, the first, as everywhere."""
+        place = self.scratch / path
+        if path.rpartition("/")[0] in wanted and not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data)
+
+
+@dataclass(frozen=True, slots=True)
+class _Collected:
+    """Folders of a stream that lie in a folder now, below the number of their container."""
+
+    has_json: ClassVar[bool] = True
+    encoding: ClassVar[Encoding] = "geotiff"
+
+    root: Path
+    """Where they lie."""
+
+    containers: tuple[str, ...]
+    """What they came from."""
+
+    def folders(self) -> Iterator[Folder]:
+        """Give those that were collected."""
+        return FolderSource(self.root).folders()
+
+    def refusals(self) -> Sequence[Refusal]:
+        """Nothing: what was refused was not collected."""
+        return ()
+
+    def read(self, path: str) -> bytes:
+        """Read a whole file."""
+        return FolderSource(self.root).read(path)
+
+    def read_files(self, folder: str, files: Sequence[str]) -> list[Data | OSError]:
+        """Read several files of one folder."""
+        return FolderSource(self.root).read_files(folder, files)
+
+    def locate(self, path: str) -> str:
+        """Say where in which container a file came from."""
+        number, _, below = path.partition("/")
+        return f"{self.containers[int(number)]}: {below}"
+
+    def only(self, folders: Collection[str]) -> "_Collected":
+        """Itself: it is small."""
+        return self
 
 
 def _open_stream(container: Container, chain: Chain | None, notice: Callable[[str], None]) -> ByteStream:
@@ -283,7 +385,7 @@ def _explained(members: Iterator[Member | Refusal], parts: Parts, chain: Chain) 
 
 
 def _files_of(source: FolderSource) -> Iterator[Member | Refusal]:
-    """Read the files of an archive that lie in a folder; the tars beside them are read by somebody else."""
+    """Read the files of an archive that lie in a folder; the tars beside them are containers of their own."""
     for folder in source.folders():
         for file in folder.files:
             if may_be_of_patch(file) or release_of_list(file):

@@ -8,21 +8,53 @@ ever gathered up to the limits below, and the rest streams past in blocks.
 """
 
 import sys
+import zlib
 from collections.abc import Iterator
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from bigearth_xr.archive.source import Data, Refusal
-from bigearth_xr.archive.tar_header import (
-    BLOCK,
-    Entry,
-    Header,
-    Member,
-    clean_name,
-    parse_header,
-    parse_records,
-    why_refused,
-)
 from bigearth_xr.errors import ArchiveError, DamagedError
+
+__all__ = ["Member"]
+
+BLOCK = 512
+"""Bytes of a header; the data of each member are padded to a multiple of it."""
+
+_SPARSE = b"S"
+"""Kind of a file with holes."""
+
+_POSIX = b"ustar\0"
+
+_Header: TypeAlias = tuple[bytes, int, bytes, bool]
+"""Path as far as the header holds it; bytes of data; kind (``b"0"`` is a file, ``b"5"`` a folder, ``b"L"`` a long
+name); whether more header follows before the data, as a file with many holes has. No class: it is built nine million
+times."""
+
+PATCH_FILE_BYTES = 2**20
+"""Most bytes of a GeoTIFF or JSON, and of what is none of the archive's; the largest it has is a tenth of that."""
+
+LIST_BYTES = 2**28
+"""Most bytes of a list or parquet of metadata."""
+
+_LIST_SUFFIXES = (".parquet", ".csv", ".csv.bz2", ".csv.gz", ".csv.xz", ".csv.zst")
+"""How the names of lists end."""
+
+_UNUSUAL = ("", "/", ".")
+
+_ACCEPTED = (b"0", b"\0", b"7", b"5")
+
+_KINDS = {
+    b"1": "a hard link",
+    b"2": "a symbolic link",
+    b"3": "a device",
+    b"4": "a device",
+    b"6": "a named pipe",
+    _SPARSE: "a file with holes",
+}
+
+Entry: TypeAlias = tuple[str, int, int]
+"""Path of a file or, with ``/`` at its end, of a folder; first byte of its data in the tar; bytes of them. No class: it
+is built nine million times."""
 
 _ZEROS = bytes(BLOCK)
 
@@ -50,6 +82,16 @@ _NOTHING: _Told = (None, None, None)
 _STREAM_BLOCK = 2**22
 
 
+class Member(NamedTuple):
+    """A file of a tar, read."""
+
+    name: str
+    """Its path, ``/`` between its parts."""
+
+    data: Data
+    """All of it. A view keeps the megabytes alive that it was read with: copy what is to stay."""
+
+
 class TapeStream(Protocol):
     """Anything that is read like a binary file, from front to back."""
 
@@ -60,13 +102,6 @@ class TapeStream(Protocol):
 
 def read_members(stream: TapeStream, *, where: str) -> Iterator[Member | Refusal]:
     """Read the files of a tar in one pass, and to its end: there a compressed one keeps its checksum.
-
-    Parameters
-    ----------
-    stream
-        Gives the bytes of the tar, decompressed, as `bigearth_xr.archive.bytestream.open_bytes` does.
-    where
-        Name of the tar, for messages.
 
     Yields
     ------
@@ -127,27 +162,11 @@ class Tape(Protocol):
 def walk(tape: Tape, *, where: str) -> Iterator[Entry | Refusal]:
     """Go from header to header of a tar, and past the data between them.
 
-    Parameters
-    ----------
-    tape
-        The tar.
-    where
-        Its name, for messages.
-
     Yields
     ------
     Entry or Refusal
         Every file and folder, in the order of the tar, and between them what is not obeyed or was lost. The data of a
         file lie within the tape, if its end is known.
-
-    Examples
-    --------
-    >>> import tarfile
-    >>> from bigearth_xr.archive.tar_source import FileTape, TarFile
-    >>> path = getfixture("tmp_path") / "S2.tar"
-    >>> _ = path.write_bytes(tarfile.TarInfo("patch_B02.tif").tobuf() + bytes(1024))
-    >>> list(walk(FileTape(TarFile([path])), where="S2.tar"))
-    [('patch_B02.tif', 512, 0)]
     """
     on_the_way = _Walk(tape, where)
     for item in on_the_way:
@@ -209,7 +228,7 @@ class _Walk:
         self._where = where
         self._at = 0
         self._told = self._told_of_all = _NOTHING
-        self._long_names: dict[bytes, Header] = {}
+        self._long_names: dict[bytes, _Header] = {}
 
     def __iter__(self) -> Iterator[Entry | Refusal]:
         for header in self._headers():
@@ -228,7 +247,7 @@ class _Walk:
         ends = f"ends at byte {self._tape.end:,}, {why}, after {self.whole:,} whole files{fault}"
         return self._refuse(self._kind(), f"{self._where} {ends}; {_AGAIN}")
 
-    def _enter(self, header: Header) -> Entry | Refusal | None:
+    def _enter(self, header: _Header) -> Entry | Refusal | None:
         """Understand the header of a member, and go behind its data."""
         (raw, size, kind, is_continued), fault = header, None
         if self._told is not _NOTHING:
@@ -241,8 +260,8 @@ class _Walk:
         offset = self._at
         if kind not in _WITHOUT_DATA:
             self._at += size + -size % BLOCK
-        name, bad_name = clean_name(raw)
-        reason = fault or why_refused(kind, name, size) or bad_name
+        name, bad_name = _clean_name(raw)
+        reason = fault or _why_refused(kind, name, size) or bad_name
         if reason is not None:
             message = f"{self._where}: {name or 'a member'} {reason}; it is passed over"
             return self._refuse("refused", message, member=name)
@@ -251,7 +270,7 @@ class _Walk:
             return None
         return (f"{name}/", offset, 0) if is_folder else (name, offset, size)
 
-    def _extend(self, header: Header) -> None:
+    def _extend(self, header: _Header) -> None:
         """Keep what a header says of the member behind it."""
         (_, size, kind, _), at, (told_name, told_size, fault) = header, self._at, self._told
         self._at += size + -size % BLOCK
@@ -275,7 +294,7 @@ class _Walk:
             self._at += len(block)
             is_continued = len(block) == BLOCK and block[504] != 0
 
-    def _headers(self) -> Iterator[Header | Refusal]:
+    def _headers(self) -> Iterator[_Header | Refusal]:
         """Give the headers, ``self._at`` behind each; what is wrong between them and at the end are refusals."""
         while True:
             block = bytes(self._tape.read(self._at, BLOCK))
@@ -292,14 +311,14 @@ class _Walk:
             self._at += BLOCK
             yield header
 
-    def _parse(self, block: bytes) -> Header | None:
+    def _parse(self, block: bytes) -> _Header | None:
         """Read a header, and keep that of a long name: v2 has one before every file, all of one length the same."""
         header = parse_header(block)
         if header is not None and header[2] == _LONG_NAME and len(self._long_names) < _LONG_NAMES:
             self._long_names[block] = header
         return header
 
-    def _resume(self, start: bytes) -> tuple[Refusal, Header | None]:
+    def _resume(self, start: bytes) -> tuple[Refusal, _Header | None]:
         """Look behind a damaged header for the next one, as tar does: it says no more how long its member is."""
         damaged, self._told = self._at, self._told_of_all
         what = f"{self._where} is damaged at byte {damaged:,}"
@@ -314,7 +333,7 @@ class _Walk:
                 return self._refuse("refused", lost), header
         fault = f" ({self._tape.fault})" if self._tape.fault else ""
         if not damaged:
-            what = f"{self._where} is no tar, or damaged from its beginning, which is {start[:32]!r}"
+            what = f"{self._where} is not a tar, or damaged from its beginning, which is {start[:32]!r}"
         lost = f"{what}: everything behind it is lost, after {self.whole:,} whole files{fault}; {_AGAIN}"
         return self._refuse(self._kind(), lost), None
 
@@ -351,5 +370,114 @@ def _understand(records: dict[str, bytes] | None) -> _Told:
         return None, None, "is a file with holes, which no archive has"
     size = records.get("size")
     if size is not None and not (size.isdigit() and len(size) < 20):
-        return None, None, "has a size that is no number"
+        return None, None, "has a size that is not a number"
     return records.get("path"), None if size is None else int(size), None
+
+
+def parse_header(block: bytes) -> _Header | None:
+    """Read a header; None if these bytes are none, or are damaged.
+
+    Examples
+    --------
+    >>> import tarfile
+    >>> parse_header(tarfile.TarInfo("patch_B02.tif").tobuf())
+    (b'patch_B02.tif', 0, b'0', False)
+    >>> parse_header(bytes(512)) is None
+    True
+    """
+    if len(block) != BLOCK:
+        return None
+    field = block[148:156]
+    size, checksum = _number(block[124:136]), _number(field)
+    if size is None or checksum is None:
+        return None
+    if block.isascii():
+        # The low half of Adler-32 is 1 plus the sum of all bytes, many times faster than sum(); it wraps around at
+        # 65,521, which 512 such bytes do not reach. The field itself counts as eight spaces.
+        if checksum != (zlib.adler32(block) & 0xFFFF) + 255 - sum(field):
+            return None
+    elif checksum not in _sums(block):
+        return None
+    name = block[:100].partition(b"\0")[0]
+    # Where GNU tar calls itself so, the prefix holds times.
+    if block[345] and block[257:263] == _POSIX:
+        name = block[345:500].partition(b"\0")[0] + b"/" + name
+    kind = block[156:157]
+    return name, size, kind, kind == _SPARSE and block[482] != 0
+
+
+def parse_records(data: bytes) -> dict[str, bytes] | None:
+    r"""Read the records ``"<length> <key>=<value>\n"`` of a pax header; None if they are damaged.
+
+    Examples
+    --------
+    >>> parse_records(b"12 path=a/b\n")
+    {'path': b'a/b'}
+    >>> parse_records(b"99 path=a/b\n") is None
+    True
+    """
+    records: dict[str, bytes] = {}
+    data = data.rstrip(b"\0")
+    while data:
+        length, _, _ = data.partition(b" ")
+        # Of a length with too many digits Python refuses to make a number.
+        end = int(length) if length.isdigit() and len(length) < 10 else 0
+        key, equals, value = data[len(length) + 1 : end].partition(b"=")
+        if not equals or end > len(data) or value[-1:] != b"\n":
+            return None
+        records[key.decode("utf-8", "replace")] = value[:-1]
+        data = data[end:]
+    return records
+
+
+def _why_refused(kind: bytes, name: str, size: int) -> str | None:
+    """Say why a member is none of an archive, if it is none."""
+    if kind not in _ACCEPTED:
+        return f"is {_KINDS.get(kind, f'of unknown kind {kind!r}')}, which no archive has"
+    if size <= PATCH_FILE_BYTES:
+        return None
+    most = LIST_BYTES if name.endswith(_LIST_SUFFIXES) else PATCH_FILE_BYTES
+    return f"has {size:,} bytes, no such file of an archive has more than {most:,}" if size > most else None
+
+
+def _clean_name(raw: bytes) -> tuple[str, str | None]:
+    """Read the name of a member.
+
+    Returns
+    -------
+    tuple
+        The path, fit for messages, and why it is refused, if it is.
+
+    Examples
+    --------
+    >>> _clean_name(b"./patch/patch_B02.tif")
+    ('patch/patch_B02.tif', None)
+    >>> _clean_name(b"patch/../../etc")
+    ('patch/../../etc', 'leads outside')
+    """
+    name = raw.decode("utf-8", "surrogateescape")
+    if not name.isprintable() or "\\" in name:
+        return ascii(name)[1:-1], "has characters in its name that no archive has"
+    if "/." not in name and "//" not in name and name[:1] not in _UNUSUAL and name[-1] != "/":
+        return name, None
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if name.startswith("/") or ".." in parts:
+        return name, "leads outside"
+    return "/".join(parts), None
+
+
+def _number(field: bytes) -> int | None:
+    """Read a number that is not negative: octal digits, or where these do not suffice bytes behind a marked one."""
+    try:
+        number = int(field.partition(b"\0")[0], 8)
+    except ValueError:
+        if field[0] == 0o200:
+            return int.from_bytes(field[1:], "big")
+        number = -1 if field.partition(b"\0")[0].strip() else 0
+    return number if number >= 0 else None
+
+
+def _sums(block: bytes) -> tuple[int, int]:
+    """Sum the bytes of a header, and sum them as some old programs did: as signed numbers."""
+    rest = block[:148] + b" " * 8 + block[156:]
+    return sum(rest), sum(rest) - 256 * sum(byte > 127 for byte in rest)

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 
 from bigearth_xr.archive.parts import Parts
 from bigearth_xr.archive.source import Data, Encoding, Folder, Refusal
-from bigearth_xr.archive.tar import walk
-from bigearth_xr.archive.tar_header import BLOCK, Entry
+from bigearth_xr.archive.tar import BLOCK, Entry, walk
 from bigearth_xr.errors import ArchiveError, ArchiveNotFoundError
 
 _WASTE_BYTES = 2**13
-"""So much more than a file may be read for each, if all are then read at once: it costs as much as a call."""
+"""Bytes beside each file that may be read too, if all are then read at once: they cost as much as a call."""
 
 _AHEAD = 3 * BLOCK
 """Read at once, at little more than one block costs: a long name, its header and that of its file."""
@@ -42,18 +41,6 @@ def open_tar(path: str | os.PathLike[str] | Parts) -> "TarSource":
         If there is no such file.
     ArchiveError
         If it is a folder.
-
-    Examples
-    --------
-    >>> import tarfile
-    >>> path = getfixture("tmp_path") / "S2.tar"
-    >>> (getfixture("tmp_path") / "patch_B02.tif").write_bytes(b"II*")
-    3
-    >>> with tarfile.open(path, "w") as tar:
-    ...     tar.add(getfixture("tmp_path") / "patch_B02.tif", "patch/patch_B02.tif")
-    >>> source = open_tar(path)
-    >>> [folder.files for folder in source.folders()], source.read("patch/patch_B02.tif")
-    ([(), ('patch_B02.tif',)], b'II*')
     """
     name = str(path)
     paths = [Path(place) for place in path.places] if isinstance(path, Parts) else [Path(path)]
@@ -61,7 +48,7 @@ def open_tar(path: str | os.PathLike[str] | Parts) -> "TarSource":
         if not one.exists():
             raise ArchiveNotFoundError(f"there is no archive at {one}; check the path")
         if not one.is_file():
-            raise ArchiveError(f"{one} is no file, expected a tar")
+            raise ArchiveError(f"{one} is not a file, expected a tar")
     file = TarFile(paths)
     index, refusals = build_index(walk(FileTape(file), where=name), name)
     if isinstance(path, Parts):
@@ -70,23 +57,7 @@ def open_tar(path: str | os.PathLike[str] | Parts) -> "TarSource":
 
 
 class TarFile:
-    """Files that are one when read one behind the other, opened again in every process that needs them.
-
-    Parameters
-    ----------
-    paths
-        The files, in order.
-
-    Examples
-    --------
-    >>> root = getfixture("tmp_path")
-    >>> paths = [root / "S2.taraa", root / "S2.tarab"]
-    >>> [path.write_bytes(data) for path, data in zip(paths, (b"pat", b"ch"))]
-    [3, 2]
-    >>> file = TarFile(paths)
-    >>> file.size, file.read(4, 1)
-    (5, b'atch')
-    """
+    """Files that are one when read one behind the other, opened again in every process that needs them."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = tuple(paths)
@@ -288,13 +259,6 @@ class TarSource:
 
 def build_index(items: Iterable[Entry | Refusal], where: str) -> tuple[TarIndex, tuple[Refusal, ...]]:
     """Sort what a tar holds into folders.
-
-    Parameters
-    ----------
-    items
-        As `bigearth_xr.archive.tar.walk` gives them.
-    where
-        Name of the tar, for messages.
 
     Returns
     -------

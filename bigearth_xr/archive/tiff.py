@@ -62,17 +62,6 @@ def decode_band(
 ) -> NDArray[np.generic]:
     """Decode a GeoTIFF that has to be this band of the patch whose upper left corner this is.
 
-    Parameters
-    ----------
-    data
-        The whole file.
-    band
-        Gives the shape, dtype and pixel size that are expected.
-    epsg, ulx, uly
-        Coordinate reference system and upper left corner of the patch, metres.
-    where
-        Gives patch, band and file, for messages; called only where something is wrong.
-
     Returns
     -------
     numpy.ndarray
@@ -82,14 +71,6 @@ def decode_band(
     ------
     PatchError
         As `decode_tiff` and `check_raster`.
-
-    Examples
-    --------
-    >>> from bigearth_xr.bands import band
-    >>> from bigearth_xr.testing import encode_tiff
-    >>> data = encode_tiff(np.full((20, 20), 7, "uint16"), epsg=32633, ulx=331200, uly=5331600)
-    >>> decode_band(data, band=band("B01"), epsg=32633, ulx=331200, uly=5331600, where=lambda: "B01.tif")[0, :3]
-    array([7, 7, 7], dtype=uint16)
     """
     right = _right.get((band.name, epsg))
     pixels = None if right is None else right.pixels(data, CORNER.pack(ulx, uly))
@@ -134,28 +115,10 @@ def decode_tiff(data: Data, *, where: str) -> Raster:
 def check_raster(raster: Raster, *, band: Band, epsg: int, ulx: int, uly: int, where: str) -> None:
     """Refuse a raster that is not this band of the patch whose upper left corner this is.
 
-    Parameters
-    ----------
-    raster
-        As decoded.
-    band
-        Gives the shape, dtype and pixel size that are expected.
-    epsg, ulx, uly
-        Coordinate reference system and upper left corner of the patch, metres.
-    where
-        Patch, band and file, for messages.
-
     Raises
     ------
     PatchError
         If shape, dtype, coordinate reference system, pixel size or corner differ.
-
-    Examples
-    --------
-    >>> from bigearth_xr.bands import band
-    >>> pixels = np.zeros((60, 60), "uint16")
-    >>> raster = Raster(pixels=pixels, epsg=32633, res_m=20.0, ulx=331200.0, uly=5331600.0)
-    >>> check_raster(raster, band=band("B05"), epsg=32633, ulx=331200, uly=5331600, where="B05")
     """
     properties = (
         ("shape", raster.pixels.shape, (band.size, band.size)),
@@ -202,7 +165,7 @@ def _parse(data: Data, where: str, shape: tuple[int, int] | None) -> Raster:
         raise
     # A damaged file can make the parser stumble in any way there is.
     except Exception as error:
-        raise PatchError(f"{where} is no readable GeoTIFF ({error}); {_UNPACK_AGAIN}") from error
+        raise PatchError(f"{where} is not a readable GeoTIFF ({error}); {_UNPACK_AGAIN}") from error
 
 
 def _find_image(file: "TiffFile", where: str) -> "TiffPage":

@@ -141,17 +141,7 @@ class Template:
 def learn_template(
     page: "TiffPage", data: Data, *, corner: tuple[float, float], epsg: int, res_m: float
 ) -> Template | None:
-    """Make a template of a file that was parsed; None where its header depends on more than a template knows.
-
-    Parameters
-    ----------
-    page
-        As tifffile parsed it; complete.
-    data
-        The whole file.
-    corner, epsg, res_m
-        What its geographic tags mean.
-    """
+    """Make a template of a file that was parsed; None where its header depends on more than a template knows."""
     corner_at, start = page.tags[_TIEPOINT].valueoffset + 24, min(page.dataoffsets)
     is_little = bytes(data[:2]) == b"II" and page.dtype is not None
     # Elsewhere the corner on the ground is not the pair of numbers that varies.
@@ -286,19 +276,7 @@ class Directory:
 def learn_directory(
     page: "TiffPage", data: Data, *, segments: Segments, corner: tuple[float, float], epsg: int, res_m: float
 ) -> Directory | None:
-    """Make a directory of a file that was parsed; None where it says something in a way that is not known here.
-
-    Parameters
-    ----------
-    page
-        As tifffile parsed it; the first of the file, complete.
-    data
-        The whole file.
-    segments
-        How its pixels are decoded.
-    corner, epsg, res_m
-        What its geographic tags mean.
-    """
+    """Make a directory of a file that was parsed; None where it says something in a way that is not known here."""
     form = next((form for form in _FORMS if data[: len(form.magic)] == form.magic), None)
     entries = None if form is None else _read_entries(form, data)
     if form is None or entries is None or form.entries(data)[0] != page.offset:

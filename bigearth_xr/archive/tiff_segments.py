@@ -194,27 +194,10 @@ class Segments:
 def find_segments(page: "TiffPage", *, where: str) -> Segments | None:
     """Tell how an image is cut and encoded; None where only tifffile can decode it.
 
-    Parameters
-    ----------
-    page
-        As tifffile parsed it.
-    where
-        Place of the file, for messages.
-
     Raises
     ------
     PatchError
-        If a tile is larger than anybody makes it.
-
-    Examples
-    --------
-    >>> import io, tifffile
-    >>> from bigearth_xr.testing import encode_tiff
-    >>> data = encode_tiff(np.zeros((120, 120), "uint16"), epsg=32633, ulx=331200, uly=5331600, is_deflated=True)
-    >>> with tifffile.TiffFile(io.BytesIO(data)) as file:
-    ...     found = find_segments(file.pages.first, where="B02.tif")
-    >>> found.side, found.grid, found.compression, found.predictor
-    ((34, 120), (4, 1), 8, 2)
+        If a tile is larger than any program makes it.
     """
     side = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
     side = side if page.is_tiled else (min(side[0], page.imagelength), side[1])

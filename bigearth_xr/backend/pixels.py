@@ -11,7 +11,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from bigearth_xr.bands import PATCH_SIDE_M, group_of
-from bigearth_xr.ops.resample import Resampling, upsample
+from bigearth_xr.ops.resample import TAPS, Resampling, upsample
 from bigearth_xr.store.open import Store, reading
 from bigearth_xr.store.read import each_patch
 from bigearth_xr.store.schema import PixelArray
@@ -77,7 +77,7 @@ class StoredPixels(BackendArray):
         if self.whole_dtype is not None:
             return self.whole_dtype
         stored = {array.dtype for array, _ in self._sources()}
-        interpolated = self.resampling in ("bilinear", "bicubic")
+        interpolated = self.resampling is not None and TAPS[self.resampling] > 1
         return np.dtype("float32" if "float32" in stored or interpolated else "uint16")
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:

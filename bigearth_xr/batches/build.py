@@ -10,19 +10,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from bigearth_xr.batches.cutmix import MapReader, targets_of_maps
 from bigearth_xr.batches.patches import Part, Patches
 from bigearth_xr.batches.recipe import Recipe
+from bigearth_xr.device.host import apply, apply_packed
 from bigearth_xr.errors import LoaderError
+from bigearth_xr.labels import UNLABELLED_CLASS, Order, clc_to_class, reorder_labels
 from bigearth_xr.ops.augmentation import AugmentParameters, draw_parameters
-from bigearth_xr.ops.mixing import mix_labels
+from bigearth_xr.ops.mixing import mix_labels, pixel_boxes
 from bigearth_xr.ops.random import MAX_WORD
+from bigearth_xr.ops.reference import move
+from bigearth_xr.ops.resample import SIDE
 from bigearth_xr.ops.transform import Precision
+from bigearth_xr.store.batch import BatchReader
+from bigearth_xr.store.open import Store
+from bigearth_xr.store.schema import REFERENCE_MAP
 
 __all__ = ["BatchBuilder", "BatchPart", "BatchPlan", "BufferPool"]
 
 _CACHE_LINE = 64
 _BFLOAT16_EXPONENT = np.uint16(0x7F80)
+_CLASSES = 19
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -165,8 +172,6 @@ class BatchBuilder:
             Where the recipe has them counted, how many stored pixels of the patches, in the bands of the batch, are
             not finite; 0 of any view but the first, as the patches are the same.
         """
-        from bigearth_xr.device.host import apply, apply_packed
-
         found = np.zeros(len(out), np.int64)
         counted = self.recipe.nonfinite != "keep" and view == 0
         for one in batch.parts:
@@ -204,7 +209,7 @@ class BatchBuilder:
             first, own = one.views[0], targets[one.within]
             if first is not None and first.box.any():
                 maps = self._maps[id(one.part)].read(one.numbers)
-                mixed[one.within], first = targets_of_maps(own, first, maps, self.recipe.label_order)
+                mixed[one.within], first = _targets_of_maps(own, first, maps, self.recipe.label_order)
             else:
                 mixed[one.within] = own if first is None else mix_labels(own, first.partner, first.weight, first.box)
             kept.append(replace(one, views=(first, *one.views[1:])))
@@ -259,6 +264,34 @@ class BufferPool:
         return lent
 
 
+class MapReader:
+    """Reads reference maps as classes.
+
+    Parameters
+    ----------
+    store
+        Where they are; None where pixels were computed.
+
+    Raises
+    ------
+    LoaderError
+        If there are none.
+    """
+
+    def __init__(self, store: Store | None) -> None:
+        if store is None or all(array.name != REFERENCE_MAP for array in store.arrays):
+            where = "pixels that were computed" if store is None else str(store.location)
+            raise LoaderError(
+                f"cutmix needs reference maps to tell which labels are left, and {where} has none: they come with v2; "
+                "use mixup instead"
+            )
+        self._reader = BatchReader(store, (), reference_map=True)
+
+    def read(self, rows: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """Read the maps of some rows, shape ``(patch, y, x)``: 0 to 18, and 255 for what is unlabelled."""
+        return clc_to_class(self._reader.read(rows)[REFERENCE_MAP])
+
+
 def zero_nonfinite(batch: NDArray[Any], dtype: Precision) -> None:
     """Put 0 in the place of what is not finite: −inf dB is a radar pixel without echo, NaN one that was never seen.
 
@@ -268,13 +301,6 @@ def zero_nonfinite(batch: NDArray[Any], dtype: Precision) -> None:
         Any shape; uint16 that hold bits if `dtype` is bfloat16. Changed in place.
     dtype
         What its values are.
-
-    Examples
-    --------
-    >>> batch = np.float32([1, -np.inf, np.nan])
-    >>> zero_nonfinite(batch, "float32")
-    >>> batch
-    array([1., 0., 0.], dtype=float32)
     """
     # Patch by patch, which stays in the processor's cache.
     for patch in batch.reshape(len(batch), -1):
@@ -290,9 +316,61 @@ def _map_readers(patches: Patches, recipe: Recipe) -> dict[int, MapReader]:
         return {}
     if recipe.views > 1:
         raise LoaderError("cutmix changes the labels of one view, and there are two; use views=1, or leave cutmix out")
-    if len(patches.labels) != 19:
+    if len(patches.labels) != _CLASSES:
         raise LoaderError("cutmix takes labels from reference maps, which have the 19 classes; use nomenclature=19")
     return {id(part): MapReader(part.store) for part in patches.parts}
+
+
+def _targets_of_maps(
+    targets: NDArray[np.float32], drawn: AugmentParameters, maps: NDArray[np.uint8], order: Order
+) -> tuple[NDArray[np.float32], AugmentParameters]:
+    """Find the labels of patches after cropping, turning and pasting.
+
+    Parameters
+    ----------
+    targets
+        Their targets before, shape ``(patch, label)``; they stay those of patches without a box, blended where these
+        are.
+    drawn
+        How the patches vary.
+    maps
+        Class of each pixel, shape ``(patch, y, x)``, paper order; a map without any class is missing.
+    order
+        Of the labels.
+
+    Returns
+    -------
+    labels, drawn
+        Shape ``(patch, label)``; and what was drawn, less the boxes of patches that have no map, or whose partner has
+        none.
+
+    Examples
+    --------
+    >>> from bigearth_xr.ops.augmentation import Augmentation, draw_parameters
+    >>> drawn = draw_parameters(np.arange(2), Augmentation(flips=False, cutmix=1), bands=["B04"], seed=0)
+    >>> maps = np.repeat(np.uint8([3, 7]), 14_400).reshape(2, 120, 120)
+    >>> labels, _ = _targets_of_maps(np.zeros((2, 19), np.float32), drawn, maps, "paper")
+    >>> [np.flatnonzero(label).tolist() for label in labels]
+    [[3, 7], [3, 7]]
+    """
+    there = (maps != UNLABELLED_CLASS).any(axis=(1, 2))
+    usable = there & there[drawn.partner]
+    drawn = replace(drawn, box=drawn.box * usable[:, None])
+    boxed = drawn.box.any(axis=1)
+    labels = mix_labels(targets, drawn.partner, drawn.weight, np.zeros_like(drawn.box))
+    if boxed.any():
+        labels[boxed] = reorder_labels(_present(maps, drawn)[boxed], 19, from_order="paper", to_order=order)
+    return labels, drawn
+
+
+def _present(maps: NDArray[np.uint8], drawn: AugmentParameters) -> NDArray[np.bool_]:
+    """Whether each class is anywhere in a patch, as it is after pasting, shape ``(patch, class)``."""
+    moved = move(maps, drawn)
+    top, left, bottom, right = pixel_boxes(drawn.box, SIDE).T[:, :, None]
+    side = np.arange(SIDE)
+    inside = ((side >= top) & (side < bottom))[:, :, None] & ((side >= left) & (side < right))[:, None, :]
+    pasted = np.where(inside, moved[drawn.partner], moved).reshape(len(maps), -1)
+    return np.stack([(pasted == number).any(axis=1) for number in range(_CLASSES)], axis=1)
 
 
 def _take_back(idle: SimpleQueue[NDArray[np.uint8]], buffer: NDArray[np.uint8], keep: int) -> None:

@@ -53,15 +53,7 @@ class PixelMemory(Protocol):
 
 
 class HostMemory:
-    """Memory of the host for native pixels.
-
-    Examples
-    --------
-    >>> memory = HostMemory()
-    >>> memory.allocate("s1", 2, 115_200)
-    >>> memory.start("s1") > 0
-    True
-    """
+    """Memory of the host for native pixels."""
 
     on_gpu = False
 
@@ -244,16 +236,6 @@ def with_cache(
     ------
     LoaderError
         If pixels are computed, which nothing keeps.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.batches.patches import patches_of
-    >>> from bigearth_xr.batches.recipe import Recipe
-    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> kept = with_cache(patches_of([ds], Recipe()), np.arange(2), 10**6, HostMemory)
-    >>> kept.parts[0].reader.patches
-    2
     """
     parts = []
     for number, part in enumerate(patches.parts):
@@ -265,13 +247,7 @@ def with_cache(
 
 
 def fill_caches(patches: Patches) -> None:
-    """Read what is to be kept, with a bar on the terminal; nothing happens the second time.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> fill_caches(SimpleNamespace(parts=()))
-    """
+    """Read what is to be kept, with a bar on the terminal; nothing happens the second time."""
     empty = [
         part.reader for part in patches.parts if isinstance(part.reader, CachedReader) and not part.reader.is_filled
     ]
@@ -290,11 +266,6 @@ def free_host_bytes() -> int:
     ------
     LoaderError
         If the system does not tell.
-
-    Examples
-    --------
-    >>> free_host_bytes() > 0
-    True
     """
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

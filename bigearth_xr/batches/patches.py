@@ -258,13 +258,6 @@ def datasets_of(ds: xr.Dataset | Sequence[xr.Dataset]) -> list[xr.Dataset]:
     ------
     LoaderError
         If they are none, or have no patch.
-
-    Examples
-    --------
-    >>> datasets_of(None)  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    bigearth_xr.errors.LoaderError: expected Datasets with at least one patch along 'patch' each, ...
     """
     datasets = [ds] if isinstance(ds, xr.Dataset) else list(ds) if isinstance(ds, Iterable) else []
     if not datasets or not all(isinstance(one, xr.Dataset) and one.sizes.get("patch") for one in datasets):
@@ -316,7 +309,7 @@ class _Found:
 
     @property
     def keys(self) -> int:
-        """Rows of the store, or as many as have to be told apart."""
+        """Rows of the store, or N that tell those of the Dataset apart."""
         return self.part.store.rows if self.part.store else int(self.row.max()) + 1
 
 

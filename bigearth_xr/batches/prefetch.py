@@ -36,7 +36,7 @@ of many more would keep the first batch waiting."""
 _FETCHES = 2
 """Fetches at once: one decodes while another waits for the network."""
 
-Built = TypeVar("Built")
+Item = TypeVar("Item")
 
 
 def choose_threads(threads: int | None, prefetch: int | None) -> tuple[int, int]:
@@ -51,11 +51,6 @@ def choose_threads(threads: int | None, prefetch: int | None) -> tuple[int, int]
     ------
     LoaderError
         If they are not numbers.
-
-    Examples
-    --------
-    >>> choose_threads(2, None)
-    (2, 3)
     """
     for name, given in (("threads", threads), ("prefetch", prefetch)):
         if given is not None:
@@ -67,8 +62,8 @@ def choose_threads(threads: int | None, prefetch: int | None) -> tuple[int, int]
 
 
 def build_ahead(
-    build: Callable[[int], Built], steps: Iterable[int], *, threads: int, prefetch: int
-) -> Generator[Built, None, None]:
+    build: Callable[[int], Item], steps: Iterable[int], *, threads: int, prefetch: int
+) -> Generator[Item, None, None]:
     """Build one batch for each step, some of them before they are asked for.
 
     Parameters
@@ -84,7 +79,7 @@ def build_ahead(
 
     Yields
     ------
-    Built
+    Item
         In the order of the steps. The first error ends it, at its step; however it ends, also if it is closed early,
         no thread is left behind.
 
@@ -102,7 +97,7 @@ def build_ahead(
         yield from map(build, steps)
         return
     process, pool = os.getpid(), ThreadPoolExecutor(threads, "bigearth-batch")
-    pending: deque[Future[Built]] = deque()
+    pending: deque[Future[Item]] = deque()
     try:
         for step in steps:
             pending.append(pool.submit(build, step))
@@ -338,17 +333,7 @@ class PrefetchReader:
 
 
 def with_prefetch(patches: Patches) -> Patches:
-    """Have patches of object storage kept from their prefetch until their batch; a folder has the page cache.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.batches.patches import patches_of
-    >>> from bigearth_xr.batches.recipe import Recipe
-    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> type(with_prefetch(patches_of([ds], Recipe())).parts[0].reader).__name__
-    'BatchReader'
-    """
+    """Have patches of object storage kept from their prefetch until their batch; a folder has the page cache."""
     parts = [
         replace(part, reader=PrefetchReader(part.reader))
         if isinstance(part.reader, BatchReader) and part.reader.store.location.local is None
@@ -359,26 +344,14 @@ def with_prefetch(patches: Patches) -> Patches:
 
 
 def copy_located(located: Located, arrays: Sequence[NativeArray], out: Mapping[str, NDArray[Any]]) -> None:
-    """Copy native pixels from where they lie, into memory by the name of their array.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> reader = BatchReader(open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3)))
-    >>> out = reader.buffers(2)
-    >>> with reader.locate([2, 0]) as located:
-    ...     copy_located(located, reader.sources, out)
-    >>> bool((out["s1"] == reader.read([2, 0])["s1"]).all())
-    True
-    """
+    """Copy native pixels from where they lie, into memory by the name of their array."""
     for array, sources in zip(arrays, located.addresses, strict=True):
         start = out[array.name].ctypes.data
         targets = start + np.arange(sources.size, dtype=np.uint64) * np.uint64(array.patch_bytes)
         copy_bytes(targets, sources, array.patch_bytes)
 
 
-def _next(pending: deque[Future[Built]], process: int) -> Built:
+def _next(pending: deque[Future[Item]], process: int) -> Item:
     if os.getpid() != process:
         raise LoaderError(
             "this iterator was begun before the process was forked, and its threads are in the parent; begin another "

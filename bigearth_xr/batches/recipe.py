@@ -30,12 +30,7 @@ class Recipe:
     LoaderError
         If a choice is none of those that there are.
     BandError, LabelError, NormalizationError
-        If bands are no names of bands, an order of labels is none, or statistics are.
-
-    Examples
-    --------
-    >>> Recipe(bands=("B04", "VV"), augment=Augmentation(mixup=0.4)).views
-    1
+        If bands, an order of labels or statistics do not exist.
     """
 
     _: KW_ONLY
@@ -116,7 +111,7 @@ class RecipeOptions(TypedDict, total=False):
 
 
 def _check_statistics(stats: object) -> None:
-    """Refuse what are no statistics; whether they fit the bands is asked with these."""
+    """Refuse what are not statistics; whether they fit the bands is asked with these."""
     if stats is None or isinstance(stats, BandStatistics) or (isinstance(stats, str) and stats == "auto"):
         return
     if not isinstance(stats, Mapping):

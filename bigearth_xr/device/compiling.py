@@ -34,13 +34,6 @@ def compile_kernel(kernel: Any, arguments: tuple[Any, ...]) -> Any:
     -------
     Callable
         The kernel.
-
-    Examples
-    --------
-    >>> from bigearth_xr.device.kernels.memory import kernel
-    >>> double = kernel(lambda number: 2 * number)
-    >>> compile_kernel(double, (1.0,))(3.0)
-    6.0
     """
     import numba
     from numba.core.event import install_listener
@@ -61,15 +54,7 @@ def compile_kernel(kernel: Any, arguments: tuple[Any, ...]) -> Any:
 
 
 def compiled_once(build: Callable[[], Any]) -> Callable[[], Any]:
-    """Have a kernel compiled by the first that asks for it; threads that ask meanwhile wait for that one.
-
-    Examples
-    --------
-    >>> kernel = compiled_once(lambda: print("compiling") or "machine code")
-    >>> kernel(), kernel()
-    compiling
-    ('machine code', 'machine code')
-    """
+    """Have a kernel compiled by the first that asks for it; threads that ask meanwhile wait for that one."""
     lock, built = Lock(), cache(build)
 
     def give() -> Any:
@@ -88,12 +73,6 @@ def cache_folder() -> Path | None:
     Path or None
         Its name ends with a digest of the kernels' source: what was compiled from another is never loaded. None if
         there is nowhere to write.
-
-    Examples
-    --------
-    >>> folder = cache_folder()
-    >>> folder is None or folder.is_dir()
-    True
     """
     digest = hashlib.sha256()
     for source in sorted([*_KERNELS.glob("*.py"), *_CONSTANTS]):
@@ -120,7 +99,7 @@ def _keep_in(kernel: Any, folder: Path | None) -> bool:
     config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
     try:
         kernel.enable_caching()
-    except RuntimeError:  # its source is no file, as in a zip
+    except RuntimeError:  # its source is not a file, as in a zip
         return False
     finally:
         config.CACHE_DIR = before  # type: ignore[attr-defined]

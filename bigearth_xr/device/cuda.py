@@ -133,11 +133,6 @@ def prepared(
         If they do not fit each other.
     DeviceError
         If there is no GPU.
-
-    Examples
-    --------
-    >>> start = prepared(transform, addresses, None, out)  # doctest: +SKIP
-    >>> start()  # doctest: +SKIP
     """
     check_parameters(transform, addresses, parameters)
     target = target_of(out)
@@ -227,13 +222,6 @@ def target_of(out: Any) -> Target:
     ------
     TransformError
         If it is anything else.
-
-    Examples
-    --------
-    >>> target_of([1])  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    bigearth_xr.errors.TransformError: out is a builtins.list, expected a CuPy array or a CUDA tensor; ...
     """
     if on_gpu(out):
         return Target(
@@ -265,12 +253,6 @@ def check_target(target: Target, transform: Transform, patches: int) -> None:
     ------
     TransformError
         If its shape or data type is another, or it is not contiguous.
-
-    Examples
-    --------
-    >>> transform = Transform(bands=(), sources=(), planes=(), subtract=(), factor=())
-    >>> held = Target(pointer=0, device=0, shape=(1, 0, 120, 120), dtype="float32", contiguous=True)
-    >>> check_target(held, transform, 1)
     """
     shape = transform.out_shape(patches)
     types = {transform.dtype, transform.out_dtype.name}
@@ -302,13 +284,6 @@ def kernel_of(variant: Variant, device: int) -> Any:
     ------
     DeviceError
         If there is no GPU, or it does not compile for this one.
-
-    Examples
-    --------
-    >>> from bigearth_xr.device import gpu_available
-    >>> plain = Variant(taps=1, dtype="float32", noise=False, mix=False)
-    >>> kernel_of(plain, 0).local_size_bytes if gpu_available() else 0
-    0
     """
     cupy = _cupy()
     target = f"sm_{cupy.cuda.Device(device).compute_capability}"
@@ -407,14 +382,14 @@ def _prepare(
     records = [band_records(transform, parameters), patch_records(transform, parameters, patches)]
     on_host = not on_gpu(addresses)
     packed, starts = pack([*records, addresses] if on_host else records)
-    told = cupy.asarray(packed)  # one copy for all of them
-    pointers = [told.data.ptr + start for start in starts]
-    kept = told if on_host else cupy.ascontiguousarray(addresses)
+    records_on_gpu = cupy.asarray(packed)  # one copy for all of them
+    pointers = [records_on_gpu.data.ptr + start for start in starts]
+    kept = records_on_gpu if on_host else cupy.ascontiguousarray(addresses)
     if not on_host:
         pointers.append(kept.data.ptr)
     arguments = (*map(np.uint64, pointers), *scalars(transform, parameters, launch, patches, target.pointer))
 
-    def start(keep: Any = (told, kept)) -> None:
+    def start(keep: Any = (records_on_gpu, kept)) -> None:
         for first in range(0, patches, MAX_PATCHES):
             grid = launch.tiles, len(transform.bands), min(MAX_PATCHES, patches - first)
             kernel(grid, (THREADS,), (*arguments, np.int32(first)), shared_mem=launch.shared_bytes)
@@ -435,8 +410,8 @@ def _cached(options: tuple[str, ...]) -> Path | None:
     folder = cache_folder()
     if folder is None:
         return None
-    said = "\0".join([SOURCE.read_text(encoding="utf-8"), *options, *map(str, nvrtc.getVersion())])
-    return folder / f"{_NAME}-{hashlib.sha256(said.encode()).hexdigest()[:16]}.cubin"
+    key = "\0".join([SOURCE.read_text(encoding="utf-8"), *options, *map(str, nvrtc.getVersion())])
+    return folder / f"{_NAME}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.cubin"
 
 
 def _compile(cupy: Any, options: tuple[str, ...]) -> bytes:

@@ -1,28 +1,27 @@
-"""Transform batches on the host: `ops.transform` compiled, without a line of Python a patch, and without the lock.
+"""Transform and unpack patches on the host: `ops.transform` and Blosc compiled, without Python's lock.
 
-Threads may call it at once, each for a batch of its own.
+No line of Python runs for a patch. Threads may call it at once, each for a batch of its own.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bigearth_xr.device.compiling import compile_kernel, compiled_once
-from bigearth_xr.device.unpacking import Packed, packed_of
 from bigearth_xr.errors import TransformError
-from bigearth_xr.ops.augmentation import AugmentParameters
+from bigearth_xr.ops.augmentation import PATCH_VALUES, AugmentParameters, unvaried
 from bigearth_xr.ops.mixing import pixel_boxes
 from bigearth_xr.ops.resample import SIDE, TAPS
 from bigearth_xr.ops.transform import Plane, Precision, Transform, check_parameters
 
 if TYPE_CHECKING:
     from bigearth_xr.device.kernels.blosc import PackedArrays
-    from bigearth_xr.device.kernels.transform import Drawn, Layout
+    from bigearth_xr.device.kernels.transform import ParameterArrays, TransformArrays
 
-__all__ = ["apply", "apply_packed", "is_block", "is_large", "transform_block", "transform_patches"]
+__all__ = ["Packed", "apply", "apply_packed", "is_block", "is_large", "transform_block", "transform_patches", "unpack"]
 
 _TYPES = ("uint16", "float32")
 
@@ -34,6 +33,23 @@ _LARGE = 1 << 24
 _BLOCK = "block"
 
 _BITS: dict[Precision, int] = {"float32": 32, "float16": 16, "bfloat16": 8}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Packed:
+    """Where packed patches are in memory, by pixel array: `apply_packed` unpacks them."""
+
+    starts: NDArray[np.uint64]
+    """Addresses, shape ``(source, patch)``."""
+
+    lengths: NDArray[np.int64]
+    """Bytes of each."""
+
+    patch_bytes: tuple[int, ...]
+    """Bytes of a patch of each source, once unpacked."""
+
+    itemsizes: tuple[int, ...]
+    """Bytes of a pixel of each source: 2 or 4."""
 
 
 def apply(
@@ -91,7 +107,7 @@ def apply(
     if out is None:
         out = _new_batch(transform, addresses.shape[1])
     _check_out(out, transform, addresses.shape[1])
-    _run(transform, parameters, packed_of(None), plain(addresses, np.uint64), out, nonfinite)
+    _run(transform, parameters, _packed_arrays(None), _plain(addresses, np.uint64), out, nonfinite)
     return out
 
 
@@ -124,28 +140,57 @@ def apply_packed(
     ------
     TransformError
         If packed patches, parameters or ``out`` do not fit the transform.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.ops.transform import transform_of
-    >>> from bigearth_xr.store.batch import BatchReader
-    >>> from bigearth_xr.store.open import open_store
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3, profile="compact")
-    >>> reader = BatchReader(open_store(path), ["B01"])
-    >>> transform = transform_of(reader.sources, ["B01"], {"B01": (0, 1)})
-    >>> out = np.empty(transform.out_shape(2), np.float32)
-    >>> with reader.locate([2, 0]) as located:
-    ...     apply_packed(transform, located.packed, out=out), bool((apply(transform, located.addresses) == out).all())
-    (True, True)
     """
     check_parameters(transform, packed.starts, parameters)
     _check_out(out, transform, packed.starts.shape[1])
     if parameters is not None and parameters.augmentation.mixes:
         return False
-    arrays = packed_of(packed)
+    arrays = _packed_arrays(packed)
     _run(transform, parameters, arrays, np.zeros(packed.starts.shape, np.uint64), out, nonfinite)
     return bool(arrays.unpacked.all())
+
+
+def unpack(
+    sources: NDArray[np.uint64],
+    lengths: NDArray[np.integer],
+    targets: NDArray[np.uint64],
+    *,
+    patch_bytes: int,
+    itemsize: int,
+) -> NDArray[np.bool_]:
+    """Decode what Blosc packed of patches of one array: LZ4, bits shuffled, a patch in a block.
+
+    The first call of all on a machine compiles for some seconds, and says so.
+
+    Parameters
+    ----------
+    sources, lengths
+        Where in memory each packed patch is, and its bytes, shape ``(patch,)``.
+    targets
+        Where in memory the pixels of each are to be written, shape ``(patch,)``.
+    patch_bytes, itemsize
+        Bytes of a decoded patch and of a pixel; of these, 2 or 4.
+
+    Returns
+    -------
+    NDArray
+        Which were decoded, shape ``(patch,)``. Others are damaged, or packed in another way: a library that knows all
+        ways is to be asked. What is in their place now means nothing.
+
+    Examples
+    --------
+    >>> import imagecodecs
+    >>> pixels, decoded = np.arange(800, dtype=np.uint16), np.zeros(800, np.uint16)
+    >>> packed = np.frombuffer(imagecodecs.blosc_encode(pixels, compressor="lz4", shuffle="bitshuffle"), np.uint8)
+    >>> source, target = np.uint64([packed.ctypes.data]), np.uint64([decoded.ctypes.data])
+    >>> unpack(source, np.array([packed.size]), target, patch_bytes=1600, itemsize=2)
+    array([ True])
+    >>> bool((decoded == pixels).all())
+    True
+    """
+    unpacked = np.zeros(len(sources), np.bool_)
+    _unpacking()(sources, lengths.astype(np.int64), targets, patch_bytes, itemsize, unpacked)
+    return unpacked
 
 
 def addresses_of(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:
@@ -188,25 +233,19 @@ def addresses_of(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:
     return np.array(steps, np.uint64).reshape(len(arrays), -1)
 
 
+@compiled_once
 def transform_patches() -> Any:
-    """Give the compiled kernel, which is compiled now if it is nowhere on disk.
+    """Give the compiled kernel, which is compiled now if it is nowhere on disk."""
+    from bigearth_xr.device.kernels.transform import transform_patches as kernel
 
-    Examples
-    --------
-    >>> transform_patches().signatures[0][-1]
-    uint64
-    """
-    return _compiled()
+    sample = Transform(bands=(), sources=(), planes=(), subtract=(), factor=())
+    arrays = _transform_arrays(sample, cropped=False), _parameter_arrays(unvaried(0, ()), sample.size)
+    arguments = (*arrays, _packed_arrays(None), np.zeros((0, 0), np.uint64), np.zeros(0, np.int64), np.uint64(0))
+    return compile_kernel(kernel, arguments)
 
 
 def is_block(pixels: Any) -> bool:
-    """Whether pixels are some that `transform_block` takes: of squares, of a type that patches are stored in.
-
-    Examples
-    --------
-    >>> is_block(np.zeros((3, 2, 20, 20), np.uint16)), is_block(np.zeros((3, 2, 20, 40), np.uint16))
-    (True, False)
-    """
+    """Whether pixels are some that `transform_block` takes: of squares, of a type that patches are stored in."""
     return (
         isinstance(pixels, np.ndarray)
         and pixels.ndim == 4
@@ -217,13 +256,7 @@ def is_block(pixels: Any) -> bool:
 
 
 def is_large(pixels: NDArray[Any]) -> bool:
-    """Whether compiling is worth it for these pixels alone, as float32.
-
-    Examples
-    --------
-    >>> is_large(np.zeros((3, 2, 20, 20), np.uint16))
-    False
-    """
+    """Whether compiling is worth it for these pixels alone, as float32."""
     return pixels.size * np.dtype(np.float32).itemsize >= _LARGE
 
 
@@ -249,12 +282,6 @@ def transform_block(
     -------
     NDArray
         Same shape, float32, new memory.
-
-    Examples
-    --------
-    >>> transform_block(np.full((1, 1, 2, 2), 7, np.uint16), subtract=1, factor=0.5)[0, 0]
-    array([[3., 3.],
-           [3., 3.]], dtype=float32)
     """
     patch = pixels if pixels[:1].flags.c_contiguous else np.ascontiguousarray(pixels)
     count, size = patch.shape[1:3]
@@ -270,76 +297,7 @@ def transform_block(
         factor=tuple(np.broadcast_to(np.asarray(factor, np.float32), count).tolist()),
         size=size,
     )
-    return apply(transform, addresses_of({_BLOCK: patch}), parameters and _unmixed(parameters))
-
-
-def layout_of(transform: Transform, *, cropped: bool) -> "Layout":
-    """Lay a transform out; with crops, every band takes its pixels by tables.
-
-    Examples
-    --------
-    >>> layout_of(Transform(bands=(), sources=(), planes=(), subtract=(), factor=()), cropped=False).size
-    120
-    """
-    from bigearth_xr.device.kernels.transform import COPIED, Layout
-
-    sides = list(dict.fromkeys(plane.size for plane in transform.planes))
-
-    def table(plane: Plane) -> int:
-        repeated = transform.taps_of(plane, cropped=cropped) == "nearest" and transform.size % plane.size == 0
-        return COPIED if repeated and not cropped else sides.index(plane.size)
-
-    planes = [(p.source, p.offset, p.size, p.dtype == "float32", table(p)) for p in transform.planes]
-    return Layout(
-        planes=plain(planes, np.int64).reshape(-1, 5),
-        scale=plain([*zip(transform.subtract, transform.factor, strict=True)], np.float32).reshape(-1, 2),
-        sides=plain(sides, np.int64),
-        taps=TAPS[transform.resampling],
-        size=transform.size,
-        bits=_BITS[transform.dtype],
-    )
-
-
-def drawn_of(parameters: AugmentParameters | None, patches: int, transform: Transform) -> "Drawn":
-    """Say how patches vary; without parameters, not at all.
-
-    Examples
-    --------
-    >>> drawn_of(None, 3, Transform(bands=(), sources=(), planes=(), subtract=(), factor=())).gain
-    array([1., 1., 1.], dtype=float32)
-    """
-    from bigearth_xr.device.kernels.transform import Drawn
-
-    bands, p = len(transform.bands), parameters
-    cropped = p is not None and p.augmentation.crops
-    boxes = pixel_boxes(p.box, transform.size) if p is not None else np.zeros((patches, 4))
-    return Drawn(
-        symmetry=plain(p.d4 if p is not None else np.zeros(patches), np.uint8),
-        varies=p is not None and p.augmentation.changes_values,
-        gain=plain(p.gain if p is not None else np.ones(patches), np.float32),
-        bias=plain(p.bias if p is not None else np.zeros(patches), np.float32),
-        dropped=plain(p.dropped if p is not None else np.zeros((patches, bands)), np.bool_),
-        noise_std=np.float32(p.augmentation.noise_std if p is not None else 0),
-        rows=plain(p.rows if p is not None else np.zeros(patches), np.uint64),
-        noise_words=plain(p.noise_words if p is not None else np.zeros(bands), np.uint64),
-        epoch=np.uint64(p.epoch if p is not None else 0),
-        seed=np.uint64(p.seed if p is not None else 0),
-        crop=plain(p.crop if p is not None and cropped else [(0, 0, SIDE, SIDE)], np.float64),
-        partner=plain(p.partner if p is not None else np.arange(patches), np.int64),
-        weight=plain(p.weight if p is not None else np.ones(patches), np.float32),
-        box=plain(boxes, np.int64),
-    )
-
-
-def plain(values: Any, dtype: type[np.generic]) -> NDArray[Any]:
-    """Make a contiguous array that may be written to: those that may not are of another type for the kernel.
-
-    Examples
-    --------
-    >>> plain((1, 2), np.int64).flags.writeable
-    True
-    """
-    return np.array(values, dtype, order="C")
+    return apply(transform, addresses_of({_BLOCK: patch}), parameters)
 
 
 def _run(
@@ -351,15 +309,85 @@ def _run(
     nonfinite: NDArray[np.int64] | None,
 ) -> None:
     counts = np.zeros(0 if nonfinite is None else addresses.shape[1], np.int64)
-    layout = layout_of(transform, cropped=parameters is not None and parameters.augmentation.crops)
-    drawn = drawn_of(parameters, addresses.shape[1], transform)
-    transform_patches()(layout, drawn, packed, addresses, counts, np.uint64(out.ctypes.data))
+    drawn = unvaried(addresses.shape[1], transform.bands) if parameters is None else parameters
+    transform_patches()(
+        _transform_arrays(transform, cropped=drawn.augmentation.crops),
+        _parameter_arrays(drawn, transform.size),
+        packed,
+        addresses,
+        counts,
+        np.uint64(out.ctypes.data),
+    )
     if nonfinite is not None:
         nonfinite[...] = counts
 
 
+def _transform_arrays(transform: Transform, *, cropped: bool) -> "TransformArrays":
+    """A transform for the kernel; with crops, every band takes its pixels by tables."""
+    from bigearth_xr.device.kernels.transform import COPIED, TransformArrays
+
+    sides = list(dict.fromkeys(plane.size for plane in transform.planes))
+
+    def table(plane: Plane) -> int:
+        repeated = transform.taps_of(plane, cropped=cropped) == "nearest" and transform.size % plane.size == 0
+        return COPIED if repeated and not cropped else sides.index(plane.size)
+
+    planes = [(p.source, p.offset, p.size, p.dtype == "float32", table(p)) for p in transform.planes]
+    return TransformArrays(
+        planes=_plain(planes, np.int64).reshape(-1, 5),
+        scale=_plain([*zip(transform.subtract, transform.factor, strict=True)], np.float32).reshape(-1, 2),
+        sides=_plain(sides, np.int64),
+        taps=TAPS[transform.resampling],
+        size=transform.size,
+        bits=_BITS[transform.dtype],
+    )
+
+
+def _parameter_arrays(parameters: AugmentParameters, size: int) -> "ParameterArrays":
+    """Parameters for the kernel: what each patch has one of by its name, of another type where the kernel computes."""
+    from bigearth_xr.device.kernels.transform import ParameterArrays
+
+    allowed = parameters.augmentation
+    drawn: dict[str, Any] = {
+        name: _plain(getattr(parameters, name), value.dtype) for name, value in PATCH_VALUES.items()
+    }
+    drawn |= {
+        "rows": _plain(parameters.rows, np.uint64),
+        "crop": _plain(parameters.crop if allowed.crops else [(0, 0, SIDE, SIDE)], np.float64),
+        "partner": _plain(parameters.partner, np.int64),
+        "box": _plain(pixel_boxes(parameters.box, size), np.int64),
+    }
+    return ParameterArrays(
+        varies=allowed.changes_values,
+        noise_std=np.float32(allowed.noise_std),
+        noise_words=parameters.noise_words if allowed.noise_std else np.zeros(len(parameters.bands), np.uint64),
+        epoch=np.uint64(parameters.epoch),
+        seed=np.uint64(parameters.seed),
+        **drawn,
+    )
+
+
+def _plain(values: Any, dtype: type[np.generic]) -> NDArray[Any]:
+    """Make a contiguous array that may be written to: those that may not are of another type for the kernel."""
+    return np.array(values, dtype, order="C")
+
+
+def _packed_arrays(packed: Packed | None) -> "PackedArrays":
+    """Say where patches lie packed; with no patches, where they lie as they are."""
+    from bigearth_xr.device.kernels.blosc import PackedArrays
+
+    starts = np.zeros((0, 0)) if packed is None else packed.starts
+    sizes = [] if packed is None else [*zip(packed.patch_bytes, packed.itemsizes, strict=True)]
+    return PackedArrays(
+        starts=np.array(starts, np.uint64),
+        lengths=np.array(starts if packed is None else packed.lengths, np.int64),
+        sizes=np.array(sizes, np.int64).reshape(-1, 2),
+        unpacked=np.zeros(starts.shape[1], np.bool_),
+    )
+
+
 def _check_arrays(arrays: Any) -> None:
-    """Refuse what are no stored pixels by name."""
+    """Refuse what are not stored pixels by name."""
     if not isinstance(arrays, Mapping) or not arrays:
         given = "empty" if isinstance(arrays, Mapping) else f"a {type(arrays).__name__}"
         raise TransformError(f"the arrays are {given}, expected stored pixels by name, as a reader's read gives them")
@@ -370,13 +398,11 @@ def _check_arrays(arrays: Any) -> None:
 
 
 @compiled_once
-def _compiled() -> Any:
-    from bigearth_xr.device.kernels.transform import transform_patches as kernel
+def _unpacking() -> Any:
+    from bigearth_xr.device.kernels import blosc
 
-    sample = Transform(bands=(), sources=(), planes=(), subtract=(), factor=())
-    layout, drawn = layout_of(sample, cropped=False), drawn_of(None, 0, sample)
-    arguments = (layout, drawn, packed_of(None), np.zeros((0, 0), np.uint64), np.zeros(0, np.int64), np.uint64(0))
-    return compile_kernel(kernel, arguments)
+    addresses, lengths = np.zeros(1, np.uint64), np.zeros(1, np.int64)
+    return compile_kernel(blosc.unpack_patches, (addresses, lengths, addresses, 1, 1, np.zeros(1, np.bool_)))
 
 
 def _new_batch(transform: Transform, patches: int) -> NDArray[Any]:
@@ -408,15 +434,3 @@ def _check_out(out: Any, transform: Transform, patches: int) -> None:
         raise TransformError(f"out is unaligned; give memory that begins at a multiple of {dtype.itemsize} bytes")
     if not out.flags.writeable:
         raise TransformError("out is read-only; give memory that may be written to")
-
-
-def _unmixed(parameters: AugmentParameters) -> AugmentParameters:
-    """Parameters of patches that are neither cropped nor mixed: what is drawn for that may be of other patches."""
-    count = len(parameters.rows)
-    return replace(
-        parameters,
-        crop=np.tile(np.array([0, 0, SIDE, SIDE], np.float32), (count, 1)),
-        partner=np.arange(count),
-        weight=np.ones(count, np.float32),
-        box=np.zeros((count, 4), np.int32),
-    )

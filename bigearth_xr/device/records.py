@@ -1,4 +1,4 @@
-"""What the kernel of `fused.cu` is told: its records, laid out as they are there, and the shape of a launch.
+"""What the kernel of `fused.cu` is given: its records, laid out as they are there, and the shape of a launch.
 
 Nothing here needs a GPU.
 """
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_xr.ops.augmentation import AugmentParameters
+from bigearth_xr.ops.augmentation import AugmentParameters, unvaried
 from bigearth_xr.ops.mixing import pixel_boxes
 from bigearth_xr.ops.resample import SIDE, TAPS
 from bigearth_xr.ops.transform import SYMMETRIES, Plane, Precision, Transform
@@ -77,7 +77,7 @@ class Variant:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """What NVRTC is told besides the architecture: nothing may round otherwise than the specification says."""
+        """Options of NVRTC besides the architecture: nothing may round otherwise than the specification says."""
         return (
             "--std=c++17",
             "--fmad=false",
@@ -103,15 +103,7 @@ class Launch:
 
 
 def variant_of(transform: Transform, parameters: AugmentParameters | None) -> Variant:
-    """Tell which kernel a batch needs.
-
-    Examples
-    --------
-    >>> from bigearth_xr.ops.transform import Transform
-    >>> transform = Transform(bands=(), sources=(), planes=(), subtract=(), factor=())
-    >>> variant_of(transform, None)
-    Variant(taps=1, dtype='float32', noise=False, mix=False)
-    """
+    """Tell which kernel a batch needs."""
     return Variant(
         taps=max((_taps(transform, plane, parameters) for plane in transform.planes), default=1),
         dtype=transform.dtype,
@@ -121,16 +113,7 @@ def variant_of(transform: Transform, parameters: AugmentParameters | None) -> Va
 
 
 def launch_of(transform: Transform, variant: Variant) -> Launch:
-    """Say in how many blocks a batch is made, and how much memory each needs.
-
-    Examples
-    --------
-    >>> from bigearth_xr.ops.transform import Plane, Transform
-    >>> plane = Plane(source=0, offset=0, size=120, dtype="uint16")
-    >>> transform = Transform(bands=("B04",), sources=("s2_10m",), planes=(plane,), subtract=(0,), factor=(1,))
-    >>> launch_of(transform, variant_of(transform, None))
-    Launch(tiles=4, tile_words=4440, shared_bytes=19040)
-    """
+    """Say in how many blocks a batch is made, and how much memory each needs."""
     words = max((_tile_words(plane.size, transform.size, variant.taps) for plane in transform.planes), default=0)
     # Of each tap a weight, 4 bytes, and two indices of 2; a partner has room of its own.
     table_bytes = 8 * variant.taps * (_TILE_X + _TILE_Y)
@@ -142,16 +125,7 @@ def launch_of(transform: Transform, variant: Variant) -> Launch:
 
 
 def band_records(transform: Transform, parameters: AugmentParameters | None) -> NDArray[np.void]:
-    """Describe the bands, shape ``(band,)``.
-
-    Examples
-    --------
-    >>> from bigearth_xr.ops.transform import Plane, Transform
-    >>> plane = Plane(source=0, offset=0, size=20, dtype="uint16")
-    >>> transform = Transform(bands=("B01",), sources=("s2_60m",), planes=(plane,), subtract=(7,), factor=(0.5,))
-    >>> band_records(transform, None)["coarseness"]
-    array([6.])
-    """
+    """Describe the bands, shape ``(band,)``."""
     records: Any = np.zeros(len(transform.bands), BAND)
     for record, plane in zip(records, transform.planes, strict=True):
         record["source"], record["offset"], record["side"] = plane.source, plane.offset, plane.size
@@ -165,27 +139,16 @@ def band_records(transform: Transform, parameters: AugmentParameters | None) -> 
 
 
 def patch_records(transform: Transform, parameters: AugmentParameters | None, patches: int) -> NDArray[np.void]:
-    """Describe how patches vary, shape ``(patch,)``; without parameters they do not.
-
-    Examples
-    --------
-    >>> from bigearth_xr.ops.transform import Transform
-    >>> transform = Transform(bands=(), sources=(), planes=(), subtract=(), factor=())
-    >>> patch_records(transform, None, 2)["partner"]
-    array([0, 1], dtype=int32)
-    """
+    """Describe how patches vary, shape ``(patch,)``; without parameters they do not."""
+    drawn = unvaried(patches, transform.bands) if parameters is None else parameters
     records: Any = np.zeros(patches, PATCH)
-    cropped = parameters is not None and parameters.augmentation.crops
-    crop = np.array(parameters.crop if parameters is not None and cropped else [(0, 0, SIDE, SIDE)], np.float64)
-    records["start"], records["extent"] = crop[:, :2], crop[:, 2:]
-    records["gain"], records["weight"], records["partner"] = 1, 1, np.arange(patches)
-    if parameters is not None:
-        for name in ("gain", "bias", "weight", "partner"):
-            records[name] = getattr(parameters, name)
-        records["box"] = pixel_boxes(parameters.box, transform.size)
-        records["row"] = parameters.rows
-        records["symmetry"] = SYMMETRIES[parameters.d4] @ np.array([1, 2, 4])
-        records["dropped"] = parameters.dropped @ (1 << np.arange(len(transform.bands)))
+    records["start"], records["extent"] = drawn.crop[:, :2], drawn.crop[:, 2:]
+    for name in ("gain", "bias", "weight", "partner"):
+        records[name] = getattr(drawn, name)
+    records["box"] = pixel_boxes(drawn.box, transform.size)
+    records["row"] = drawn.rows
+    records["symmetry"] = SYMMETRIES[drawn.d4] @ np.array([1, 2, 4])
+    records["dropped"] = drawn.dropped @ (1 << np.arange(len(transform.bands)))
     described: NDArray[np.void] = records
     return described
 
@@ -207,15 +170,7 @@ def pack(records: Sequence[NDArray[Any]]) -> tuple[NDArray[np.uint8], list[int]]
 def scalars(
     transform: Transform, parameters: AugmentParameters | None, launch: Launch, patches: int, target: int
 ) -> tuple[np.generic, ...]:
-    """What the kernel is told after the records, but for the first patch of a launch; `target` is an address.
-
-    Examples
-    --------
-    >>> transform = Transform(bands=(), sources=(), planes=(), subtract=(), factor=())
-    >>> launch = launch_of(transform, variant_of(transform, None))
-    >>> [int(number) for number in scalars(transform, None, launch, 3, 4096)]
-    [3, 120, 0, 0, 0, 0, 0, 4096, 1]
-    """
+    """What the kernel is given after the records, but for the first patch of a launch; `target` is an address."""
     ways = parameters.augmentation if parameters is not None else None
     wide = transform.size * transform.out_dtype.itemsize % _WIDE_BYTES == 0 and target % _WIDE_BYTES == 0
     return (

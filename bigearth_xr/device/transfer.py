@@ -141,12 +141,6 @@ def view_in_cupy(tensor: Any) -> Array:
     ------
     DeviceError
         If CuPy is not installed or finds no GPU.
-
-    Examples
-    --------
-    >>> import torch  # doctest: +SKIP
-    >>> view_in_cupy(torch.ones(2, device="cuda"))  # doctest: +SKIP
-    array([1., 1.], dtype=float32)
     """
     cupy = _cupy()
     with cupy.cuda.Device(tensor.device.index):
@@ -155,7 +149,7 @@ def view_in_cupy(tensor: Any) -> Array:
 
 
 def _convert(array: Any, convert: Any, xp: ModuleType) -> Array:
-    """Convert an array, or each block of a Dask array, whose blocks Dask must be told the new kind of."""
+    """Convert an array, or each block of a Dask array, of whose blocks Dask has to know the new kind."""
     if hasattr(array, "dask"):
         converted: Array = array.map_blocks(convert, dtype=array.dtype, meta=xp.empty((0,) * array.ndim, array.dtype))
     else:

@@ -20,7 +20,6 @@ from bigearth_xr.errors import DownloadError, SelectionError
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
 
-__all__ = ["RefusedError", "RetryPolicy"]
 
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 """Statuses that may be gone at the next request."""
@@ -99,7 +98,7 @@ class Answer:
     """Its head, and the connection that the rest comes from."""
 
     def read(self, most: int) -> bytes:
-        """Wait for some bytes, at most so many; none at the end."""
+        """Wait for some bytes, at most `most`; none at the end."""
         raw: BaseHTTPResponse = self.response.raw
         try:
             # As they arrive: `read` would wait for all of them, and lose what came before a fault. And as they are: a
@@ -132,14 +131,14 @@ class RetryPolicy:
     """A server that asks (``Retry-After``) for more than this is given up."""
 
     timeout_s: float = 60.0
-    """A connection that brings nothing for so long, or less than 1 KiB a second, is dropped and made anew."""
+    """A connection that brings nothing for this long, or less than 1 KiB a second, is dropped and made anew."""
 
     def __post_init__(self) -> None:
         if self.retries < 0:
             raise SelectionError(f"retries is {self.retries}, expected 0 or more")
 
     def wait_s(self, failures: int) -> float:
-        """Time to wait after so many failures in a row; at random, so that all who were dropped do not return at once.
+        """Time to wait after N failures in a row; at random, so that all who were dropped do not return at once.
 
         Examples
         --------
@@ -165,12 +164,6 @@ def ask(
         If the server does not give it.
     DownloadError
         If no request will do.
-
-    Examples
-    --------
-    >>> ask(requests.Session(), "ftp://example.org/x", 0, None, None, RetryPolicy())
-    Traceback (most recent call last):
-    bigearth_xr.errors.DownloadError: ftp://example.org/x: No connection adapters were found for 'ftp://example.org/x'
     """
     headers = {"Accept-Encoding": "identity", "Range": f"bytes={start}-{'' if stop is None else stop - 1}"}
     if version is not None and version.condition is not None:

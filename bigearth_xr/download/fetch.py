@@ -18,13 +18,7 @@ from bigearth_xr.progress import ByteProgress, Progress
 from bigearth_xr.releases import Part, PublishedFile, Release, release
 from bigearth_xr.spelling import did_you_mean
 
-__all__ = [
-    "DownloadReport",
-    "FileOutcome",
-    "download",
-    "outcome_table",
-    "published_files",
-]
+__all__ = ["outcome_table"]
 
 _COLORS = {"fetched": "green", "kept": "cyan", "failed": "red"}
 
@@ -193,17 +187,7 @@ def download(
 
 
 def outcome_table(report: DownloadReport) -> Table:
-    """Lay out what became of each file.
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> from bigearth_xr.download.fetch import FileOutcome
-    >>> outcome = FileOutcome(name="x", state="fetched", size=5_000_000, fetched_bytes=5_000_000, seconds=2.0)
-    >>> table = outcome_table(DownloadReport(release="v2", folder=Path("v2"), files=(outcome,)))
-    >>> [next(iter(column.cells)) for column in table.columns]
-    ['x', '[green]fetched[/]', '5.0 MB', '5.0 MB', '2 s', '2.5 MB/s']
-    """
+    """Lay out what became of each file."""
     table = Table("file", "state", *("size", "fetched", "time", "rate"), box=None, header_style="bold", pad_edge=False)
     for column in table.columns[2:]:
         column.justify = "right"

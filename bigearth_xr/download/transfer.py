@@ -14,7 +14,7 @@ from threading import Event, Lock, Thread
 from bigearth_xr.download.connection import ChangedError, NoRangesError, RetryPolicy, Version
 from bigearth_xr.download.url_stream import RangeReader
 from bigearth_xr.errors import DownloadError
-from bigearth_xr.locking import lock_file
+from bigearth_xr.processes import lock_file
 from bigearth_xr.progress import Progress
 from bigearth_xr.releases import PublishedFile
 
@@ -27,7 +27,7 @@ _PIECES_A_CONNECTION = 4
 """At least as many, so that none of the connections works alone for long at the end."""
 
 _NOTED_BYTES, _NOTED_S = 16 * 1024**2, 2.0
-"""What a killed process loses of each connection, at most: so many bytes, and what came in so many seconds."""
+"""What a killed process loses of each connection, at most: N bytes, and what came in N seconds."""
 
 _RESTARTS = 3
 
@@ -252,17 +252,7 @@ class Transfer:
 
 
 def _start_journal(path: Path, address: str, version: Version, held: tuple[_Range, ...] = ()) -> _Journal:
-    """Begin a journal, in place of an earlier one whose ranges are passed on.
-
-    Examples
-    --------
-    >>> path = getfixture("tmp_path") / "x.part.ranges"
-    >>> journal = _start_journal(path, "https://example.org/x", Version(size=100))
-    >>> journal.add(0, 10)
-    >>> journal.add(10, 40)
-    >>> read_journal(path).held
-    ((0, 40),)
-    """
+    """Begin a journal, in place of an earlier one whose ranges are passed on."""
     head = {"address": address, "size": version.size, "etag": version.etag, "modified": version.modified}
     lines = [json.dumps(head), *(json.dumps(one) for one in held)]
     new = path.with_name(f"{path.name}.new")
@@ -278,11 +268,6 @@ def read_journal(path: Path) -> _Journal | None:
     -------
     _Journal or None
         None if there is none, or none of ours.
-
-    Examples
-    --------
-    >>> read_journal(getfixture("tmp_path") / "nothing") is None
-    True
     """
     try:
         head, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -314,7 +299,7 @@ def _gaps(held: Iterable[_Range], size: int) -> list[_Range]:
 
 
 def _cut(ranges: Iterable[_Range], most: int) -> list[_Range]:
-    """Divide ranges into pieces of at most so many bytes.
+    """Divide ranges into pieces of at most `most` bytes.
 
     Examples
     --------
@@ -327,25 +312,10 @@ def _cut(ranges: Iterable[_Range], most: int) -> list[_Range]:
 def check_md5(path: Path, expected: str, steps: Callable[[str, int], Callable[[int], None]]) -> None:
     """Read a file, and refuse it if it has another md5 than expected.
 
-    Parameters
-    ----------
-    path
-        The file.
-    expected
-        Hexadecimal.
-    steps
-        Starts a bar, such as that of `bigearth_xr.progress.Progress`.
-
     Raises
     ------
     DownloadError
         If the sums differ.
-
-    Examples
-    --------
-    >>> path = getfixture("tmp_path") / "x"
-    >>> _ = path.write_bytes(b"hello")
-    >>> check_md5(path, "5d41402abc4b2a76b9719d911017c592", lambda step, total: lambda count: None)
     """
     size = path.stat().st_size
     advance = steps(f"{path.name}: md5", size)
@@ -360,7 +330,7 @@ def check_md5(path: Path, expected: str, steps: Callable[[str, int], Callable[[i
 
 
 def run_threads(work: Callable[[Event], None], threads: int) -> None:
-    """Run it in so many threads; the first error stops all of them, and is raised.
+    """Run a function in several threads; the first error stops all of them, and is raised.
 
     Parameters
     ----------
@@ -368,13 +338,6 @@ def run_threads(work: Callable[[Event], None], threads: int) -> None:
         Called with an event that is set when it has to stop.
     threads
         How many. They do not keep the interpreter alive: Ctrl-C ends it though a server keeps one waiting.
-
-    Examples
-    --------
-    >>> done = []
-    >>> run_threads(lambda stopped: done.append(stopped.is_set()), 3)
-    >>> done
-    [False, False, False]
     """
     stopped = Event()
     errors: list[BaseException] = []

@@ -23,23 +23,22 @@ from bigearth_xr.errors import DownloadError
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["UrlStream", "open_url"]
 
 Notice = Callable[[str], object]
-"""Takes a line for whoever waits."""
+"""Takes a line for those who wait."""
 
 CHUNK_BYTES = 256 * 1024
 """Read at once, at most: more than this the kernel seldom has ready."""
 
 _FRESH_START_BYTES = 1024 * 1024
-"""A connection that brought so much is no failure in a row."""
+"""Bytes after which the failure of a connection does not count as one in a row."""
 
 _SLOWEST_BYTES_S = 1024
 """A connection that is slower is as good as dead."""
 
 
 def _say_nothing(line: str) -> None:
-    """Take a line that nobody reads."""
+    """Drop a line."""
 
 
 def open_url(
@@ -209,7 +208,7 @@ class RangeReader:
         return data
 
     def _finish_answer(self, answer: Answer) -> None:
-        """Note the end of the file, where nobody announced it; else only of what one answer had to give."""
+        """Note the end of the file, where no answer announced it; else only of what one answer had to give."""
         if self._stop is None:
             self._stop = self.position
         if self.position < (answer.stop or self._stop):

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from bigearth_xr.archive import PixelSource
 from bigearth_xr.errors import StoreError, StoreNotFoundError
-from bigearth_xr.ingestion.contents import Contents, read_contents, read_named_lists
-from bigearth_xr.ingestion.request import Request
+from bigearth_xr.ingestion.contents import Contents, Request, read_contents, read_named_lists
 from bigearth_xr.ingestion.rerow import rerow_store
-from bigearth_xr.ingestion.shards import Job, ShardJob
+from bigearth_xr.ingestion.shards import FileJob, ShardJob
 from bigearth_xr.progress import Progress
 from bigearth_xr.releases import Release
 from bigearth_xr.store.create import (
@@ -49,7 +48,7 @@ class Plan(Protocol):
     def row_plan(self) -> "RowPlan":
         """Which patch goes where."""
 
-    def job(self, shard: int) -> Job:
+    def job(self, shard: int) -> ShardJob:
         """Put together what a worker has to know to write one shard."""
 
     def free(self, shard: int) -> None:
@@ -80,7 +79,7 @@ class RowPlan:
     """Shards that lack pixels which the archive has, each with the places of their patches in the archive."""
 
     def kept(self, shard: int) -> frozenset[int]:
-        """Places of a shard whose pixels an earlier run stored."""
+        """Positions in a shard whose pixels an earlier run stored."""
         first = shard * SHARD_PATCHES
         return frozenset(np.flatnonzero(self.complete[first : first + SHARD_PATCHES]).tolist())
 
@@ -95,13 +94,13 @@ class _FilePlan:
     row_plan: RowPlan
     """Which patch goes where."""
 
-    def job(self, shard: int) -> ShardJob:
+    def job(self, shard: int) -> FileJob:
         """Put together what a worker has to know to write one shard."""
         archive, row_plan, refused = self.contents.archive, self.row_plan, self.contents.labels.refused
         first = shard * SHARD_PATCHES
         patches = {int(row_plan.rows[i]) - first: archive.patches[i] for i in row_plan.shards[shard]}
         folders = {folder for patch in patches.values() for folder in patch.folders}
-        return ShardJob(
+        return FileJob(
             store=row_plan.store,
             archive=replace(archive, patches=(), problems=(), source=archive.source.only(folders)),
             shard=shard,
@@ -129,19 +128,6 @@ def plan_files(source: PixelSource, request: Request, progress: Progress) -> _Fi
     ------
     StoreError
         If the store that is there holds something else.
-
-    Examples
-    --------
-    >>> from bigearth_xr.archive.source import FolderSource
-    >>> from bigearth_xr.store.location import location_of
-    >>> from bigearth_xr.testing import write_archive
-    >>> archive = write_archive(getfixture("tmp_path") / "archive", pairs=3)
-    >>> request = Request(archive=(str(archive),), store=location_of(getfixture("tmp_path") / "ben.zarr"), metadata=(),
-    ...                   sensors=("s1", "s2"), bands=("B02", "VV"), rows="found", profile=None)
-    >>> with Progress() as progress:
-    ...     plan = plan_files(FolderSource(archive), request, progress)
-    >>> [len(plan.job(shard).patches) for shard in plan.row_plan.shards]
-    [3]
     """
     contents = read_contents(source, request, read_named_lists(request), progress)
     store = open_or_create(request, contents)
@@ -157,17 +143,10 @@ def plan_rows(contents: Contents, store: Store) -> RowPlan:
     return RowPlan(store=store, rows=rows, complete=complete, shards=_by_shard(rows, ~complete[rows]))
 
 
-def find_store(place: Location) -> Store | None:
-    """Open a store, if there is one.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.location import location_of
-    >>> find_store(location_of(getfixture("tmp_path") / "ben.zarr")) is None
-    True
-    """
+def find_store(location: Location) -> Store | None:
+    """Open a store, if there is one."""
     try:
-        return open_store(place)
+        return open_store(location)
     except StoreNotFoundError:
         return None
 
@@ -196,13 +175,6 @@ def check_target(request: Request, release: Release | None = None) -> None:
 
 def open_or_create(request: Request, contents: Contents) -> Store:
     """Open the store that these contents belong into, or lay it out.
-
-    Parameters
-    ----------
-    request
-        Names the store and its profile.
-    contents
-        What it is to hold; where the archive is cut short, the store's rows are provisional.
 
     Raises
     ------
@@ -301,5 +273,5 @@ def _says_more(table: pa.Table, store: Store, arrays: Sequence[PixelArray]) -> b
     """Whether only the table has grown: a JSON was repaired, or lists were found."""
     if store.arrays != tuple(arrays):
         return False
-    told = find_table(store.location)
-    return told is not None and told.num_rows == store.rows and extends(table, told)
+    before = find_table(store.location)
+    return before is not None and before.num_rows == store.rows and extends(table, before)

@@ -13,10 +13,7 @@ from bigearth_xr.labels import Release
 from bigearth_xr.store.codec import ProfileName
 from bigearth_xr.store.location import Location
 
-__all__ = [
-    "IngestReport",
-    "left_out_lines",
-]
+__all__ = ["left_out_lines"]
 
 _UNPAIRED = ("unpaired", "duplicate", "unplaced")
 """Kinds of problems with a patch."""
@@ -124,8 +121,8 @@ class IngestReport:
 
     def write_json(self, path: Path) -> None:
         """Write the whole account as JSON."""
-        told = ("found", "unpaired", "is_cut_short", "complete")
-        content = asdict(self) | {"store": str(self.store)} | {name: getattr(self, name) for name in told}
+        derived = ("found", "unpaired", "is_cut_short", "complete")
+        content = asdict(self) | {"store": str(self.store)} | {name: getattr(self, name) for name in derived}
         path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -133,23 +130,6 @@ def left_out_lines(report: IngestReport, most: int = 20) -> Iterator[str]:
     """Lay out what gave no row, or lacks something, by kind, name and reason: a table in rich's markup.
 
     Its lines are as long as they are: names are to be copied, and a narrow terminal breaks them itself.
-
-    Parameters
-    ----------
-    report
-        Of an ingest.
-    most
-        Lines at most; another one says how many there are more.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> archive = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=2)
-    >>> _ = sorted(archive.rglob("*_B05.tif"))[0].write_bytes(b"")
-    >>> for line in left_out_lines(bex.ingest(archive, getfixture("tmp_path") / "ben.zarr")):
-    ...     print(line[:77].rstrip())
-    [bold]what         patch                                              why[/]
-    [red]quarantined[/]  S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_68_76  band
     """
     shown, rest = report.left_out[:most], len(report.left_out) - most
     widths = [max(map(len, column)) for column in zip(("what", "patch"), *(line[:2] for line in shown), strict=True)]

@@ -35,17 +35,6 @@ def rerow_store(
 
     What others have added to it, such as embeddings, is not kept: it is of other rows.
 
-    Parameters
-    ----------
-    store
-        In a folder; its provisional rows may be more or fewer than the table's.
-    table
-        The rows to have.
-    arrays
-        The arrays to have.
-    sensors, marker
-        As for `create_store`.
-
     Raises
     ------
     StoreError
@@ -66,12 +55,7 @@ def rerow_store(
 
 
 def finish_rerow(path: Path) -> None:
-    """Bring to an end, or undo, what a run that was killed had begun to put in place of a store.
-
-    Examples
-    --------
-    >>> finish_rerow(getfixture("tmp_path") / "ben.zarr")
-    """
+    """Bring to an end, or undo, what a run that was killed had begun to put in place of a store."""
     names = _names(path)
     if names.old.exists() and not path.exists():
         names.old.replace(path)
@@ -90,15 +74,6 @@ def _exchange_folders(one: Path, other: Path, *, by_way_of: Path) -> None:
     by_way_of
         A name that is free. Where the system cannot exchange (Linux can, on local file systems), `one` bears it for a
         moment in which nothing is called `one`.
-
-    Examples
-    --------
-    >>> root = getfixture("tmp_path")
-    >>> for name in ("old", "new"):
-    ...     (root / name / f"it was {name}").mkdir(parents=True)
-    >>> _exchange_folders(root / "old", root / "new", by_way_of=root / "between")
-    >>> [path.name for path in (root / "old").iterdir()]
-    ['it was new']
     """
     if not _exchange_at_once(one, other):
         one.replace(by_way_of)

@@ -25,7 +25,7 @@ _PatchReader: TypeAlias = Callable[[int], dict[str, NDArray[Any]]]
 
 
 class _NamedPatch(Protocol):
-    """What is to be written at a place."""
+    """What is to be written at a position of the shard."""
 
     @property
     def patch(self) -> str:
@@ -33,7 +33,7 @@ class _NamedPatch(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job(ABC):
+class ShardJob(ABC):
     """What a worker needs to know to write one shard of every array, wherever its pixels are."""
 
     store: Store
@@ -43,26 +43,26 @@ class Job(ABC):
     """Number of the shard."""
 
     patches: Mapping[int, _NamedPatch]
-    """Patches of the shard that are not stored yet, by their place in it."""
+    """Patches of the shard that are not stored yet, by their position in it."""
 
     refused: Mapping[int, str]
-    """Why a patch cannot be stored, by its place."""
+    """Why a patch cannot be stored, by its position."""
 
     kept: frozenset[int]
-    """Places whose pixels an earlier run stored."""
+    """Positions whose pixels an earlier run stored."""
 
     @property
     def length(self) -> int:
-        """Places in this shard; fewer than 1024 in the last."""
+        """Positions in this shard; fewer than 1024 in the last."""
         return min(SHARD_PATCHES, self.store.rows - self.shard * SHARD_PATCHES)
 
-    def name(self, place: int) -> str:
-        """Patch id at a place."""
-        return self.patches[place].patch
+    def name(self, position: int) -> str:
+        """Patch id at a position."""
+        return self.patches[position].patch
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[_PatchReader]:
-        """Give what reads the patch at a place whole, all its pixels by band; PatchError if that cannot be."""
+        """Give what reads the patch at a position whole, all its pixels by band; PatchError if that cannot be."""
 
     def write(self, advance: Callable[[], None] = lambda: None) -> "ShardResult":
         """Write the shard."""
@@ -70,23 +70,23 @@ class Job(ABC):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShardJob(Job):
+class FileJob(ShardJob):
     """A shard to write from the files of an archive."""
 
     archive: Archive
     """Where the files are; without its list of patches, which would be sent with every job."""
 
     patches: Mapping[int, PatchFiles]
-    """Patches to read from the archive, by their place in the shard."""
+    """Patches to read from the archive, by their position in the shard."""
 
     @contextmanager
     def reading(self) -> Iterator[_PatchReader]:
-        """Give what reads the patch at a place whole, all its pixels by band; PatchError if that cannot be."""
+        """Give what reads the patch at a position whole, all its pixels by band; PatchError if that cannot be."""
 
-        def read(place: int) -> dict[str, NDArray[Any]]:
-            if place in self.refused:
-                raise PatchError(self.refused[place])
-            return read_pixels(self.archive, self.patches[place])
+        def read(position: int) -> dict[str, NDArray[Any]]:
+            if position in self.refused:
+                raise PatchError(self.refused[position])
+            return read_pixels(self.archive, self.patches[position])
 
         yield read
 
@@ -99,33 +99,26 @@ class ShardResult:
     """Number of the shard."""
 
     states: Mapping[int, int] = field(default_factory=dict)
-    """State of every patch that was read, by its place in the shard."""
+    """State of every patch that was read, by its position in the shard."""
 
     mapped: frozenset[int] = frozenset()
-    """Places of the stored patches that have a reference map."""
+    """Positions of the stored patches that have a reference map."""
 
     failures: Mapping[str, str] = field(default_factory=dict)
     """Why a patch was quarantined, by patch id."""
 
 
-def write_shard(job: Job, advance: Callable[[], None] = lambda: None) -> ShardResult:
+def write_shard(job: ShardJob, advance: Callable[[], None] = lambda: None) -> ShardResult:
     """Write one shard of every pixel array, anew as a whole; not at all if there is nothing to add.
 
     A patch enters all arrays or none: it is read and checked completely before its first byte is written.
-
-    Parameters
-    ----------
-    job
-        What to write.
-    advance
-        Called after every patch read, for a progress bar.
 
     Returns
     -------
     ShardResult
         Nothing is raised for a bad patch: it is quarantined, with its reason.
     """
-    check_current(job.store)  # another machine may have another store at this place, of other rows
+    check_current(job.store)  # another machine may have another store at this address, of other rows
     states: dict[int, int] = {}
     mapped: set[int] = set()
     failures: dict[str, str] = {}
@@ -134,18 +127,18 @@ def write_shard(job: Job, advance: Callable[[], None] = lambda: None) -> ShardRe
         if job.kept and _holds_only_kept(job) and (reasons := _why_none(job, read)) is not None:
             return ShardResult(shard=job.shard, states=dict.fromkeys(job.patches, QUARANTINED), failures=reasons)
         writers = {array.name: stack.enter_context(_writer(job, array)) for array in job.store.arrays}
-        for place in sorted({*job.patches, *job.kept}):
-            if place in job.kept:
-                _keep(job, writers, place)
+        for position in sorted({*job.patches, *job.kept}):
+            if position in job.kept:
+                _keep(job, writers, position)
                 continue
             try:
-                pixels = read(place)
+                pixels = read(position)
             except ArchiveError as error:
-                states[place], failures[job.name(place)] = QUARANTINED, str(error)
+                states[position], failures[job.name(position)] = QUARANTINED, str(error)
             else:
-                _put(job, writers, place, pixels)
-                states[place] = STORED
-                mapped |= {place} if REFERENCE_MAP in pixels else set()
+                _put(job, writers, position, pixels)
+                states[position] = STORED
+                mapped |= {position} if REFERENCE_MAP in pixels else set()
             advance()
     return ShardResult(shard=job.shard, states=states, mapped=frozenset(mapped), failures=failures)
 
@@ -162,7 +155,7 @@ class StagedPatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StagedJob(Job):
+class StagedJob(ShardJob):
     """A shard to write from what arrived in the staging area."""
 
     folder: Path
@@ -172,20 +165,20 @@ class StagedJob(Job):
     """Its planes."""
 
     patches: Mapping[int, StagedPatch]
-    """Patches of the shard that are not stored yet, by their place in it."""
+    """Patches of the shard that are not stored yet, by their position in it."""
 
     arrived: NDArray[np.bool_]
-    """Which of their planes have arrived, shape ``(place, plane)``."""
+    """Which of their planes have arrived, shape ``(position, plane)``."""
 
     checksums: NDArray[np.uint32]
-    """CRC-32C of each, shape ``(place, plane)``."""
+    """CRC-32C of each, shape ``(position, plane)``."""
 
     is_in_slots: bool
     """Whether every patch of the shard has the slot of its row, and no other patch lies between."""
 
     @contextmanager
     def reading(self) -> Iterator[_PatchReader]:
-        """Give what reads the patch at a place, and checks that it is what arrived."""
+        """Give what reads the patch at a position, and checks that it is what arrived."""
         with ExitStack() as stack:
             files: dict[Path, BinaryIO] = {}
 
@@ -196,28 +189,28 @@ class StagedJob(Job):
                 start = slot % SHARD_PATCHES * _slot_bytes(array)
                 return os.pread(files[path].fileno(), array.patch_bytes, start)
 
-            yield lambda place: self._read(place, read_slot)
+            yield lambda position: self._read(position, read_slot)
 
     def write(self, advance: Callable[[], None] = lambda: None) -> ShardResult:
         """Write the shard: where its files can stay what they are, only what they lack."""
-        if self.is_in_slots and self.store.profile == "fast" and self.store.location.local and not self.kept:
+        if self.is_in_slots and not self.store.codec.is_packed and self.store.location.local and not self.kept:
             return self._seal(advance)
         return write_shard(self, advance)
 
-    def _read(self, place: int, read_slot: Callable[[PixelArray, int], bytes]) -> dict[str, NDArray[Any]]:
-        if place in self.refused:
-            raise PatchError(self.refused[place])
+    def _read(self, position: int, read_slot: Callable[[PixelArray, int], bytes]) -> dict[str, NDArray[Any]]:
+        if position in self.refused:
+            raise PatchError(self.refused[position])
         pixels: dict[str, NDArray[Any]] = {}
         for array in self.store.arrays:
             planes = [plane for plane in self.planes if plane.array.name == array.name]
-            if not self.arrived[place, planes[0].number]:
+            if not self.arrived[position, planes[0].number]:
                 continue
             dtype = np.dtype(array.dtype).newbyteorder("<")
-            values = np.frombuffer(read_slot(array, self.patches[place].slot), dtype)
+            values = np.frombuffer(read_slot(array, self.patches[position].slot), dtype)
             for plane, band in zip(planes, values.reshape(len(planes), array.size, array.size), strict=True):
-                if google_crc32c.value(band) != self.checksums[place, plane.number]:
+                if google_crc32c.value(band) != self.checksums[position, plane.number]:
                     raise ChecksumError(
-                        f"{self.folder}: {self.name(place)}, {plane.name}: changed since it arrived; delete the "
+                        f"{self.folder}: {self.name(position)}, {plane.name}: changed since it arrived; delete the "
                         "folder and ingest again"
                     )
                 pixels[plane.name] = band
@@ -233,9 +226,9 @@ class StagedJob(Job):
             advance()
         return ShardResult(
             shard=self.shard,
-            states={place: QUARANTINED if place in self.refused else STORED for place in self.patches},
+            states={position: QUARANTINED if position in self.refused else STORED for position in self.patches},
             mapped=frozenset(good[has_map[good]].tolist()),
-            failures={self.name(place): reason for place, reason in self.refused.items()},
+            failures={self.name(position): reason for position, reason in self.refused.items()},
         )
 
     def _seal_array(self, array: PixelArray, good: NDArray[np.intp]) -> None:
@@ -268,44 +261,44 @@ class StagedJob(Job):
         return np.zeros(len(self.arrived), bool)
 
 
-def _holds_only_kept(job: Job) -> bool:
+def _holds_only_kept(job: ShardJob) -> bool:
     """Whether the shard is already what it is to be if nothing new can be read."""
     indexes = (read_index(job.store.location, shard_key(array, job.shard)) for array in job.store.arrays)
     held = (np.flatnonzero(index[:, 0] != HOLE).tolist() for index in indexes if index is not None)
-    return all(job.kept.issuperset(places) for places in held)
+    return all(job.kept.issuperset(positions) for positions in held)
 
 
-def _why_none(job: Job, read: _PatchReader) -> dict[str, str] | None:
+def _why_none(job: ShardJob, read: _PatchReader) -> dict[str, str] | None:
     """Say why none of the patches can be read, by patch id; None as soon as one can."""
     reasons: dict[str, str] = {}
-    for place in job.patches:
+    for position in job.patches:
         try:
-            read(place)
+            read(position)
         except ArchiveError as error:
-            reasons[job.name(place)] = str(error)
+            reasons[job.name(position)] = str(error)
         else:
             return None
     return reasons
 
 
-def _writer(job: Job, array: PixelArray) -> ShardWriter:
+def _writer(job: ShardJob, array: PixelArray) -> ShardWriter:
     return ShardWriter(job.store.location, array, job.shard, job.store.profile, patches=job.length)
 
 
-def _keep(job: Job, writers: Mapping[str, ShardWriter], place: int) -> None:
+def _keep(job: ShardJob, writers: Mapping[str, ShardWriter], position: int) -> None:
     """Copy a patch of an earlier run, encoded as it is."""
     for array in job.store.arrays:
-        chunk = read_encoded(job.store, array, job.shard * SHARD_PATCHES + place)
+        chunk = read_encoded(job.store, array, job.shard * SHARD_PATCHES + position)
         if chunk is not None:
-            writers[array.name].put_encoded(place, chunk)
+            writers[array.name].put_encoded(position, chunk)
 
 
-def _put(job: Job, writers: Mapping[str, ShardWriter], place: int, pixels: Mapping[str, NDArray[Any]]) -> None:
+def _put(job: ShardJob, writers: Mapping[str, ShardWriter], position: int, pixels: Mapping[str, NDArray[Any]]) -> None:
     """Write a patch into every array; into the reference maps only if it has one."""
     for array in job.store.arrays:
         planes = array.bands or (array.name,)
         if planes[0] in pixels:
-            writers[array.name].put(place, [pixels[plane] for plane in planes])
+            writers[array.name].put(position, [pixels[plane] for plane in planes])
 
 
 def _slot_bytes(array: PixelArray) -> int:
@@ -315,12 +308,12 @@ def _slot_bytes(array: PixelArray) -> int:
 def _finish_file(file: int, array: PixelArray, index: NDArray[np.uint64], checksums: NDArray[np.uint32]) -> None:
     """Add to a staged file what it lacks of a shard's body, and take away what is none of it."""
     nbytes, is_there = _slot_bytes(array), index[:, 0] != HOLE
-    for place in np.flatnonzero(~is_there).tolist():
+    for position in np.flatnonzero(~is_there).tolist():
         # Half of a patch may lie there, or what came and was not noted before a kill.
-        stray = os.pread(file, nbytes, place * nbytes)
+        stray = os.pread(file, nbytes, position * nbytes)
         if stray.count(0) < len(stray):
-            os.pwrite(file, bytes(nbytes), place * nbytes)
-    for place, checksum in zip(np.flatnonzero(is_there).tolist(), checksums.astype("<u4"), strict=True):
-        os.pwrite(file, checksum.tobytes(), place * nbytes + array.patch_bytes)
+            os.pwrite(file, bytes(nbytes), position * nbytes)
+    for position, checksum in zip(np.flatnonzero(is_there).tolist(), checksums.astype("<u4"), strict=True):
+        os.pwrite(file, checksum.tobytes(), position * nbytes + array.patch_bytes)
     # The last shard's body ends with its last row.
     os.ftruncate(file, len(index) * nbytes)

@@ -1,8 +1,8 @@
 """Pixels of a stream on their way into a store: each band at its place in a file a shard, in whatever order they come.
 
 The files lie in a folder beside the store and look like shards of the profile `fast` without checksums and index. A
-journal says what has arrived; it is written after the pixels that it speaks of are on disk, so that whoever continues
-after a kill finds there no more than the truth.
+journal says what has arrived; it is written after its pixels are on disk, so that a run that continues after a kill
+finds no more than the truth there.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.errors import StoreError
-from bigearth_xr.locking import lock_file
+from bigearth_xr.processes import lock_file
 from bigearth_xr.store.codec import CRC_BYTES
 from bigearth_xr.store.create import table_key
 from bigearth_xr.store.location import Location
@@ -69,13 +69,13 @@ class Plane:
         return slot % SHARD_PATCHES * (self.array.patch_bytes + CRC_BYTES) + self.index * self.nbytes
 
 
-def planes_of(arrays: Sequence[PixelArray]) -> tuple[Plane, ...]:
+def _planes_of(arrays: Sequence[PixelArray]) -> tuple[Plane, ...]:
     """List the planes of arrays, in stored order.
 
     Examples
     --------
     >>> from bigearth_xr.store.schema import pixel_arrays
-    >>> [plane.name for plane in planes_of(pixel_arrays(["VV", "B04", "B02"], reference_map=True))]
+    >>> [plane.name for plane in _planes_of(pixel_arrays(["VV", "B04", "B02"], reference_map=True))]
     ['B02', 'B04', 'VV', 'reference_map']
     """
     places = [(array, i, name) for array in arrays for i, name in enumerate(array.bands or (array.name,))]
@@ -119,12 +119,6 @@ def lock_store(store: Location) -> Iterator[None]:
     ------
     StoreError
         If another one fills it now.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.location import location_of
-    >>> with lock_store(location_of(getfixture("tmp_path") / "ben.zarr")):
-    ...     pass
     """
     path = _lock_path(store)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,21 +145,11 @@ class Staging:
     identity
         Text that tells one plan of slots from another; what another one left is removed. Of a plan with more slots than
         these, the first as many are continued.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.schema import pixel_arrays
-    >>> arrays = pixel_arrays(["B02", "B03"], reference_map=False)
-    >>> staging = Staging(getfixture("tmp_path") / "ben.ingest", arrays, 2, identity="example")
-    >>> staging.put(1, {0: np.ones((120, 120), "<u2")})
-    >>> staging.arrived.tolist()
-    [[False, False], [True, False]]
-    >>> staging.close()
     """
 
     def __init__(self, folder: Path, arrays: Sequence[PixelArray], slots: int, *, identity: str) -> None:
         self.folder = folder
-        self.planes = planes_of(arrays)
+        self.planes = _planes_of(arrays)
         self.arrived: NDArray[np.bool_] = np.zeros((slots, len(self.planes)), bool)
         """What has arrived, shape ``(slot, plane)``."""
         self.checksums: NDArray[np.uint32] = np.zeros(self.arrived.shape, np.uint32)
@@ -197,7 +181,7 @@ class Staging:
                 self.arrived[slot, number] = True
 
     def checkpoint_if_due(self) -> None:
-        """Make what has arrived survive, if that is some time ago and nobody else is about it."""
+        """Make what has arrived survive, if that is some time ago and no other thread is about it."""
         if time.monotonic() - self._noted_s > CHECKPOINT_S and self._noting.acquire(blocking=False):
             try:
                 self._note()
@@ -249,7 +233,7 @@ class Staging:
     def _note(self) -> None:
         """Write the journal, behind the pixels that it speaks of."""
         if not self._is_on_disk:
-            # A file could not be flushed, and nobody knows of which pixels: the journal before that holds.
+            # A file could not be flushed, and it is not known of which pixels: the journal before that holds.
             return
         # What is noted here is written already; what comes from now on may or may not be on disk.
         arrived, checksums = self.arrived.copy(), self.checksums.copy()
@@ -287,17 +271,7 @@ class Staging:
 
 
 def remove_partials(store: Location) -> None:
-    """Remove files that were begun and never moved to their places; in object storage there are none.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.location import location_of
-    >>> store = location_of(getfixture("tmp_path") / "ben.zarr")
-    >>> store.scratch_file("s1/c/0/0/0/0").touch()
-    >>> remove_partials(store)
-    >>> list(store.keys())
-    []
-    """
+    """Remove files that were begun and never moved to their places; in object storage there are none."""
     if store.local is None:
         return
     beside = store.local.parent.glob(f"{table_key(store)}.*.partial")
@@ -306,17 +280,7 @@ def remove_partials(store: Location) -> None:
 
 
 def remove_staging(store: Location) -> None:
-    """Remove what had arrived of a stream for a store that is complete by other ways.
-
-    Examples
-    --------
-    >>> from bigearth_xr.store.location import location_of
-    >>> store = location_of(getfixture("tmp_path") / "ben.zarr")
-    >>> staging_folder(store).mkdir()
-    >>> remove_staging(store)
-    >>> staging_folder(store).exists()
-    False
-    """
+    """Remove what had arrived of a stream for a store that is complete by other ways."""
     shutil.rmtree(staging_folder(store), ignore_errors=True)
 
 

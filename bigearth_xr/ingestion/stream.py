@@ -19,10 +19,10 @@ from bigearth_xr.archive import PixelSource
 from bigearth_xr.archive.bytestream import Pipe
 from bigearth_xr.archive.containers import Container, name_containers
 from bigearth_xr.archive.names import archive_ending
-from bigearth_xr.archive.pixels import REFERENCE_MAP_BAND
+from bigearth_xr.archive.patch_files import REFERENCE_MAP_BAND
 from bigearth_xr.archive.source import Data, JoinedSource, Refusal
 from bigearth_xr.archive.streams import StreamIndex, open_members
-from bigearth_xr.archive.tar_header import Member
+from bigearth_xr.archive.tar import Member
 from bigearth_xr.archive.tiff import decode_band
 from bigearth_xr.bands import BANDS
 from bigearth_xr.errors import DamagedError, PatchError
@@ -36,16 +36,7 @@ _BANDS = {band.name: band for band in (*BANDS, REFERENCE_MAP_BAND)}
 
 @dataclass(frozen=True)
 class Slots:
-    """Where the pixels of a stream go before all of it was seen: a slot for every patch that may come.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> archive = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=3)
-    >>> slots = Slots.of_table(bex.table.from_lists(archive))
-    >>> len(slots), len(slots.numbers)
-    (3, 6)
-    """
+    """Where the pixels of a stream go before all of it was seen: a slot for every patch that may come."""
 
     table: pa.Table
     """Rows in the order of the slots: ``patch``, ``s1_name``, ``epsg``, ``ulx`` and ``uly``."""
@@ -79,7 +70,7 @@ class Slots:
         return str(self.table["patch"][slot].as_py())
 
     def forget_numbers(self) -> None:
-        """Free `numbers`, 400 bytes a patch, until somebody asks again."""
+        """Free `numbers`, 400 bytes a patch, until they are asked for again."""
         self.__dict__.pop("numbers", None)
 
     def of(self, patches: pa.ChunkedArray) -> NDArray[np.intp]:
@@ -88,7 +79,7 @@ class Slots:
         slots: NDArray[np.intp] = found.fill_null(-1).to_numpy().astype(np.intp)
         return slots
 
-    def and_more(self, table: pa.Table) -> "Slots":
+    def extended(self, table: pa.Table) -> "Slots":
         """Add slots for the patches of a table that have none yet."""
         new = table.filter(pa.array(self.of(table["patch"]) < 0))
         return Slots(pa.concat_tables([self.table, new.select(_COLUMNS)]).combine_chunks())
@@ -135,13 +126,6 @@ def receive(
     ------
     OSError
         If the disk is full.
-
-    Examples
-    --------
-    >>> index = StreamIndex("ben.tar")
-    >>> receive(iter([Member("patch/patch_B02.tif", b"II*")]), index, None, lambda: None)
-    >>> len(list(index.folders()))
-    2
     """
     buffer = None if receiver is None else _PatchBuffer(index, receiver)
     for member in members:
@@ -181,15 +165,6 @@ def read_streams(containers: Sequence[Container], receiver: Receiver | None, pro
         If a server gives up.
     DamagedError
         If compressed data are damaged.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> path = bex.testing.write_archive(getfixture("tmp_path") / "ben.tar.gz", pairs=1, container="tar.gz")
-    >>> with Progress() as progress:
-    ...     source = read_streams([str(path)], None, progress)
-    >>> next(folder.path for folder in source.folders() if "metadata.parquet" in folder.files)
-    'ben.tar.gz'
     """
     indexes = [StreamIndex(str(container)) for container in containers]
     is_over = Event()
@@ -203,7 +178,7 @@ def read_streams(containers: Sequence[Container], receiver: Receiver | None, pro
                 for one in as_completed(running):
                     one.result()
             finally:
-                # Where one fails, or somebody presses Ctrl-C, the others stop at their next file.
+                # Where one fails, or at Ctrl-C, the others stop at their next file.
                 is_over.set()
     finally:
         if receiver is not None:
@@ -215,17 +190,12 @@ def read_streams(containers: Sequence[Container], receiver: Receiver | None, pro
     return JoinedSource(tuple(sorted(zip(names, indexes, strict=True), key=lambda part: part[0])))
 
 
-def forget_jsons(passed: PixelSource) -> None:
-    """Let go of the JSONs that passed by, once the labels have been read from them.
-
-    Examples
-    --------
-    >>> forget_jsons(JoinedSource((("ben.tar.gz", StreamIndex("ben.tar.gz")),)))
-    """
+def release_metadata(passed: PixelSource) -> None:
+    """Let go of the JSONs that passed by, once the labels have been read from them."""
     if isinstance(passed, JoinedSource):
         for _, part in passed.parts:
             if isinstance(part, StreamIndex):
-                part.forget_jsons()
+                part.release_metadata()
 
 
 class _PatchBuffer:
@@ -263,7 +233,7 @@ class _PatchBuffer:
             self._pixels = {}
 
     def forget(self) -> None:
-        """Expect anew all that passed by: in a damaged stream nobody knows from where on pixels are wrong."""
+        """Expect anew all that passed by: in a damaged stream it is not known from where on pixels are wrong."""
         self._receiver.staging.arrived[self._passed] = False
 
     def _turn_to(self, folder: str) -> None:

@@ -17,14 +17,13 @@ from bigearth_xr.archive import PatchFiles
 from bigearth_xr.archive.bytestream import Pipe
 from bigearth_xr.archive.containers import Container
 from bigearth_xr.archive.names import REFERENCE_MAP
-from bigearth_xr.archive.pixels import MISSING
+from bigearth_xr.archive.patch_files import MISSING
 from bigearth_xr.errors import BigEarthError
-from bigearth_xr.ingestion.contents import Contents, Lists, read_contents, read_named_lists
+from bigearth_xr.ingestion.contents import Contents, Lists, Request, read_contents, read_named_lists
 from bigearth_xr.ingestion.plan import BEGUN, RowPlan, check_target, find_store, open_or_create, plan_rows
-from bigearth_xr.ingestion.request import Request
 from bigearth_xr.ingestion.shards import StagedJob, StagedPatch
 from bigearth_xr.ingestion.staging import Staging, staged_file, staging_folder
-from bigearth_xr.ingestion.stream import Receiver, Slots, forget_jsons, read_streams
+from bigearth_xr.ingestion.stream import Receiver, Slots, read_streams, release_metadata
 from bigearth_xr.progress import Progress
 from bigearth_xr.store.create import Marker, create_store, read_marker, remove_store
 from bigearth_xr.store.location import Location
@@ -60,7 +59,7 @@ class StreamPlan:
     def extra_bytes(self) -> int:
         """What lay beside the store at the most: nothing, where it lay at its place already."""
         store = self.row_plan.store
-        is_in_place = self.is_in_slots and store.profile == "fast" and store.location.local is not None
+        is_in_place = self.is_in_slots and not store.codec.is_packed and store.location.local is not None
         return self.kept_bytes + (0 if is_in_place else self.staged_bytes)
 
     @cached_property
@@ -78,16 +77,16 @@ class StreamPlan:
         patches: dict[int, StagedPatch] = {}
         refused: dict[int, str] = {}
         for i in self.row_plan.shards[shard].tolist():
-            patch, slot, place = (
+            patch, slot, position = (
                 self.contents.archive.patches[i],
                 int(self.slots[i]),
                 int(self.row_plan.rows[i]) - first,
             )
-            slots[place] = slot
-            patches[place] = StagedPatch(patch=patch.patch, slot=slot)
+            slots[position] = slot
+            patches[position] = StagedPatch(patch=patch.patch, slot=slot)
             reason = self.contents.labels.refused.get(patch.patch) or self._missing(patch, slot)
             if reason is not None:
-                refused[place] = reason
+                refused[position] = reason
         return StagedJob(
             store=store,
             folder=staging.folder,
@@ -191,8 +190,8 @@ def _take_listed(
             receiver.staging.discard()
             remove_store(request.store)
         raise
-    forget_jsons(passed)
-    slots = slots.and_more(contents.table)
+    release_metadata(passed)
+    slots = slots.extended(contents.table)
     if len(slots) > len(receiver.slots):
         receiver.staging.grow(len(slots))
         is_done = _find_done(slots, request.store)
@@ -214,16 +213,16 @@ def _lay_out(request: Request, table: pa.Table, arrays: Sequence[PixelArray]) ->
     return True
 
 
-def _expect(slots: Slots, place: Location, arrays: Sequence[PixelArray]) -> Receiver:
+def _expect(slots: Slots, location: Location, arrays: Sequence[PixelArray]) -> Receiver:
     """Make room for patches; those that the store holds already need not come."""
-    staging = Staging(staging_folder(place), arrays, len(slots), identity=slots.identity)
-    return Receiver(slots=slots, staging=staging, is_done=_find_done(slots, place))
+    staging = Staging(staging_folder(location), arrays, len(slots), identity=slots.identity)
+    return Receiver(slots=slots, staging=staging, is_done=_find_done(slots, location))
 
 
-def _find_done(slots: Slots, place: Location) -> NDArray[np.bool_]:
+def _find_done(slots: Slots, location: Location) -> NDArray[np.bool_]:
     """Find the slots of patches that the store holds already, shape ``(slot,)``."""
     is_done = np.zeros(len(slots), bool)
-    store = find_store(place)
+    store = find_store(location)
     if store is not None:
         names = read_column(store, "patch")[read_complete(store) & ~_maps_may_come(store)]
         places = slots.of(pa.chunked_array([pa.array(names, pa.string())]))

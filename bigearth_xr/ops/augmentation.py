@@ -5,8 +5,8 @@ matters but for its partner in mixing, which has to be of the batch: each number
 purpose and band; row; epoch)`` of its own, with the seed as the key.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
@@ -18,7 +18,14 @@ from bigearth_xr.ops.mixing import draw_mixing
 from bigearth_xr.ops.random import MAX_WORD, uniform
 from bigearth_xr.ops.resample import SIDE
 
-__all__ = ["AugmentParameters", "Augmentation", "AugmentationOptions", "draw_parameters"]
+__all__ = [
+    "PATCH_VALUES",
+    "AugmentParameters",
+    "Augmentation",
+    "AugmentationOptions",
+    "draw_parameters",
+    "unvaried",
+]
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -37,14 +44,44 @@ _OF_VIEW = np.uint64(24)
 _NUMBERS = {band.name: number for number, band in enumerate(BANDS)}
 
 
+def _option(default: Any, expected: str, is_allowed: Callable[[object], bool]) -> Any:
+    """A field of `Augmentation`: its default, and what else it may be."""
+    return field(default=default, metadata={"expected": expected, "is_allowed": is_allowed})
+
+
+def _in_order(count: int, low: float, high: float) -> Callable[[object], bool]:
+    """Whether that many numbers are given, in order, each of them and their difference in range."""
+
+    def are_allowed(given: object) -> bool:
+        numbers = (given,) if count == 1 else given
+        if not isinstance(numbers, tuple) or len(numbers) != count:
+            return False
+        if any(isinstance(number, bool) or not isinstance(number, _NUMBER) for number in numbers):
+            return False
+        first, last = numbers[0], numbers[-1]
+        return bool(low <= first <= last <= high and float(last) - float(first) <= _LARGEST)
+
+    return are_allowed
+
+
+def _flag(given: object) -> bool:
+    return isinstance(given, bool)
+
+
+_PAIR = "two numbers (low, high) with low <= high, both finite in float32, e.g. "
+_SHAPE = "a finite number of at least 0, e.g. 0.4"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
     """In which ways patches may vary; by default they are only flipped and turned.
 
+    A new option comes last, as pickles hold the values in this order, and into `AugmentationOptions`.
+
     Raises
     ------
     AugmentationError
-        If a range is upside down or no range, or a probability or a deviation is none.
+        If an option has a value that it may not have.
 
     Examples
     --------
@@ -52,50 +89,61 @@ class Augmentation:
     True
     """
 
-    flips: bool = True
+    flips: bool = _option(True, "True or False", _flag)
     """Whether a patch takes one of the 8 symmetries of the square, each as likely."""
 
-    gain: tuple[float, float] = (1.0, 1.0)
+    gain: tuple[float, float] = _option((1.0, 1.0), f"{_PAIR}(0.9, 1.1)", _in_order(2, -_LARGEST, _LARGEST))
     """Range of the factor of a patch, without unit: 1 leaves pixels as they are."""
 
-    bias: tuple[float, float] = (0.0, 0.0)
+    bias: tuple[float, float] = _option((0.0, 0.0), f"{_PAIR}(-50, 50)", _in_order(2, -_LARGEST, _LARGEST))
     """Range of what is then added to a patch, in the unit that its pixels have by then: standard deviations of the band
     where a loader standardises (its default) or after ``normalize``, shares of the range with ``method="minmax"``, else
     digital numbers and dB."""
 
-    noise_std: float = 0.0
+    noise_std: float = _option(0.0, "a number of at least 0, finite in float32, e.g. 20", _in_order(1, 0, _LARGEST))
     """Standard deviation of the noise added to each pixel, in the same unit as `bias`."""
 
-    drop: float = 0.0
+    drop: float = _option(0.0, "a probability, 0 to 1, e.g. 0.1", _in_order(1, 0, 1))
     """Probability that a band of a patch becomes 0; each is dropped independently of the others."""
 
-    crop: tuple[float, float] = (1.0, 1.0)
+    crop: tuple[float, float] = _option(
+        (1.0, 1.0), "two numbers (low, high) with 0 < low <= high <= 1, e.g. (0.5, 1)", _in_order(2, _LEAST, 1)
+    )
     """Range of the share of its area that is cut out of a patch; (1, 1) cuts nothing."""
 
-    aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    aspect: tuple[float, float] = _option(
+        (3 / 4, 4 / 3),
+        "two numbers (low, high) with 0 < low <= high, both finite, e.g. (0.75, 1.5)",
+        _in_order(2, _LEAST, _LARGEST),
+    )
     """Range of width / height of what is cut out, even on a logarithmic scale; a side ends where the patch ends."""
 
-    mixup: float = 0.0
+    mixup: float = _option(0.0, _SHAPE, _in_order(1, 0, _LARGEST))
     """Both parameters of the Beta distribution of a patch's weight in a blend with another; 0 blends none."""
 
-    cutmix: float = 0.0
+    cutmix: float = _option(0.0, _SHAPE, _in_order(1, 0, _LARGEST))
     """The same for the share that a patch keeps when a box of another is pasted in; with mixup, one of the two."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.flips, bool):
-            raise AugmentationError(f"flips is {self.flips!r}, expected True or False")
-        for name, allowed in _RANGES.items():
-            given = getattr(self, name)
+        for option in fields(self):
+            given = getattr(self, option.name)
             if isinstance(given, list):  # as JSON and YAML have pairs
                 given = tuple(given)
-                object.__setattr__(self, name, given)
-            if not allowed.has(given):
-                raise AugmentationError(f"{name} is {given!r}, expected {allowed.words}")
+                object.__setattr__(self, option.name, given)
+            if not option.metadata["is_allowed"](given):
+                raise AugmentationError(f"{option.name} is {given!r}, expected {option.metadata['expected']}")
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        """Unpickle; an option that came later has its default."""
+        for number, option in enumerate(fields(self)):
+            object.__setattr__(self, option.name, state[number] if number < len(state) else option.default)
 
     def __repr__(self) -> str:
         """Name what is not the default."""
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        odd = [f"{field.name}={given[field.name]!r}" for field in fields(self) if given[field.name] != field.default]
+        given = {option.name: getattr(self, option.name) for option in fields(self)}
+        odd = [
+            f"{option.name}={given[option.name]!r}" for option in fields(self) if given[option.name] != option.default
+        ]
         return f"Augmentation({', '.join(odd)})"
 
     @property
@@ -114,42 +162,47 @@ class Augmentation:
         return self.mixup > 0 or self.cutmix > 0
 
 
-def draw_crops(chance: Sequence[Any], augmentation: Augmentation) -> NDArray[np.float32]:
-    """Turn chances into boxes of an even share of the area and an even logarithm of the aspect.
+class AugmentationOptions(TypedDict, total=False):
+    """The fields of `Augmentation` as keywords."""
 
-    Parameters
-    ----------
-    chance
-        Four even numbers in [0, 1), each of shape ``(patch,)``: of the share, the aspect, and the place along y and x.
-    augmentation
-        The ranges of share and aspect.
+    flips: bool
+    gain: tuple[float, float]
+    bias: tuple[float, float]
+    noise_std: float
+    drop: float
+    crop: tuple[float, float]
+    aspect: tuple[float, float]
+    mixup: float
+    cutmix: float
 
-    Returns
-    -------
-    NDArray
-        Top, left, height and width in pixels of 10 m, shape ``(patch, 4)``, float32.
 
-    Examples
-    --------
-    >>> draw_crops([np.float32([0.5])] * 4, Augmentation(crop=(0.25, 0.25), aspect=(1, 1)))
-    array([[30., 30., 60., 60.]], dtype=float32)
-    """
-    share, aspect, top, left = (number.astype(np.float64) for number in chance)
-    if not augmentation.crops:
-        return np.tile(np.array([0, 0, SIDE, SIDE], np.float32), (share.size, 1))
-    low, high = augmentation.crop
-    flattest, tallest = np.log(augmentation.aspect)
-    area, ratio = low + (high - low) * share, np.exp(flattest + (tallest - flattest) * aspect)
-    # Rounded to whole 1/256 of a pixel, which a sum of two keeps: no box ends beyond its patch, on any machine.
-    height = np.round(256 * SIDE * np.sqrt(area / ratio).clip(max=1)) / 256
-    width = np.round(256 * SIDE * np.sqrt(area * ratio).clip(max=1)) / 256
-    start = [np.floor(256 * (SIDE - extent) * place) / 256 for extent, place in ((height, top), (width, left))]
-    return np.stack([*start, height, width], axis=-1).astype(np.float32)
+class PatchValue(NamedTuple):
+    """What each patch has one of in `AugmentParameters`."""
+
+    dtype: type[np.generic]
+    """Of an element."""
+
+    unvaried: Any
+    """The value that leaves a patch as it is."""
+
+    dims: tuple[str, ...]
+    """Of the array: ``patch``, and then ``band``, or ``edge``, of which a box has four."""
+
+    mixes: bool
+    """Whether it is of mixing, which needs other patches of the batch."""
+
+
+def _drawn(dtype: type[np.generic], unvaried: Any = 0, *dims: str, mixes: bool = False) -> dict[str, PatchValue]:
+    return {"value": PatchValue(dtype, unvaried, ("patch", *dims), mixes)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AugmentParameters:
-    """How each of some patches varies: what was drawn, and what its noise is drawn with."""
+    """How each of some patches varies: what was drawn, and what its noise is drawn with.
+
+    What else is drawn for each patch comes last: it is taken, checked, cut into blocks and sent to the engines by what
+    its field says.
+    """
 
     augmentation: Augmentation
     """The ways that were allowed."""
@@ -166,39 +219,51 @@ class AugmentParameters:
     bands: tuple[str, ...]
     """Name of each band."""
 
-    rows: NDArray[np.int64]
+    rows: NDArray[np.int64] = field(metadata=_drawn(np.int64))
     """Row in the store of each patch, shape ``(patch,)``."""
 
-    d4: NDArray[np.uint8]
+    d4: NDArray[np.uint8] = field(metadata=_drawn(np.uint8))
     """Symmetry, shape ``(patch,)``: ``d4 % 4`` quarter turns counter-clockwise, then for 4 and more a flip along x."""
 
-    gain: NDArray[np.float32]
+    gain: NDArray[np.float32] = field(metadata=_drawn(np.float32, 1))
     """Factor, shape ``(patch,)``."""
 
-    bias: NDArray[np.float32]
+    bias: NDArray[np.float32] = field(metadata=_drawn(np.float32))
     """What is added, shape ``(patch,)``, in the unit of the pixels."""
 
-    dropped: NDArray[np.bool_]
+    dropped: NDArray[np.bool_] = field(metadata=_drawn(np.bool_, False, "band"))
     """Whether a band becomes 0, shape ``(patch, band)``."""
 
-    crop: NDArray[np.float32]
+    crop: NDArray[np.float32] = field(metadata=_drawn(np.float32, (0, 0, SIDE, SIDE), "edge"))
     """Box to cut out, shape ``(patch, 4)``: top, left, height, width, in pixels of 10 m of the patch as it is stored,
     before it is turned; ``(0, 0, 120, 120)`` is all of it."""
 
-    partner: NDArray[np.intp]
+    partner: NDArray[np.intp] = field(metadata=_drawn(np.intp, mixes=True))
     """Place in the batch of the patch to mix with, shape ``(patch,)``; its own where there is none."""
 
-    weight: NDArray[np.float32]
-    """Weight of the patch itself in the blend with its partner, shape ``(patch,)``; 1 is no blend."""
+    weight: NDArray[np.float32] = field(metadata=_drawn(np.float32, 1, mixes=True))
+    """Weight of the patch itself in the blend with its partner, shape ``(patch,)``; 1 leaves it as it is."""
 
-    box: NDArray[np.int32]
+    box: NDArray[np.int32] = field(metadata=_drawn(np.int32, 0, "edge", mixes=True))
     """Where the partner's pixels replace its own, shape ``(patch, 4)``: top, left, height, width, in 120ths of the
     side of the result; ``(0, 0, 0, 0)`` is nowhere."""
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        """Unpickle; what came later leaves patches as they are."""
+        found = dict(zip((one.name for one in fields(self)), state, strict=False))
+        for name, value in {**_unvaried_values(len(found["rows"]), found["bands"]), **found}.items():
+            object.__setattr__(self, name, value)
 
     @property
     def noise_words(self) -> NDArray[np.uint64]:
         """Second word of the counter of the noise of each band, shape ``(band,)``."""
         return _word(_OF_NOISE, self.view) | band_words(self.bands)
+
+    @property
+    def mixing(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Weight and box of each patch as they apply: a patch that is its own partner is not mixed."""
+        own = self.partner == np.arange(len(self.partner))
+        return np.where(own, np.float32(1), self.weight), np.where(own[:, None], 0, self.box)
 
     def take(self, rows: NDArray[np.integer], bands: Sequence[str]) -> "AugmentParameters":
         """Pick the parameters of some of the patches and bands, in another order.
@@ -216,19 +281,14 @@ class AugmentParameters:
                 f"nothing was drawn for {', '.join(missing)}{' and others' * (len(missing_rows) > 5)}; draw parameters "
                 "for all patches and bands together, or give the same seed and epoch, which draws the same again"
             )
-        return replace(
-            self,
-            bands=tuple(bands),
-            rows=self.rows[at],
-            d4=self.d4[at],
-            gain=self.gain[at],
-            bias=self.bias[at],
-            dropped=self.dropped[at][:, band_at],
-            crop=self.crop[at],
-            partner=self._partners(at),
-            weight=self.weight[at],
-            box=self.box[at],
-        )
+        taken = {name: getattr(self, name)[at] for name in PATCH_VALUES}
+        of_bands = {name: taken[name][:, band_at] for name, value in PATCH_VALUES.items() if "band" in value.dims}
+        return replace(self, bands=tuple(bands), **{**taken, **of_bands, "partner": self._partners(at)})
+
+    def for_patches(self, patches: int, **values: NDArray[Any]) -> "AugmentParameters":
+        """The same draw for other patches: fields of `PATCH_VALUES` that are not given leave them as they are."""
+        new: dict[str, Any] = {**_unvaried_values(patches, self.bands), **values}
+        return replace(self, **new)
 
     def _partners(self, at: NDArray[np.intp]) -> NDArray[np.intp]:
         """Places of the partners of some of the patches, among these."""
@@ -243,18 +303,18 @@ class AugmentParameters:
         return place
 
 
-class AugmentationOptions(TypedDict, total=False):
-    """The fields of `Augmentation` as keywords."""
+PATCH_VALUES: Mapping[str, PatchValue] = {
+    one.name: one.metadata["value"] for one in fields(AugmentParameters) if "value" in one.metadata
+}
+"""By field of `AugmentParameters`, what each patch has one of."""
 
-    flips: bool
-    gain: tuple[float, float]
-    bias: tuple[float, float]
-    noise_std: float
-    drop: float
-    crop: tuple[float, float]
-    aspect: tuple[float, float]
-    mixup: float
-    cutmix: float
+
+def unvaried(patches: int, bands: Sequence[str]) -> AugmentParameters:
+    """Parameters with which patches stay as they are."""
+    values: dict[str, Any] = _unvaried_values(patches, bands)
+    return AugmentParameters(
+        augmentation=Augmentation(flips=False), seed=0, epoch=0, view=0, bands=tuple(bands), **values
+    )
 
 
 def draw_parameters(
@@ -323,61 +383,59 @@ def draw_parameters(
         gain=_in_range(of_patch[1], augmentation.gain),
         bias=_in_range(of_patch[2], augmentation.bias),
         dropped=of_band[0] < augmentation.drop,
-        crop=draw_crops(of_crop, augmentation),
+        crop=_draw_crops(of_crop, augmentation),
         partner=partner,
         weight=weight,
         box=box,
     )
 
 
-def band_words(names: Sequence[str]) -> NDArray[np.uint64]:
-    """Number bands by what they are, so that neither their order nor the choice of others matters.
+def _draw_crops(chance: Sequence[Any], augmentation: Augmentation) -> NDArray[np.float32]:
+    """Turn chances into boxes of an even share of the area and an even logarithm of the aspect.
+
+    Parameters
+    ----------
+    chance
+        Four even numbers in [0, 1), each of shape ``(patch,)``: of the share, the aspect, and the place along y and x.
+    augmentation
+        The ranges of share and aspect.
+
+    Returns
+    -------
+    NDArray
+        Top, left, height and width in pixels of 10 m, shape ``(patch, 4)``, float32.
 
     Examples
     --------
-    >>> band_words(["VV", "B01"])
-    array([12,  0], dtype=uint64)
+    >>> _draw_crops([np.float32([0.5])] * 4, Augmentation(crop=(0.25, 0.25), aspect=(1, 1)))
+    array([[30., 30., 60., 60.]], dtype=float32)
     """
+    share, aspect, top, left = (number.astype(np.float64) for number in chance)
+    if not augmentation.crops:
+        return np.tile(np.array([0, 0, SIDE, SIDE], np.float32), (share.size, 1))
+    low, high = augmentation.crop
+    flattest, tallest = np.log(augmentation.aspect)
+    area, ratio = low + (high - low) * share, np.exp(flattest + (tallest - flattest) * aspect)
+    # Rounded to whole 1/256 of a pixel, which a sum of two keeps: no box ends beyond its patch, on any machine.
+    height = np.round(256 * SIDE * np.sqrt(area / ratio).clip(max=1)) / 256
+    width = np.round(256 * SIDE * np.sqrt(area * ratio).clip(max=1)) / 256
+    start = [np.floor(256 * (SIDE - extent) * place) / 256 for extent, place in ((height, top), (width, left))]
+    return np.stack([*start, height, width], axis=-1).astype(np.float32)
+
+
+def band_words(names: Sequence[str]) -> NDArray[np.uint64]:
+    """Number bands by what they are, so that neither their order nor the choice of others matters."""
     return np.array([_NUMBERS[band.name] for band in bands(names)], np.uint64)
 
 
-class _Range(NamedTuple):
-    """What a way to vary may be given as: a number or two of them, from the lowest to the highest, and in words."""
-
-    numbers: int
-    low: float
-    high: float
-    words: str
-
-    def has(self, given: object) -> bool:
-        """Whether that many numbers are given, in order, each of them and their difference in range."""
-        numbers = (given,) if self.numbers == 1 else given
-        if not isinstance(numbers, tuple) or len(numbers) != self.numbers:
-            return False
-        if any(isinstance(number, bool) or not isinstance(number, _NUMBER) for number in numbers):
-            return False
-        low, high = numbers[0], numbers[-1]
-        return bool(self.low <= low <= high <= self.high and float(high) - float(low) <= _LARGEST)
-
-
-_ANY_PAIR = "two numbers (low, high) with low <= high, both finite in float32, e.g. "
-
-
-_SHAPE = "a finite number of at least 0, e.g. 0.4"
-
-
-_RANGES = {
-    "gain": _Range(2, -_LARGEST, _LARGEST, f"{_ANY_PAIR}(0.9, 1.1)"),
-    "bias": _Range(2, -_LARGEST, _LARGEST, f"{_ANY_PAIR}(-50, 50)"),
-    "noise_std": _Range(1, 0, _LARGEST, "a number of at least 0, finite in float32, e.g. 20"),
-    "drop": _Range(1, 0, 1, "a probability, 0 to 1, e.g. 0.1"),
-    "crop": _Range(2, _LEAST, 1, "two numbers (low, high) with 0 < low <= high <= 1, e.g. (0.5, 1)"),
-    "aspect": _Range(
-        2, _LEAST, _LARGEST, "two numbers (low, high) with 0 < low <= high, both finite, e.g. (0.75, 1.5)"
-    ),
-    "mixup": _Range(1, 0, _LARGEST, _SHAPE),
-    "cutmix": _Range(1, 0, _LARGEST, _SHAPE),
-}
+def _unvaried_values(patches: int, bands: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Values of every field of `PATCH_VALUES` with which patches stay as they are."""
+    sizes = {"patch": patches, "band": len(bands), "edge": 4}
+    values = {
+        name: np.full([sizes[dim] for dim in value.dims], value.unvaried, value.dtype)
+        for name, value in PATCH_VALUES.items()
+    }
+    return {**values, "partner": np.arange(patches)}
 
 
 def _in_range(chance: Any, limits: tuple[float, float]) -> NDArray[np.float32]:
@@ -408,7 +466,7 @@ def _check_key(seed: int, epoch: int, view: int) -> None:
 
 
 def _checked_rows(rows: Sequence[int] | NDArray[np.integer]) -> NDArray[np.integer]:
-    """Refuse what are no rows: a fraction would be cut off, and the random numbers' counter has 32 bits for each."""
+    """Refuse what are not rows: a fraction would be cut off, and the random numbers' counter has 32 bits for each."""
     found = np.asarray(rows)
     if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
         given, expected = f"{found.dtype} of shape {found.shape}", "integers of shape (patch,)"

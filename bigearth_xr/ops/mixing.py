@@ -27,7 +27,7 @@ Mixing = tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.int32]]
 
 
 def draw_mixing(counter: Sequence[Any], *, seed: int, mixup: float, cutmix: float) -> Mixing:
-    """Draw who is mixed with whom, and how much.
+    """Draw which patches are mixed, and how much.
 
     Parameters
     ----------

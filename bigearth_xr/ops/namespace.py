@@ -51,13 +51,7 @@ def array_namespace(*arrays: object) -> ModuleType:
     Raises
     ------
     TypeError
-        Something is no array, or the arrays are of several kinds.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> array_namespace(np.zeros(3), np.ones(3)) is np
-    True
+        Something is not an array, or the arrays are of several kinds.
     """
     names = {_namespace_of(type(array)) for array in arrays}
     if len(names) != 1:

@@ -58,12 +58,6 @@ def search_space(vectors: Array, metric: Metric) -> SearchSpace:
     -------
     SearchSpace
         Holds vectors that are float32 already once for l1 and l2, twice for cosine.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> search_space(np.float32([[3, 4]]), "cosine").coarse
-    array([[0.6, 0.8]], dtype=float32)
     """
     xp = array_namespace(vectors)
     if metric == "cosine":
@@ -110,7 +104,7 @@ def nearest(queries: Array, space: SearchSpace, k: int) -> tuple[Array, Array]:
 def _nearest_of_block(queries: Any, space: SearchSpace, k: int) -> tuple[Any, Any]:
     xp = array_namespace(queries)
     rough, slack = _rough(search_space(queries, space.metric), space)
-    # The k-th nearest is at most `slack` farther than it looks, and who is nearer looks at most `slack` farther.
+    # The k-th nearest is at most `slack` farther than it looks, and what is nearer looks at most `slack` farther.
     limit = xp.partition(rough, k - 1, axis=1)[:, k - 1 : k] + 2 * slack
     count = int((rough <= limit).sum(axis=1).max())
     # In the order of positions, which a stable sort keeps where distances are equal.

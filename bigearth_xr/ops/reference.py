@@ -8,17 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr.errors import AugmentationError
-from bigearth_xr.ops.augmentation import AugmentParameters
+from bigearth_xr.ops.augmentation import AugmentParameters, unvaried
 from bigearth_xr.ops.mixing import pixel_boxes
 from bigearth_xr.ops.namespace import Array, ArrayT, array_namespace
 from bigearth_xr.ops.random import normal
-from bigearth_xr.ops.resample import SIDE, Resampling, Taps, crop_taps, spread
+from bigearth_xr.ops.resample import Resampling, Taps, crop_taps, spread
 from bigearth_xr.ops.transform import Plane, Precision, Transform
 
-__all__ = ["orient"]
-
-Batch = NDArray[np.float32]
-"""Shape ``(patch, band, y, x)``."""
+__all__ = ["move"]
 
 
 @np.errstate(invalid="ignore")  # −inf dB with a gain of 0 is NaN
@@ -41,39 +38,20 @@ def transform_batch(
     -------
     NDArray
         Shape ``(patch, band, y, x)``, in the transform's data type; bits as uint16 for bfloat16.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace as Stored
-    >>> from bigearth_xr.ops.transform import transform_of
-    >>> stored = Stored(name="s2_60m", bands=("B01", "B09"), size=20, dtype="uint16")
-    >>> transform = transform_of([stored], ["B09"], {"B09": (100, 50)}, size=40)
-    >>> transform_batch(transform, [np.full((1, 2, 20, 20), 300, np.uint16)])[0, 0, :2, :2]
-    array([[4., 4.],
-           [4., 4.]], dtype=float32)
     """
-    crops = parameters.crop if parameters is not None and parameters.augmentation.crops else None
+    drawn = unvaried(len(sources[0]), transform.bands) if parameters is None else parameters
+    cropped = drawn.augmentation.crops
     planes = [
-        _resampled(_pixels(plane, sources), crops, transform.size, transform.taps_of(plane, cropped=crops is not None))
+        crop(_pixels(plane, sources), drawn.crop, transform.taps_of(plane, cropped=cropped), size=transform.size)
         for plane in transform.planes
     ]
-    batch: Batch = np.stack(planes, axis=1)
-    if parameters is not None:
-        batch = orient(batch, parameters.d4)
+    batch = orient(np.stack(planes, axis=1, dtype=np.float32), drawn.d4)
     batch = (batch - _per_band(transform.subtract)) * _per_band(transform.factor)
-    if parameters is not None:
-        batch = _mixed(_varied(batch, parameters), parameters)
-    return round_to(batch, transform.dtype)
+    return round_to(_mixed(_varied(batch, drawn), drawn), transform.dtype)
 
 
 def round_to(values: NDArray[np.float32], dtype: Precision) -> NDArray[Any]:
-    """Cast to the data type of a batch: to nearest, ties to even.
-
-    Examples
-    --------
-    >>> [f"{bits:04x}" for bits in round_to(np.float32([1, -2, np.inf]), "bfloat16")]
-    ['3f80', 'c000', '7f80']
-    """
+    """Cast to the data type of a batch: to nearest, ties to even."""
     if dtype != "bfloat16":
         with np.errstate(over="ignore"):  # beyond 65,504 is infinite in float16
             return values.astype(dtype)
@@ -113,33 +91,32 @@ def augment(pixels: ArrayT, parameters: AugmentParameters, method: Resampling = 
     array([[6., 8.],
            [2., 4.]], dtype=float32)
     """
-    xp = array_namespace(pixels)
+    return _mixed(_varied(move(pixels, parameters, method), parameters), parameters)
+
+
+def move(pixels: ArrayT, parameters: AugmentParameters, method: Resampling = "nearest") -> ArrayT:
+    """Crop, flip and turn patches, of images or of codes: what changes where pixels are.
+
+    Parameters
+    ----------
+    pixels
+        Shape ``(patch, ..., y, x)``, NumPy or CuPy.
+    parameters, method
+        As for `augment`.
+
+    Returns
+    -------
+    ArrayT
+        Same shape and device, new memory.
+    """
     whole = crop(pixels, parameters.crop, method) if parameters.augmentation.crops else pixels
-    varied: Any = orient(whole, parameters.d4)
-    if parameters.augmentation.changes_values:
-        if varied.dtype.kind not in "fc":
-            varied = varied.astype(xp.float32)
-        varied *= _per_patch(xp, parameters.gain)
-        varied += _per_patch(xp, parameters.bias)
-    if parameters.augmentation.noise_std:
-        # Patch by patch, which stays in the processor's cache.
-        for patch, row in enumerate(parameters.rows):
-            varied[patch] += np.float32(parameters.augmentation.noise_std) * draw_noise(
-                xp, parameters, row, varied.shape
-            )
-    if parameters.dropped.any():
-        varied[xp.asarray(parameters.dropped)] = 0  # not × 0: NaN × 0 is NaN
-    if parameters.augmentation.mixes:
-        partners = varied[xp.asarray(parameters.partner)]
-        own = parameters.partner == np.arange(len(parameters.partner))
-        weight = np.where(own, np.float32(1), parameters.weight)
-        varied = mix(varied, partners, weight, np.where(own[:, None], 0, parameters.box))
-    augmented: ArrayT = varied
-    return augmented
+    return orient(whole, parameters.d4)
 
 
-def crop(pixels: ArrayT, boxes: NDArray[np.float32], method: Resampling = "nearest") -> ArrayT:
-    """Cut a box out of each patch, and resample it to the patch's size.
+def crop(
+    pixels: ArrayT, boxes: NDArray[np.float32], method: Resampling = "nearest", *, size: int | None = None
+) -> ArrayT:
+    """Cut a box out of each patch, and resample it.
 
     Parameters
     ----------
@@ -149,11 +126,14 @@ def crop(pixels: ArrayT, boxes: NDArray[np.float32], method: Resampling = "neare
         Top, left, height and width in 120ths of a side, shape ``(patch, 4)``, on the host.
     method
         ``"nearest"`` takes pixels as they are, ``"bilinear"`` and ``"bicubic"`` weigh neighbours.
+    size
+        Pixels along both sides of the result; by default as many as there are along each.
 
     Returns
     -------
     ArrayT
-        Same shape and device, new memory; nearest keeps the data type, the others give float32.
+        Shape ``(patch, ..., size, size)``, same device, new memory; nearest keeps the data type, the others give
+        float32.
 
     Examples
     --------
@@ -162,10 +142,12 @@ def crop(pixels: ArrayT, boxes: NDArray[np.float32], method: Resampling = "neare
            [2, 2]], dtype=uint16)
     """
     xp = array_namespace(pixels)
-    (height, width), start, extent = pixels.shape[-2:], boxes[:, :2].astype(np.float64), boxes[:, 2:].astype(np.float64)
-    down = crop_taps(start[:, 0], extent[:, 0], size=height, side=height, method=method)
-    across = crop_taps(start[:, 1], extent[:, 1], size=width, side=width, method=method)
-    cut: Any = xp.empty(pixels.shape, pixels.dtype if method == "nearest" else xp.float32)
+    *outer, height, width = pixels.shape
+    sides = (height, width) if size is None else (size, size)
+    top, left, high, wide = boxes.astype(np.float64).T
+    down = crop_taps(top, high, size=sides[0], side=height, method=method)
+    across = crop_taps(left, wide, size=sides[1], side=width, method=method)
+    cut: Any = xp.empty((*outer, *sides), pixels.dtype if method == "nearest" else xp.float32)
     for patch in range(len(boxes)):
         if method == "nearest":
             rows, columns = (xp.asarray(taps.index[patch, 0].astype(np.intp)) for taps in (down, across))
@@ -263,15 +245,7 @@ def orient(pixels: ArrayT, d4: NDArray[np.uint8]) -> ArrayT:
 
 
 def draw_noise(xp: ModuleType, parameters: AugmentParameters, row: np.int64, shape: tuple[int, ...]) -> Any:
-    """Draw standard normal noise for a patch, shape ``(band, y, x)``: four pixels along x from each counter.
-
-    Examples
-    --------
-    >>> from bigearth_xr.ops.augmentation import Augmentation, draw_parameters
-    >>> drawn = draw_parameters(np.array([7]), Augmentation(noise_std=1), bands=["B04"], seed=0)
-    >>> draw_noise(np, drawn, drawn.rows[0], (1, 2, 3)).shape
-    (1, 2, 3)
-    """
+    """Draw standard normal noise for a patch, shape ``(band, y, x)``: four pixels along x from each counter."""
     height, width = shape[-2:]
     quads = -(-width // 4)
     y = xp.arange(height, dtype=xp.uint64)[:, None] << np.uint64(16)
@@ -286,51 +260,30 @@ def _pixels(plane: Plane, sources: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return sources[plane.source][:, plane.offset // (plane.size**2 * np.dtype(plane.dtype).itemsize)]
 
 
-def _resampled(pixels: NDArray[Any], crops: NDArray[np.float32] | None, size: int, method: Resampling) -> Batch:
-    """Crop and resample the pixels of one band, shape ``(patch, y, x)``."""
-    boxes = np.array([[0, 0, SIDE, SIDE]]) if crops is None else crops
-    top, left, height, width = boxes.astype(np.float64).T
-    side = pixels.shape[-1]
-    vertical = crop_taps(top, height, size=size, side=side, method=method)
-    horizontal = crop_taps(left, width, size=size, side=side, method=method)
-    resampled = np.empty((len(pixels), size, size), np.float32)
-    for patch, stored in enumerate(pixels):
-        of = patch if crops is not None else 0
-        if method == "nearest":
-            rows, columns = vertical.index[of, 0], horizontal.index[of, 0]
-            resampled[patch] = stored[np.ix_(rows, columns)]
-        else:
-            resampled[patch] = spread(spread(stored.astype(np.float32), _of(vertical, of), -2), _of(horizontal, of), -1)
-    return resampled
+def _varied(batch: ArrayT, parameters: AugmentParameters) -> ArrayT:
+    """Scale patches, add noise, and drop bands, in their own memory if that holds the result."""
+    xp, allowed = array_namespace(batch), parameters.augmentation
+    values: Any = batch
+    if allowed.changes_values:
+        values = values if values.dtype.kind in "fc" else values.astype(xp.float32)
+        values *= _per_patch(xp, parameters.gain)
+        values += _per_patch(xp, parameters.bias)
+    if allowed.noise_std:
+        # Patch by patch, which stays in the processor's cache.
+        for patch, row in enumerate(parameters.rows):
+            values[patch] += np.float32(allowed.noise_std) * draw_noise(xp, parameters, row, values.shape)
+    if parameters.dropped.any():
+        values[xp.asarray(parameters.dropped)] = 0  # not × 0: NaN × 0 is NaN
+    varied: ArrayT = values
+    return varied
 
 
-def _of(taps: Taps, patch: int) -> Taps:
-    return Taps(index=taps.index[patch], weight=taps.weight[patch])
-
-
-def _varied(batch: Batch, parameters: AugmentParameters) -> Batch:
-    """Scale patches, add noise, and drop bands."""
-    if parameters.augmentation.changes_values:
-        batch = batch * parameters.gain[:, None, None, None] + parameters.bias[:, None, None, None]
-    if parameters.augmentation.noise_std:
-        noise = [draw_noise(np, parameters, row, batch.shape) for row in parameters.rows]
-        batch = batch + np.float32(parameters.augmentation.noise_std) * np.array(noise, np.float32).reshape(batch.shape)
-    batch[parameters.dropped] = 0
-    return batch
-
-
-def _mixed(batch: Batch, parameters: AugmentParameters) -> Batch:
+def _mixed(batch: ArrayT, parameters: AugmentParameters) -> ArrayT:
     """Blend patches with their partners, or paste boxes of these into them."""
-    mixed = batch.copy()
-    for patch, (partner, weight) in enumerate(zip(parameters.partner, parameters.weight, strict=True)):
-        if partner == patch:
-            continue
-        if weight == 0:
-            mixed[patch] = batch[partner]
-        elif weight != 1:
-            mixed[patch] = batch[patch] * weight + batch[partner] * (1 - weight)
-        top, left, bottom, right = pixel_boxes(parameters.box[[patch]], batch.shape[-1])[0]
-        mixed[patch, :, top:bottom, left:right] = batch[partner, :, top:bottom, left:right]
+    if not parameters.augmentation.mixes:
+        return batch
+    partners = batch[array_namespace(batch).asarray(parameters.partner)]
+    mixed: ArrayT = mix(batch, partners, *parameters.mixing)
     return mixed
 
 

@@ -96,13 +96,6 @@ def limits_of(pixels: ArrayT, narrowest: float = NARROWEST) -> tuple[Any, Any]:
     -------
     low, high
         Shape ``(..., 1, 1, 1)``, of what is finite.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> low, high = limits_of(np.linspace(0, 1, 101, dtype=np.float32).reshape(1, 101, 1))
-    >>> round(float(low[0, 0, 0]), 6), round(float(high[0, 0, 0]), 6)
-    (0.01, 0.99)
     """
     xp = array_namespace(pixels)
     patches: Any = pixels.reshape(-1, *pixels.shape[-3:])  # type: ignore[attr-defined]  # of every array

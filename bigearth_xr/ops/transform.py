@@ -40,7 +40,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from bigearth_xr.bands import bands as band_facts
 from bigearth_xr.errors import BandError, TransformError
-from bigearth_xr.ops.augmentation import AugmentParameters
+from bigearth_xr.ops.augmentation import PATCH_VALUES, AugmentParameters
 from bigearth_xr.ops.resample import SIDE, Resampling, check_resampling
 from bigearth_xr.spelling import check_choice
 
@@ -203,14 +203,7 @@ def transform_of(
 
 
 def check_parameters(transform: Transform, addresses: NDArray[np.uint64], parameters: AugmentParameters | None) -> None:
-    """Refuse addresses and parameters that are not of the same patches and bands as the transform.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace as Stored
-    >>> transform = transform_of([Stored(name="s1", bands=("VV", "VH"), size=120, dtype="float32")], ["VH"])
-    >>> check_parameters(transform, np.zeros((1, 3), np.uint64), None)
-    """
+    """Refuse addresses and parameters that are not of the same patches and bands as the transform."""
     _check_addresses(transform, addresses)
     if parameters is None:
         return
@@ -230,8 +223,7 @@ def check_parameters(transform: Transform, addresses: NDArray[np.uint64], parame
         )
     # Compiled code asks no more.
     partner, patches = parameters.partner, len(parameters.rows)
-    drawn = (parameters.d4, parameters.gain, parameters.bias, parameters.dropped, parameters.crop, partner)
-    if {len(values) for values in (*drawn, parameters.weight, parameters.box)} != {patches} or (
+    if {len(getattr(parameters, name)) for name in PATCH_VALUES} != {patches} or (
         patches and not 0 <= partner.min() <= partner.max() < patches
     ):
         raise TransformError(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_xr import bands as band_facts
-from bigearth_xr.device.unpacking import Packed
+from bigearth_xr.device.host import Packed
 from bigearth_xr.errors import BandError, BatchError
 from bigearth_xr.spelling import check_choice
 from bigearth_xr.store.buffers import BufferPool, Located, LocatedPacked, check_buffers, copy_bytes, new_buffers

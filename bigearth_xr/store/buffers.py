@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_xr.device.unpacking import Packed
+from bigearth_xr.device.host import Packed
 from bigearth_xr.errors import BatchError
 from bigearth_xr.store.schema import PixelArray
 

@@ -98,12 +98,18 @@ class Compression:
     decompress: Callable[[NDArray[np.uint8], NDArray[np.uint8]], None]
     """Decompress one patch into memory of its length; ChecksumError if that is not what it decompresses to."""
 
+    header_bytes: int
+    """Bytes at the beginning of a compressed patch that say how long it is."""
+
+    lengths: Callable[[bytes], tuple[int, int]]
+    """Of such a header: bytes of the patch as it is, and compressed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """How patches are encoded: little-endian bytes, compressed or not, and a CRC-32C.
 
-    A codec is a value of this in `PROFILES`, and nothing else; `bigearth_xr.device` has a faster decoder of Blosc.
+    A codec is a value of this in `PROFILES`; what else there is of Blosc is a faster decoder, in `bigearth_xr.device`.
     """
 
     name: ProfileName
@@ -210,7 +216,18 @@ def _from_blosc(packed: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
         raise ChecksumError(f"decompresses to {len(decoded)} bytes, expected {len(out)}")
 
 
-_BLOSC = Compression(zarr_codec=_blosc_codec, compress=_by_blosc, decompress=_from_blosc)
+def _lengths_by_blosc(header: bytes) -> tuple[int, int]:
+    plain, _, packed = np.frombuffer(header, "<u4", count=3, offset=4).tolist()
+    return plain, packed
+
+
+_BLOSC = Compression(
+    zarr_codec=_blosc_codec,
+    compress=_by_blosc,
+    decompress=_from_blosc,
+    header_bytes=16,
+    lengths=_lengths_by_blosc,
+)
 
 PROFILES: Mapping[ProfileName, Profile] = {
     "fast": Profile(name="fast"),

@@ -278,7 +278,7 @@ def _unpack(
     shards: Shards, array: int, patches: EncodedPatches, which: NDArray[np.intp], targets: NDArray[np.uint64]
 ) -> list[tuple[int, str]]:
     """Decompress some patches; return those that do not decompress, and why."""
-    from bigearth_xr.device.unpacking import unpack
+    from bigearth_xr.device.host import unpack
 
     starts, lengths = patches.spans(array, which)
     patch_bytes, itemsize = shards.arrays[array].patch_bytes, shards.arrays[array].itemsize

@@ -1,7 +1,7 @@
 """Build a table: of an archive's patches, of published lists, of both.
 
 What follows from a patch's place and date (CRS, footprint, times, season) is computed here, once, for both releases;
-what somebody had to decide (labels, split, country, snow, cloud) is given, or null.
+what was decided by people (labels, split, country, snow, cloud) is given, or null.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ from bigearth_xr.labels import Release, group_labels, label_names
 from bigearth_xr.table.lists import read_lists
 from bigearth_xr.table.schema import SCHEMA, metadata_of
 
-__all__ = ["FoundLabels", "Rows", "assemble", "from_archive", "from_lists", "read_labels"]
+__all__ = ["Rows"]
 
 
 def from_lists(folder: str | PathLike[str], version: Release | None = None) -> pa.Table:
@@ -149,9 +149,9 @@ def from_archive(
             f"{archive.name}: no complete pair of {archive.release}; check that both halves are there, or ask for one "
             f"with sensors=('s2',) or ('s1',){sum_up(archive.problems)}"
         )
-    told = {} if listed is None else _looked_up(listed, own["patch"])
-    both = {name: _first_known(own.get(name), told.get(name)) for name in ("labels_19", "labels_43", "s1_name")}
-    return assemble(archive.release, {**told, **own, **both})
+    looked_up = {} if listed is None else _looked_up(listed, own["patch"])
+    both = {name: _first_known(own.get(name), looked_up.get(name)) for name in ("labels_19", "labels_43", "s1_name")}
+    return assemble(archive.release, {**looked_up, **own, **both})
 
 
 def _columns_found(archive: Archive, found: FoundLabels) -> dict[str, pa.Array]:
@@ -195,13 +195,13 @@ def _looked_up(listed: Columns, patch: pa.Array) -> dict[str, pa.Array]:
     return {name: array.take(rows) for name, array in listed.items()}
 
 
-def _first_known(own: pa.Array | None, told: pa.Array | None) -> pa.Array | None:
+def _first_known(own: pa.Array | None, listed: pa.Array | None) -> pa.Array | None:
     """The archive's own word, and where it has none, that of the lists."""
-    if own is None or told is None:
-        return told if own is None else own
+    if own is None or listed is None:
+        return listed if own is None else own
     # Arrow's coalesce takes no lists: pick rows from the two laid end to end.
     at = pc.if_else(pc.is_valid(own), pa.array(range(len(own))), pa.array(range(len(own), 2 * len(own))))
-    return pa.concat_arrays([own, told.cast(own.type)]).take(at)
+    return pa.concat_arrays([own, listed.cast(own.type)]).take(at)
 
 
 def assemble(release: Release, columns: Mapping[str, pa.Array]) -> pa.Table:

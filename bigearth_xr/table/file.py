@@ -10,8 +10,6 @@ import pyarrow as pa
 from bigearth_xr.errors import ChecksumError, MetadataError
 from bigearth_xr.table.schema import SCHEMA
 
-__all__ = ["is_table", "read", "write"]
-
 _KEY = b"bigearth_checksum"
 _MARK = b"bigearth-crc32c:"
 """Key and first half of the value of the file's own metadata that hold its checksum: should one be damaged, the other
@@ -38,7 +36,7 @@ def write(table: pa.Table, path: str | PathLike[str]) -> None:
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, table.schema, compression="zstd", write_page_checksum=True) as writer:
         writer.write_table(table, row_group_size=131_072)
-        # Of the file alone: whoever reads it and writes it elsewhere does not take the checksum along.
+        # Of the file alone: a copy of the table elsewhere does not take the checksum along.
         writer.add_key_value_metadata({_KEY: _MARK + b"0" * _DIGITS})
     data = bytearray(sink.getvalue())
     at = data.rindex(_MARK) + len(_MARK)
@@ -61,7 +59,7 @@ def read(path: str | PathLike[str] | pa.NativeFile, *, where: str | None = None)
     ChecksumError
         If a byte of the file changed after it was written.
     MetadataError
-        If it cannot be read, or is no table of ours. Those of stores of format version 1 have no checksum.
+        If it cannot be read, or is not a table of ours. Those of stores of format version 1 have no checksum.
 
     Examples
     --------
@@ -77,7 +75,7 @@ def read(path: str | PathLike[str] | pa.NativeFile, *, where: str | None = None)
     _check(data, called)
     try:
         stored = pq.read_table(pa.BufferReader(data))
-        metadata = {key: told for key, told in (stored.schema.metadata or {}).items() if key != _KEY}
+        metadata = {key: value for key, value in (stored.schema.metadata or {}).items() if key != _KEY}
         # Parquet has no seconds: the times come back as milliseconds.
         return stored.cast(SCHEMA.with_metadata(metadata or None))
     except Exception as error:  # damaged bytes raise whatever they lead to
@@ -106,7 +104,7 @@ def is_table(path: Path) -> bool:
         return True
     try:
         return b"bigearth" in (pq.read_schema(pa.BufferReader(data)).metadata or {})
-    except Exception:  # as above; whoever reads it says what it is
+    except Exception:  # as above; its reader says what it is
         return False
 
 

@@ -23,19 +23,13 @@ from bigearth_xr.labels import Release
 from bigearth_xr.table.lists_v1 import V1_PAIRS, csv_at, read_v1, v1_files
 from bigearth_xr.table.lists_v2 import V2_EXCLUDED, V2_RECOMMENDED, is_parts, read_v2
 
-__all__ = ["find_lists", "read_lists"]
+__all__ = ["find_lists"]
 
 Columns = dict[str, pa.Array]
 
 
 def find_lists(folder: Path) -> Release | None:
-    """Tell which release's lists a folder holds, if any; v2 where it holds both.
-
-    Examples
-    --------
-    >>> find_lists(getfixture("tmp_path")) is None
-    True
-    """
+    """Tell which release's lists a folder holds, if any; v2 where it holds both."""
     if (folder / V2_RECOMMENDED).exists() or (folder / V2_EXCLUDED).exists():
         return "v2"
     return "v1" if csv_at(folder, V1_PAIRS) else None
@@ -107,7 +101,7 @@ def _parquet_files(parquets: Sequence[Path]) -> dict[str, Path]:
 def _what_else(folder: Path) -> str:
     """Name a list that is there in another form."""
     saved = csv_at(folder, "metadata")
-    return f", and not {saved.name}, in which labels are no lists any more" if saved else ""
+    return f", and not {saved.name}, in which labels are not lists any more" if saved else ""
 
 
 Read = tuple[Release, Columns]
@@ -116,7 +110,7 @@ SHORTEST = 1 << 20
 """Bytes of lists from which on reading them takes longer than a moment."""
 
 MOST_CACHED = 4
-"""Sets of lists that are kept, 20 to 30 MB each: those of both releases, and again as somebody saved them."""
+"""Sets of lists that are kept, 20 to 30 MB each: those of both releases, and again as they were saved."""
 
 _FOLDER = Path("bigearth-xr", "lists")
 _DIGEST_BYTES = 16
@@ -139,13 +133,6 @@ def cached_lists(files: Mapping[str, Path], version: Release | None, read: Calla
     -------
     tuple
         As ``read`` gives it.
-
-    Examples
-    --------
-    >>> short = getfixture("tmp_path") / "metadata.parquet"
-    >>> _ = short.write_bytes(b"")
-    >>> cached_lists({short.name: short}, None, lambda: ("v2", {}))
-    ('v2', {})
     """
     if sum(file.stat().st_size for file in files.values()) < SHORTEST:
         return read()
@@ -155,12 +142,12 @@ def cached_lists(files: Mapping[str, Path], version: Release | None, read: Calla
     place = folder / f"{_key(files, version)}.arrow"
     with suppress(OSError, ValueError):  # there is none, or it is damaged: pyarrow's errors are of these too
         return _load(place)
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = read()
-    for warning in told:
+    for warning in caught:
         warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    if not told:
+    if not caught:
         with suppress(OSError):
             _keep(found, place)
     return found
@@ -188,8 +175,8 @@ def _of_source() -> str:
 
 def _load(place: Path) -> Read:
     data = place.read_bytes()
-    told, content = data[:_DIGEST_BYTES], memoryview(data)[_DIGEST_BYTES:]
-    if hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest() != told:
+    digest, content = data[:_DIGEST_BYTES], memoryview(data)[_DIGEST_BYTES:]
+    if hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest() != digest:
         raise ValueError(f"{place}: damaged")
     with pa.ipc.open_file(pa.py_buffer(content)) as kept:
         table = kept.read_all()
@@ -199,7 +186,7 @@ def _load(place: Path) -> Read:
 
 
 def _keep(found: Read, place: Path) -> None:
-    """Write what was read, and remove the sets that nobody has asked for lately."""
+    """Write what was read, and remove the sets that were not asked for lately."""
     release, columns = found
     table = pa.table(columns).replace_schema_metadata({_RELEASE: release.encode()})
     sink = pa.BufferOutputStream()

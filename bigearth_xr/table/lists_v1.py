@@ -1,6 +1,6 @@
 """The lists of v1: text files, one that names all pairs and a few that name some of them.
 
-People save lists with other separators, other columns, headers, indexes, paths and quotes. A patch's name is told from
+People save lists with other separators, other columns, headers, indexes, paths and quotes. A patch's name is known from
 all that by its form alone, so no dialect has to be known.
 """
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bigearth_xr import releases
 from bigearth_xr.errors import MetadataError
-from bigearth_xr.table.names import S1_NAMES, are_unique, canonical, find_names, read_places
+from bigearth_xr.table.schema import S1_NAMES, are_unique, canonical, find_names, read_places
 
 __all__ = ["V1_PAIRS"]
 
@@ -71,24 +71,13 @@ Columns = dict[str, pa.Array]
 
 
 def csv_at(folder: Path, name: str) -> Path | None:
-    """Find the list of this name, however it is compressed.
-
-    Examples
-    --------
-    >>> csv_at(getfixture("tmp_path"), "train") is None
-    True
-    """
+    """Find the list of this name, however it is compressed."""
     found = (folder / f"{name}.csv{suffix}" for suffix in ("", ".bz2", ".gz"))
     return next((path for path in found if path.is_file()), None)
 
 
 def read_v1(folder: Path) -> Columns:
     """Read what the lists of v1 say of each pair.
-
-    Parameters
-    ----------
-    folder
-        Where all of them lie.
 
     Returns
     -------
@@ -99,13 +88,6 @@ def read_v1(folder: Path) -> Columns:
     ------
     MetadataError
         If a list is missing, or a line of one cannot be understood; with its file and line.
-
-    Examples
-    --------
-    >>> from bigearth_xr.testing import write_archive
-    >>> lists = write_archive(getfixture("tmp_path") / "v1", pairs=2, version="v1") / "lists"
-    >>> read_v1(lists)["split"].to_pylist()
-    ['validation', 'validation']
     """
     source, *rest = v1_files(folder)
     columns = _as_published(_read_text(source)) or _by_line(_read_lines(source))
@@ -132,19 +114,12 @@ def v1_files(folder: Path) -> list[Path]:
     ------
     MetadataError
         If one is missing.
-
-    Examples
-    --------
-    >>> from bigearth_xr.testing import write_archive
-    >>> lists = write_archive(getfixture("tmp_path") / "v1", pairs=2, version="v1") / "lists"
-    >>> [file.name for file in v1_files(lists)][:3]
-    ['s1_s2_name_country_season.csv', 'train.csv', 'val.csv']
     """
     return [_required(folder, name) for name in _NAMES]
 
 
 def _required(folder: Path, name: str) -> Path:
-    """Find a list, or say which are needed; there may be no second one that goes by its other name."""
+    """Find a list, or say which are needed; there may not be a second one under its other name."""
     found = [path for one in (name, _ALSO_CALLED.get(name)) if one and (path := csv_at(folder, one))]
     if len(found) > 1:
         raise MetadataError(f"{folder}: both {found[0].name} and {found[1].name}, expected one of them; take one out")
@@ -266,7 +241,7 @@ def _line_of(lines: _Lines, rows: NDArray[np.int64], pair: int) -> str:
 
 
 def _refuse_unmatched(lists: Mapping[str, _Lines], rows: Mapping[str, NDArray[np.int64]], pairs: _Pairs) -> None:
-    """Refuse lists that name nobody among the pairs; one of several does so with good reason, and is told."""
+    """Refuse lists that name none of the pairs; one of several does so with good reason, and is reported."""
     named = {name: len(_rows_of(lines)) for name, lines in lists.items()}
     strange = [name for name, count in named.items() if count and not (rows[name] >= 0).any()]
     if not strange:
@@ -359,7 +334,7 @@ def _find_rows(lists: Sequence[_Lines], pairs: _Pairs) -> list[NDArray[np.int64]
 
 
 def _find_odd(lines: _Lines, odd: NDArray[np.int64], pairs: _Pairs) -> NDArray[np.int64]:
-    """Tell the pairs of lines that are no name of one as it is."""
+    """Find the pairs of lines that are not a name of one as it is."""
     texts = lines.texts.take(pa.array(odd))
     s2, s1 = find_names(texts, "s2"), find_names(texts, "s1")
     _refuse_other_release(lines, odd, texts, s2)
@@ -373,7 +348,7 @@ def _find_odd(lines: _Lines, odd: NDArray[np.int64], pairs: _Pairs) -> NDArray[n
         _refuse_line(
             lines,
             int(odd[apart.argmax()]),
-            f"names two patches that are no pair in {pairs.source}; correct either list",
+            f"names two patches that are not a pair in {pairs.source}; correct either list",
         )
     return np.maximum(by_s2, by_s1)
 

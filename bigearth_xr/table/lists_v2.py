@@ -15,7 +15,7 @@ from bigearth_xr import releases
 from bigearth_xr.errors import MetadataError, SelectionError
 from bigearth_xr.labels import label_names
 from bigearth_xr.spelling import check_choice
-from bigearth_xr.table.names import S1_NAMES, V2_NAMES, are_unique, read_places
+from bigearth_xr.table.schema import S1_NAMES, V2_NAMES, are_unique, read_places
 
 V2_RECOMMENDED = "metadata.parquet"
 V2_EXCLUDED = "metadata_for_patches_with_snow_cloud_or_shadow.parquet"
@@ -43,25 +43,14 @@ class Part:
 
 
 def is_parts(folder: Path) -> bool:
-    """Tell whether a folder is a parquet in parts, not one that holds parquets of their own.
-
-    Examples
-    --------
-    >>> is_parts(getfixture("tmp_path"))
-    False
-    """
+    """Tell whether a folder is a parquet in parts, not one that holds parquets of their own."""
     if not folder.is_dir() or any((folder / name).exists() for name in (V2_RECOMMENDED, V2_EXCLUDED)):
         return False
     return next(_parts(folder), None) is not None
 
 
 def read_v2(parquets: Sequence[Path]) -> Columns:
-    """Read what parquets of v2 say of each pair.
-
-    Parameters
-    ----------
-    parquets
-        Files, or folders of parts.
+    """Read what parquets of v2, files or folders of parts, say of each pair.
 
     Returns
     -------
@@ -71,14 +60,7 @@ def read_v2(parquets: Sequence[Path]) -> Columns:
     Raises
     ------
     MetadataError
-        If one is no parquet, lacks a column, or holds a value that cannot be understood; with file, column and row.
-
-    Examples
-    --------
-    >>> from bigearth_xr.testing import write_archive
-    >>> archive = write_archive(getfixture("tmp_path") / "v2", pairs=2)
-    >>> read_v2([archive / "metadata.parquet"])["tile_row"].to_pylist()
-    [76, 76]
+        If one is not a parquet, lacks a column, or holds a value that cannot be understood; with file, column and row.
     """
     parts = [part for parquet in parquets for part in _parts(parquet)]
     tables = [_read_part(part) for part in parts]
@@ -105,7 +87,7 @@ def _parts(parquet: Path) -> Iterator[Part]:
 
 
 def _read_part(part: Part) -> pa.Table:
-    """Read a file, in our names and types; what is wrong is told with its column and row."""
+    """Read a file, in our names and types; what is wrong is reported with its column and row."""
     texts = _read_columns(part)
     patch = _as_texts(texts["patch_id"], f"{part.path}: column patch_id", "the name of a patch of v2")
     columns = {"patch": patch, **_places(patch, part.path)}
@@ -157,12 +139,12 @@ def _require_columns(part: Part, names: Sequence[str], wanted: Sequence[str]) ->
 
 
 def _no_parquet(path: Path, error: Exception) -> str:
-    """Say what a file is that is no parquet."""
+    """Say what a file is that is not a parquet."""
     with path.open("rb") as file:
         start = file.read(4096)
     if b"patch_id" in start.partition(b"\n")[0] and not start.startswith(b"PAR1"):
         return (
-            f"{path}: the metadata of v2 saved as CSV, in which labels are no lists any more; expected parquet: give "
+            f"{path}: the metadata of v2 saved as CSV, in which labels are not lists any more; expected parquet: give "
             f"{V2_RECOMMENDED} as published"
         )
     if b"_MSIL2A_" in start and not start.startswith(b"PAR1"):
@@ -179,7 +161,7 @@ def _places(patch: pa.Array, source: Path) -> Columns:
     if places["tile"].null_count:
         at = pc.index(pc.is_null(places["tile"]), True).as_py()
         raise MetadataError(
-            f"{source}: column patch_id, row {at}: {patch[at].as_py()!r} is no patch name of v2; expected one like "
+            f"{source}: column patch_id, row {at}: {patch[at].as_py()!r} is not a patch name of v2; expected one like "
             "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_26_57; correct it, or take the parquet as published"
         )
     return places
@@ -232,7 +214,7 @@ def _in_paper_order(labels: pa.Array, where: str, patch: pa.Array) -> pa.Array:
     if index.null_count:
         at = pc.index(pc.is_null(index), True).as_py()
         raise MetadataError(
-            f"{where}, row {owner[at]}, {patch[int(owner[at])].as_py()}: {values[at].as_py()!r} is no label of the "
+            f"{where}, row {owner[at]}, {patch[int(owner[at])].as_py()}: {values[at].as_py()!r} is not a label of the "
             "19-class nomenclature; check the metadata parquet"
         )
     # One number for patch and label: sorted, the patches stay where they are.
@@ -292,7 +274,7 @@ def _as_texts(column: pa.Array, where: str, expected: str = "text") -> pa.Array:
     try:
         return column.cast(pa.string())
     except pa.ArrowInvalid as error:
-        raise MetadataError(f"{where} is no UTF-8 ({error}), expected {expected}; save it as strings") from None
+        raise MetadataError(f"{where} is not UTF-8 ({error}), expected {expected}; save it as strings") from None
 
 
 def _as_flags(column: pa.Array, where: str) -> pa.Array:

@@ -19,7 +19,8 @@ from typing import BinaryIO, Literal, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_xr.archive.names import JSON_SUFFIX, REFERENCE_MAP, parse_s1, parse_s2, scene_folder
+from bigearth_xr.archive import parse_s1, parse_s2
+from bigearth_xr.archive.names import JSON_SUFFIX, REFERENCE_MAP, scene_folder
 from bigearth_xr.bands import PATCH_SIDE_M, S1_BANDS, S2_BANDS, Band
 from bigearth_xr.releases import Release
 from bigearth_xr.testing.geotiff import encode_tiff
@@ -139,15 +140,7 @@ PARTS: Mapping[Release, tuple[Part, ...]] = {
 
 
 def write_folder(root: Path, files: Iterable[File]) -> None:
-    """Write files below a folder.
-
-    Examples
-    --------
-    >>> root = getfixture("tmp_path")
-    >>> write_folder(root, [("lists/train.csv", b"")])
-    >>> (root / "lists" / "train.csv").is_file()
-    True
-    """
+    """Write files below a folder."""
     made: str | None = None
     for path, data in files:
         folder, _, name = path.rpartition("/")
@@ -159,17 +152,7 @@ def write_folder(root: Path, files: Iterable[File]) -> None:
 
 
 def write_tar(path: Path, files: Iterable[File], container: Container = "tar") -> None:
-    """Write files into a tar, compressed as ``container`` says.
-
-    Examples
-    --------
-    >>> import tarfile
-    >>> path = getfixture("tmp_path") / "lists.tar.gz"
-    >>> write_tar(path, [("lists/train.csv", b""), ("lists/val.csv", b"")], "tar.gz")
-    >>> with tarfile.open(path) as tar:
-    ...     print(tar.getnames())
-    ['lists', 'lists/train.csv', 'lists/val.csv']
-    """
+    """Write files into a tar, compressed as ``container`` says."""
     with open_container(path, container) as out:
         for piece in tar_stream(files):
             out.write(piece)
@@ -177,17 +160,7 @@ def write_tar(path: Path, files: Iterable[File], container: Container = "tar") -
 
 @contextmanager
 def open_container(path: str | os.PathLike[str], container: Container) -> Iterator[BinaryIO]:
-    """Open a file to write a tar into, compressing what is written.
-
-    Examples
-    --------
-    >>> import gzip
-    >>> path = getfixture("tmp_path") / "archive.tar.gz"
-    >>> with open_container(path, "tar.gz") as out:
-    ...     _ = out.write(b"a tar")
-    >>> gzip.decompress(path.read_bytes())
-    b'a tar'
-    """
+    """Open a file to write a tar into, compressing what is written."""
     with open(path, "wb", buffering=_BUFFER) as raw:
         if container == "tar":
             yield raw
@@ -199,20 +172,10 @@ def open_container(path: str | os.PathLike[str], container: Container) -> Iterat
 def tar_stream(files: Iterable[File]) -> Iterator[bytes]:
     """Encode files as a tar, piece by piece; a folder comes before its files.
 
-    Parameters
-    ----------
-    files
-        Those of a folder one after the other.
-
     Yields
     ------
     bytes
         Whole members; at last what closes the tar.
-
-    Examples
-    --------
-    >>> [len(piece) for piece in tar_stream([("lists/train.csv", b"")])]
-    [1024, 9216]
     """
     length = 0
     around = ""
@@ -227,16 +190,7 @@ def tar_stream(files: Iterable[File]) -> Iterator[bytes]:
 
 
 def patch_files(part: Part, pairs: Sequence[Pair], pixels: Pixels) -> Iterator[list[File]]:
-    """Give the files of a part, one patch at a time, sorted by folder and name.
-
-    Examples
-    --------
-    >>> from bigearth_xr.testing import formula_pixels, synthetic_pair
-    >>> radar = next(part for part in PARTS["v2"] if part.name == "BigEarthNet-S1")
-    >>> files = next(patch_files(radar, [synthetic_pair(0)], formula_pixels))
-    >>> files[0][0].rpartition("/")[2]
-    'S1A_IW_GRDH_1SDV_20170613T044300_33UUP_68_76_VH.tif'
-    """
+    """Give the files of a part, one patch at a time, sorted by folder and name."""
     for folder, pair in sorted(((part.folder(pair), pair) for pair in pairs), key=lambda entry: entry[0]):
         stem = f"{folder}/{folder.rpartition('/')[2]}"
         yield sorted((f"{stem}_{ending}", data) for ending, data in part.files(pair, pixels))

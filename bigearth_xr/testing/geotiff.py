@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from bigearth_xr.archive.tiff import decode_tiff
 from bigearth_xr.bands import PATCH_SIDE_M
 
-__all__ = ["encode_tiff"]
-
 _STRIP_BYTES = 8192
 
 _FIRST_ZONE_NORTH = 32600
@@ -137,21 +135,7 @@ def encode_tiff(
 
 
 def damage_tiff(data: bytes, how: Damage) -> bytes:
-    """Damage a file of one band.
-
-    Parameters
-    ----------
-    data
-        As `encode_tiff` gives it, or a file of the archive.
-    how
-        What happens to it.
-
-    Examples
-    --------
-    >>> sound = encode_tiff(np.zeros((20, 20), "uint16"), epsg=32633, ulx=331200, uly=5331600)
-    >>> damage_tiff(sound, "zero-length")
-    b''
-    """
+    """Damage a file of one band."""
     return _HOW[how](data)
 
 

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from bigearth_xr.archive.names import parse_s2
+from bigearth_xr.archive import parse_s2
 from bigearth_xr.errors import MetadataError
 from bigearth_xr.grid import tile_origin
 from bigearth_xr.labels import group_labels
@@ -15,8 +15,6 @@ from bigearth_xr.products import Product, product_of
 from bigearth_xr.releases import SPLITS, Release, season_of
 from bigearth_xr.testing.container import File
 from bigearth_xr.testing.pair import Pair, corner_of, draw_labels
-
-__all__ = ["ListedPair", "listed_pairs"]
 
 _SEASONS = {
     "winter": "Winter",
@@ -35,14 +33,6 @@ def encode_lists(pairs: Sequence[Pair], release: Release) -> list[File]:
     -------
     list of File
         Paths below the root of the archive, and contents; sorted.
-
-    Examples
-    --------
-    >>> from bigearth_xr.testing import synthetic_pair
-    >>> for path, data in encode_lists([synthetic_pair(0)], "v2"):
-    ...     print(path, data[:4])
-    metadata.parquet b'PAR1'
-    metadata_for_patches_with_snow_cloud_or_shadow.parquet b'PAR1'
     """
     return sorted(_v1_lists(pairs) if release == "v1" else _v2_tables(pairs))
 
@@ -133,7 +123,7 @@ def listed_pairs(
     >>> [pair.s1_name for pair in listed_pairs(lists, pairs=1, first=3)]
     ['S1A_IW_GRDH_1SDV_20170613T044300_33UUP_69_77']
     """
-    from bigearth_xr.table.lists import read_lists
+    from bigearth_xr.table import read_lists
 
     _, columns = read_lists([Path(lists)], version)
     listed = len(columns["patch"])

@@ -15,8 +15,6 @@ from bigearth_xr.labels import CLASSES_19, CLASSES_43, UNLABELLED_CLC, group_lab
 from bigearth_xr.products import PRODUCTS, Product
 from bigearth_xr.releases import Release
 
-__all__ = ["SyntheticPair", "formula_pixels", "formula_reference_map", "synthetic_pair"]
-
 _BLOCK_SIDE = 2
 
 _BLOCKS_PER_SIDE = 45
@@ -214,7 +212,7 @@ def synthetic_pair(index: int, *, release: Release = "v2", seed: int = 0) -> Syn
 
     Four pairs that touch come from each product in turn, and two products that show one tile
     on two days follow each other, so that a small archive has neighbours, series and
-    countries. v1 has labels that the 19 classes drop; at every fortieth pair there is no other.
+    countries. v1 has labels that the 19 classes drop; at every fortieth pair there are no others.
 
     Parameters
     ----------
@@ -266,11 +264,6 @@ def draw_labels(index: int, seed: int, *, adds_dropped: bool = False, drops_all:
     -------
     tuple of str
         Names in paper order.
-
-    Examples
-    --------
-    >>> draw_labels(3, 0)
-    ('Salines', 'Water courses', 'Coastal lagoons')
     """
     kept, dropped = _classes_by_fate()
     random = np.random.default_rng((seed, index))

@@ -15,8 +15,6 @@ from bigearth_xr.bands import BANDS, PATCH_SIDE_M, band
 from bigearth_xr.errors import ArchiveNotFoundError, DependencyError
 from bigearth_xr.sample import unpack_sample
 
-__all__ = ["Variation", "real_pixels", "variation_of"]
-
 Bands: TypeAlias = Mapping[str, NDArray[np.generic]]
 
 _SOURCES = 6

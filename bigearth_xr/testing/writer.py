@@ -21,12 +21,6 @@ from bigearth_xr.testing.lists import encode_lists, listed_pairs
 from bigearth_xr.testing.pair import Pair, formula_pixels, synthetic_pair
 from bigearth_xr.testing.real import real_pixels
 
-__all__ = [
-    "count_reads",
-    "write_archive",
-    "write_store",
-]
-
 _MOST_PAIRS_UNWATCHED = 2000
 
 _PIXELS: dict[str, Pixels] = {"formula": formula_pixels, "real": real_pixels}
@@ -206,4 +200,4 @@ def _advancing(read: Iterable[list[File]], advance: Callable[[], None]) -> Itera
 
 
 def _no_bar() -> None:
-    """Tell nobody: so few are written at once."""
+    """Report nothing: few are written at once."""

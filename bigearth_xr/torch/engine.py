@@ -22,6 +22,7 @@ from bigearth_xr.batches.build import BatchBuilder, BatchPart, BatchPlan, Buffer
 from bigearth_xr.batches.cache import Cache, CachedReader, HostMemory, free_host_bytes, with_cache
 from bigearth_xr.batches.patches import Patches
 from bigearth_xr.device import gpu_available
+from bigearth_xr.device.host import transform_patches
 from bigearth_xr.errors import DeviceError, LoaderError
 from bigearth_xr.sampling import check_integer
 from bigearth_xr.spelling import check_choice, did_you_mean
@@ -87,12 +88,7 @@ class Engine(Protocol):
 
 
 def create_engine(builder: BatchBuilder, device: torch.device, batch_size: int, *, keep: int) -> Engine:
-    """Choose what builds batches on a device.
-
-    Examples
-    --------
-    >>> create_engine(None, torch.device("cuda", 0), 256, keep=2)  # doctest: +SKIP
-    """
+    """Choose what builds batches on a device."""
     if device.type == "cpu":
         return HostEngine(builder, batch_size=batch_size, keep=keep)
     return GpuEngine(builder, device)
@@ -136,8 +132,6 @@ class HostEngine:
 
     def start(self) -> None:
         """Have the kernel compiled, if it is not: once, and not by each thread."""
-        from bigearth_xr.device.host import transform_patches
-
         transform_patches()
 
     def build(self, places: NDArray[np.intp], repeats: NDArray[np.int64], epoch: int) -> Built:
@@ -168,10 +162,6 @@ class GpuEngine:
         Of what.
     device
         Which GPU.
-
-    Examples
-    --------
-    >>> engine = GpuEngine(builder, torch.device("cuda", 0))  # doctest: +SKIP
     """
 
     def __init__(self, builder: BatchBuilder, device: torch.device) -> None:
@@ -252,13 +242,6 @@ class GpuMemory:
     ----------
     device
         Which GPU.
-
-    Examples
-    --------
-    >>> memory = GpuMemory(torch.device("cuda", 0))  # doctest: +SKIP
-    >>> memory.allocate("s1", 2, 115_200)  # doctest: +SKIP
-    >>> memory.start("s1") % 16  # doctest: +SKIP
-    0
     """
 
     on_gpu = True
@@ -311,16 +294,6 @@ def with_cache_on(
     ------
     LoaderError
         If there is no such cache, or pixels are computed, which nothing keeps.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.batches.patches import patches_of
-    >>> from bigearth_xr.batches.recipe import Recipe
-    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> kept = with_cache_on(torch.device("cpu"), patches_of([ds], Recipe()), np.arange(2), "host", 10**6)
-    >>> kept.parts[0].reader.patches
-    2
     """
     check_choice("cache", cache, (*get_args(Cache), None), LoaderError)
     if cache_bytes is not None:
@@ -338,11 +311,6 @@ def choose_device(device: str) -> torch.device:
     ------
     DeviceError
         If there is no such device, or nothing to build batches on it with.
-
-    Examples
-    --------
-    >>> choose_device("cpu")
-    device(type='cpu')
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() and gpu_available() else "cpu"
@@ -365,11 +333,6 @@ def named_device(device: str) -> torch.device:
     ------
     DeviceError
         If it is not a name of a device.
-
-    Examples
-    --------
-    >>> named_device("cuda:1")
-    device(type='cuda', index=1)
     """
     try:
         return torch.device(device)
@@ -397,16 +360,7 @@ def _pinned_buffers(reader: Any, patches: int) -> dict[str, torch.Tensor]:
 
 
 def _as_arrays(buffers: dict[str, torch.Tensor], reader: Any) -> dict[str, NDArray[Any]]:
-    """View buffers of the host, shape ``(patch, byte)``, as what a reader reads into.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace as Stored
-    >>> stored = Stored(name="s2_60m", dtype="uint16", size=20, bands=("B01", "B09"))
-    >>> pixels = _as_arrays({"s2_60m": torch.zeros((3, 1600), dtype=torch.uint8)}, Stored(sources=[stored]))
-    >>> pixels["s2_60m"].shape, pixels["s2_60m"].dtype
-    ((3, 2, 20, 20), dtype('uint16'))
-    """
+    """View buffers of the host, shape ``(patch, byte)``, as what a reader reads into."""
     return {
         array.name: buffers[array.name].numpy().view(array.dtype).reshape(-1, len(array.bands), array.size, array.size)
         for array in reader.sources

@@ -69,7 +69,7 @@ class PatchLoader:
         ``"keep"``; ``"count"`` and see `PatchLoader.nonfinite`; or ``"zero"``, which also puts 0 in the place of what
         is not finite in a batch.
     shuffle, window
-        Whether an epoch has an order of its own, drawn from so many patches at a time; ``window=None`` is a true
+        Whether an epoch has an order of its own, drawn from N patches at a time; ``window=None`` is a true
         shuffle, and small random reads (see `Sampling`). Of object storage a window is held in memory.
     balance
         Draw patches with replacement so that every class, or every country, is drawn as often.
@@ -135,7 +135,7 @@ class PatchLoader:
         prefetch: int | None = None,
         **recipe: Unpack[RecipeOptions],
     ) -> None:
-        self._told = rank, world_size
+        self._asked_rank = rank, world_size
         rank, world_size = choose_rank(rank, world_size)
         self._sampling = Sampling(
             batch_size=batch_size,
@@ -155,11 +155,11 @@ class PatchLoader:
         _warn_of_left_out(self._sampling, len(patches))
         self._uncached = patches, cache, cache_bytes
         self._threads, self._prefetch = choose_threads(threads, prefetch)
-        self._set_up(wanted, here)
+        self._create_engine(wanted, here)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Unpickle; attributes had other names once."""
-        former = {"_maker": "_builder"}
+        former = {"_maker": "_builder", "_told": "_asked_rank"}
         self.__dict__.update({former.get(name, name): value for name, value in state.items()})
 
     def __repr__(self) -> str:
@@ -168,21 +168,39 @@ class PatchLoader:
         own = ": an order of its own, which no other sampler replaces; take shuffle=False to have the stored one"
         ranks = [f"rank={rules.rank} of {rules.world_size}"] if rules.world_size > 1 else []
         given = {"balance": self._balance, "drop_last": rules.drop_last or None, "cache": cache}
-        said = [f"{name}={value!r}" for name, value in given.items() if value is not None]
-        how = [*ranks, *said, f"seed={rules.seed}", f"device={str(self.device)!r}"]
+        options = [f"{name}={value!r}" for name, value in given.items() if value is not None]
+        how = [*ranks, *options, f"seed={rules.seed}", f"device={str(self.device)!r}"]
         order = f"shuffle={rules.shuffle}{own if rules.shuffle else ''}"
         return f"PatchLoader({self._builder}, batch_size={rules.batch_size}, {', '.join(how)}, {order})"
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch."""
-        self._join()
+        self._update_rank()
         return self._sampling.batches(self._builder.patches.row.size)
 
     def __iter__(self) -> Iterator[PatchBatch]:
         """Go through the next epoch, or the rest of the one whose state was loaded, from the first batch asked for."""
         # Not before: trainers make an iterator, look at it and make another.
-        self._join()
-        yield from self._batches(*self._position.begin(len(self)))
+        self._update_rank()
+        epoch, first, turn = self._position.begin(len(self))
+        plan, engine = self._plan(epoch), self._engine
+        engine.start()
+        fill_caches(self._builder.patches)
+        prefetcher = Prefetcher(self._builder.patches, plan, self._sampling, first)
+
+        def build(step: int) -> Built:
+            prefetcher.request(step)
+            batch = plan.batch(step)
+            return engine.build(plan.places[batch], plan.repeats[batch], epoch)
+
+        steps = range(first, len(plan))
+        ahead = build_ahead(build, steps, threads=self._threads, prefetch=self._prefetch)
+        with closing(prefetcher), closing(ahead):
+            for step, built in zip(steps, ahead, strict=True):
+                prefetcher.release(step)
+                self._nonfinite += built.nonfinite
+                self._position.deliver(turn, step + 1)
+                yield engine.deliver(built)
 
     @property
     def batch_size(self) -> int:
@@ -207,7 +225,7 @@ class PatchLoader:
     @property
     def padding(self) -> int:
         """How many patches of an epoch, over all ranks, come a second time so that all ranks take as many steps."""
-        self._join()
+        self._update_rank()
         return 0 if self._weights is not None else self._sampling.share(self._builder.patches.row.size)[1]
 
     @property
@@ -248,7 +266,7 @@ class PatchLoader:
 
     def state_dict(self) -> dict[str, Any]:
         """Tell epoch and step of the pass begun last, after the batch that it handed out last: plain values."""
-        self._join()
+        self._update_rank()
         return self._position.state()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -260,24 +278,24 @@ class PatchLoader:
         Raises
         ------
         LoaderError
-            If they do, or it is no state.
+            If they do, or it is not a state.
         """
-        self._join()
+        self._update_rank()
         self._position.load(state)
 
     def close(self) -> None:
         """Give up files; the next pass opens them again."""
         self._builder.close()
 
-    def _join(self) -> None:
-        """Take the share of this process, where it was joined by others, or left by them, since the loader was made."""
-        rank, world_size = choose_rank(*self._told)
+    def _update_rank(self) -> None:
+        """Take this process's share, where ``torch.distributed`` was initialised or ended since the loader was made."""
+        rank, world_size = choose_rank(*self._asked_rank)
         if (rank, world_size) == (self._sampling.rank, self._sampling.world_size):
             return
         self._sampling = replace(self._sampling, rank=rank, world_size=world_size)
         self._position.become(*_identity(self._builder.patches, self._sampling, self._balance))
         if self._sampling.fixed_shares:
-            self._set_up(self._builder.recipe, self.device)
+            self._create_engine(self._builder.recipe, self.device)
 
     def _reach(self, epoch: int) -> None:
         self._position.reach(epoch, len(self))
@@ -286,29 +304,9 @@ class PatchLoader:
         steps = len(self)
         return self._plan(self._position.next_epoch(steps)).places
 
-    def _batches(self, epoch: int, first: int, turn: int) -> Iterator[PatchBatch]:
-        plan = self._plan(epoch)
-        self._engine.start()
-        fill_caches(self._builder.patches)
-        prefetcher = Prefetcher(self._builder.patches, plan, self._sampling, first)
-
-        def build(step: int) -> Built:
-            prefetcher.request(step)
-            batch = plan.batch(step)
-            return self._engine.build(plan.places[batch], plan.repeats[batch], epoch)
-
-        steps = range(first, len(plan))
-        ahead = build_ahead(build, steps, threads=self._threads, prefetch=self._prefetch)
-        with closing(prefetcher), closing(ahead):
-            for step, built in zip(steps, ahead, strict=True):
-                prefetcher.release(step)
-                self._nonfinite += built.nonfinite
-                self._position.deliver(turn, step + 1)
-                yield self._engine.deliver(built)
-
-    def _set_up(self, recipe: Recipe, device: torch.device) -> None:
-        """Set up what makes batches, with memory for those that are ready, in progress, or in the caller's hands."""
-        self._builder = BatchBuilder(self._kept(*self._uncached, device), recipe)
+    def _create_engine(self, recipe: Recipe, device: torch.device) -> None:
+        """Create what builds batches, with memory for those that are ready, in progress, or in the caller's hands."""
+        self._builder = BatchBuilder(self._with_memory(*self._uncached, device), recipe)
         batch_size = min(self.batch_size, len(self._builder.patches))
         self._engine: Engine = create_engine(self._builder, device, batch_size, keep=self._threads + self._prefetch + 1)
 
@@ -316,8 +314,10 @@ class PatchLoader:
         patches = self._builder.patches
         return plan_epoch(patches.store, patches.row, self._sampling, epoch=epoch, weights=self._weights)
 
-    def _kept(self, patches: Patches, cache: Cache | None, cache_bytes: int | None, device: torch.device) -> Patches:
-        """Patches of which those of this rank are kept in memory, as far as they fit; or but held until they are used.
+    def _with_memory(
+        self, patches: Patches, cache: Cache | None, cache_bytes: int | None, device: torch.device
+    ) -> Patches:
+        """Have this rank's patches cached, as far as they fit; without a cache, prefetched ones kept until their batch.
 
         Only object storage needs the latter.
         """
@@ -333,13 +333,7 @@ class PatchLoader:
 
 
 def loader_options() -> list[str]:
-    """Name the options of a `PatchLoader`.
-
-    Examples
-    --------
-    >>> {"batch_size", "bands"} <= {*loader_options()}
-    True
-    """
+    """Name the options of a `PatchLoader`."""
     own = inspect.signature(PatchLoader).parameters.values()
     return [*RecipeOptions.__annotations__, *(one.name for one in own if one.kind == one.KEYWORD_ONLY)]
 

@@ -47,18 +47,18 @@ class Position:
         self._step, self._begun, self._turn = 0, False, 0
 
     def begin(self, steps: int) -> tuple[int, int, int]:
-        """Begin a pass of so many steps, or go on with the one that was loaded; gives epoch, first step and turn."""
+        """Begin a pass of N steps, or go on with the one that was loaded; gives epoch, first step and turn."""
         if (epoch := self.next_epoch(steps)) != self.epoch:
             self.epoch, self._step = epoch, 0
         self._begun, self._turn = True, self._turn + 1
         return self.epoch, self._step, self._turn
 
     def next_epoch(self, steps: int) -> int:
-        """Tell which epoch the next pass is of, if an epoch has so many steps."""
+        """Tell which epoch the next pass is of, if an epoch has N steps."""
         return self.epoch + int(self._begun or self._step >= steps > 0)
 
     def deliver(self, turn: int, step: int) -> None:
-        """Note how many batches were handed out in a turn; those before the last are no matter."""
+        """Note how many batches were handed out in a turn; turns before the last do not matter."""
         if turn == self._turn:
             self._step = step
 
@@ -88,7 +88,7 @@ class Position:
         Raises
         ------
         LoaderError
-            If it was taken of other patches or in another order, or is no state.
+            If it was taken of other patches or in another order, or is not a state.
         """
         if not isinstance(state, Mapping):
             raise LoaderError(f"this state is {state!r}, expected what state_dict() gave")
@@ -116,7 +116,7 @@ class Position:
         self._place(int(state["epoch"]), int(state["step"]))
 
     def _place(self, epoch: int, step: int) -> None:
-        """Have the next pass begin here; what a pass delivers that still goes on is no matter any more."""
+        """Have the next pass begin here; what a pass that still goes on delivers does not matter any more."""
         self.epoch, self._step, self._begun, self._turn = epoch, step, False, self._turn + 1
 
 
@@ -149,25 +149,11 @@ class _LoaderSampler:
 
 
 class ShuffledSampler(_LoaderSampler, RandomSampler):
-    """An order at random, another one in every epoch.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> list(ShuffledSampler(3, lambda: np.array([1, 0, 2]), print))
-    [1, 0, 2]
-    """
+    """An order at random, another one in every epoch."""
 
 
 class StoredSampler(_LoaderSampler, SequentialSampler):
-    """The order in which patches were given, in every epoch.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> len(StoredSampler(3, lambda: np.arange(3), print))
-    3
-    """
+    """The order in which patches were given, in every epoch."""
 
 
 def choose_rank(rank: int | None, world_size: int | None) -> tuple[int, int]:
@@ -177,11 +163,6 @@ def choose_rank(rank: int | None, world_size: int | None) -> tuple[int, int]:
     ------
     LoaderError
         If only one of the two is given.
-
-    Examples
-    --------
-    >>> choose_rank(None, None), choose_rank(2, 4)
-    ((0, 1), (2, 4))
     """
     if (rank is None) != (world_size is None):
         raise LoaderError(f"rank is {rank} and world_size is {world_size}; give both, or neither")

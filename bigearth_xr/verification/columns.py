@@ -44,27 +44,10 @@ def find_table(
 ) -> tuple[pa.Table | None, Finding | None]:
     """Find the table that a store was made of; its identity proves which one that is.
 
-    Parameters
-    ----------
-    store
-        The store.
-    archive
-        Makes the table again where the one beside the store is damaged.
-    listed
-        What the release's lists say, for that.
-
     Returns
     -------
     tuple
         The table, None if it cannot be made again; and what is wrong with the one beside the store, if anything.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> rows, wrong = find_table(open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)))
-    >>> rows.num_rows, wrong
-    (2, None)
     """
     try:
         rows = read_table(store.location)
@@ -183,51 +166,31 @@ def _lists(multi_hot: NDArray[np.bool_], known: NDArray[np.bool_], nomenclature:
 
 
 class EmptyStore:
-    """The store without pixels, laid out anew from its table: once, for as long as it is the same table.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.create import read_table
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
-    >>> blank = EmptyStore()
-    >>> blank.of(store, read_table(store.location)) is blank.of(store, read_table(store.location))
-    True
-    """
+    """The store without pixels, laid out anew from its table: once, for as long as it is the same table."""
 
     def __init__(self) -> None:
         self._scratch: TemporaryFolder | None = None
         self._rows: pa.Table | None = None
         self._format: object = None
-        self._place: Location | None = None
+        self._location: Location | None = None
 
     def of(self, store: Store, rows: pa.Table) -> Location:
         """Give it, in a folder that goes away with this."""
         sensors = cached_root(store.location).ours["sensors"]
         wanted = (store.format_version, store.profile, store.arrays, sensors)
-        if self._place is None or wanted != self._format or not rows.equals(self._rows):
+        if self._location is None or wanted != self._format or not rows.equals(self._rows):
             self._scratch = TemporaryFolder()
             version = store.format_version
             lay_out(self._scratch.path / "fresh.zarr", rows, store.profile, store.arrays, sensors, version=version)
             self._rows, self._format = rows, wanted
-            self._place = LocalLocation(self._scratch.path / "fresh.zarr")
-        return self._place
+            self._location = LocalLocation(self._scratch.path / "fresh.zarr")
+        return self._location
 
 
 def check_layout(store: Store, rows: pa.Table, empty: EmptyStore, damage: str | None = None) -> tuple[Finding, ...]:
     """Compare columns, axes and metadata of a store with what they are by its table.
 
     Bytes may differ where other versions of zarr-python or zstd wrote them; values and their description may not.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.create import read_table
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
-    >>> check_layout(store, read_table(store.location), EmptyStore())
-    ()
     """
     return tuple(_check(store, empty.of(store, rows), damage))
 
@@ -235,30 +198,10 @@ def check_layout(store: Store, rows: pa.Table, empty: EmptyStore, damage: str | 
 def repair_columns(store: Store, rows: pa.Table, names: frozenset[str], empty: EmptyStore) -> tuple[str, ...]:
     """Write arrays anew as the table says that they are, and the root's metadata after them.
 
-    Parameters
-    ----------
-    store
-        The store.
-    rows
-        Its table.
-    names
-        Arrays to repair_store, ``"zarr.json"`` for the root alone. Pixels and records keep their values.
-    blank
-        The same store without pixels.
-
     Returns
     -------
     tuple of str
         Keys written.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.create import read_table
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
-    >>> repair_columns(store, read_table(store.location), frozenset({"split"}), EmptyStore())
-    ('split/c/0', 'split/zarr.json', 'zarr.json')
     """
     written: list[str] = []
     fresh = empty.of(store, rows)
@@ -279,17 +222,7 @@ def repair_columns(store: Store, rows: pa.Table, names: frozenset[str], empty: E
 
 
 def find_strays(store: Store) -> tuple[str, ...]:
-    """Name what lies at the top of a store and is none of it, as file managers leave it behind.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
-    >>> (path / ".DS_Store").touch()
-    >>> find_strays(open_store(path))
-    ('.DS_Store',)
-    """
+    """Name what lies at the top of a store and is none of it, as file managers leave it behind."""
     known = {"zarr.json", MARKER_KEY, *store.columns, *(array.name for array in store.arrays)}
     unknown = (name for name in store.location.children() if name not in known)
     return tuple(name for name in unknown if "zarr.json" not in store.location.children(name))
@@ -327,20 +260,22 @@ def _own(member: Mapping[str, Any]) -> bytes:
     return json.dumps(own, indent=2).encode()
 
 
-def _member_difference(place: Location, name: str, due: Mapping[str, Any]) -> str | None:
+def _member_difference(location: Location, name: str, due: Mapping[str, Any]) -> str | None:
     """Say how the metadata of an array or group differ from what they should be."""
     key = f"{name}/zarr.json"
-    document = parse(place, key)
+    document = parse(location, key)
     if document is not None and plain(document) == plain(due):
         return None
-    if place.find(key) is None:
-        return "is missing" if not place.children(name) else "its zarr.json is missing"
+    if location.find(key) is None:
+        return "is missing" if not location.children(name) else "its zarr.json is missing"
     return "its zarr.json cannot be read" if document is None else "its zarr.json differs from the format"
 
 
 def _value_difference(store: Store, fresh: Location, name: str, due: Mapping[str, Any]) -> str | None:
     """Say how a small array differs from what it is by the table: not at all if every byte is the same."""
-    ours, expected = ({key: place.read(key) for key in _chunks(place, name)} for place in (store.location, fresh))
+    ours, expected = (
+        {key: location.read(key) for key in _chunks(location, name)} for location in (store.location, fresh)
+    )
     if ours == expected:
         return None
     if ours.keys() != expected.keys():
@@ -356,8 +291,8 @@ def _value_difference(store: Store, fresh: Location, name: str, due: Mapping[str
     return None
 
 
-def _chunks(place: Location, name: str) -> list[str]:
-    return [key for key in place.keys(name) if key != f"{name}/zarr.json"]
+def _chunks(location: Location, name: str) -> list[str]:
+    return [key for key in location.keys(name) if key != f"{name}/zarr.json"]
 
 
 def _same(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
@@ -370,28 +305,10 @@ def _same(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
 def compare_tables(store: Store, rows: pa.Table, known: pa.Table) -> Iterator[Finding]:
     """Compare what a store's table says of patches with what an archive and its lists say of them.
 
-    Parameters
-    ----------
-    store
-        The store.
-    rows
-        Its table.
-    known
-        The archive's table of patches that are all in the store.
-
     Yields
     ------
     Finding
         One for each column in which both know something, and not the same.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
-    >>> rows = bex.table.read(getfixture("tmp_path") / "ben.parquet")
-    >>> list(compare_tables(store, rows, rows.slice(1)))
-    []
     """
     own = rows.take(pc.index_in(known["patch"].combine_chunks(), rows["patch"].combine_chunks()))
     for name in known.column_names:

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from bigearth_xr import table
 from bigearth_xr.archive import Archive, PatchFiles
 from bigearth_xr.archive.source import SplitSource
+from bigearth_xr.archive.streams import StreamedSource
 from bigearth_xr.errors import StoreAccessError, StoreError
 from bigearth_xr.progress import Progress
 from bigearth_xr.store.open import Store
 from bigearth_xr.store.read import read_column, shard_count
 from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, STATES, STORED, PixelArray
 from bigearth_xr.store.shard import HOLE
-from bigearth_xr.verification.against import StreamedSource
 from bigearth_xr.verification.columns import EmptyStore, check_layout, compare_tables, find_table
 from bigearth_xr.verification.findings import Finding
-from bigearth_xr.verification.shards import InspectedShard, ShardJob, inspect_shards, locate_patches
+from bigearth_xr.verification.shards import InspectedShard, InspectionJob, inspect_shards, locate_patches
 from bigearth_xr.verification.vectors import check_embeddings
 
 
@@ -103,12 +103,12 @@ class _Subject:
         """Rows that are stored, and that the archive has."""
         return np.array([row for row in sorted(self.patches) if self.record.stored[row]], np.intp)
 
-    def job(self, shard: int, rows: NDArray[np.intp]) -> ShardJob:
+    def job(self, shard: int, rows: NDArray[np.intp]) -> InspectionJob:
         """Put together what a worker has to know to inspect a shard, and to compare those of the rows in it."""
         first = shard * SHARD_PATCHES
         inside = slice(first, first + SHARD_PATCHES)
         here = rows[rows // SHARD_PATCHES == shard].tolist()
-        return ShardJob(
+        return InspectionJob(
             store=self.scope.store,
             shard=shard,
             names=tuple(self.names[inside]),
@@ -152,18 +152,7 @@ class Examination:
 
 
 def examine(scope: Scope, progress: Progress) -> Examination:
-    """Examine a store; what is wrong is reported, not raised.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
-    >>> with Progress() as progress:
-    ...     found = examine(Scope(store=store, archive=None, listed=None, sample=1, seed=0, workers=1), progress)
-    >>> found.findings
-    ()
-    """
+    """Examine a store; what is wrong is reported, not raised."""
     subject, general = _identify(scope)
     both = subject.stored_in_both
     chosen = both if scope.sample == "all" else draw_sample(both, scope.sample, scope.seed)
@@ -220,21 +209,13 @@ def _identify(scope: Scope) -> tuple[_Subject, tuple[Finding, ...]]:
 
 
 def slim(archive: Archive, patches: Iterable[PatchFiles | None]) -> Archive:
-    """Give an archive that knows where these patches are, and is small enough to be sent to a worker.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> path = bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=2)
-    >>> slim(bex.archive.open_archive(path), []).patches
-    ()
-    """
+    """Give an archive that knows where these patches are, and is small enough to be sent to a worker."""
     folders = {folder for patch in patches if patch is not None for folder in patch.folders}
     return replace(archive, patches=(), problems=(), source=archive.source.only(folders))
 
 
 def _names(store: Store, rows: pa.Table | None, *, is_needed: bool) -> NDArray[np.object_]:
-    """Patch of each row; numbers where nothing says, and nobody has to know."""
+    """Patch of each row; numbers where nothing says, and it need not be known."""
     if rows is not None:
         return np.array(rows["patch"].to_pylist(), object)
     try:

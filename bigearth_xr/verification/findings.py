@@ -20,7 +20,7 @@ from bigearth_xr.table import release_of
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Finding", "VerifyReport", "tally_table"]
+__all__ = ["tally_table"]
 
 FindingKind = Literal[
     "table", "column", "metadata", "state", "index", "layout", "missing", "unrecorded", "checksum", "different",
@@ -244,25 +244,7 @@ def _compared(comparison: Comparison) -> str:
 
 
 def count_pairs(rows: pa.Table, state: NDArray[np.uint8], listed: Columns | None) -> Completeness:
-    """Count what a store holds of its release.
-
-    Parameters
-    ----------
-    rows
-        The store's table.
-    state
-        Which of its rows are stored, shape ``(patch,)``.
-    listed
-        What the release's lists say, as `bigearth_xr.table.read_lists` gives it; None without.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> rows = bex.table.from_lists(bex.testing.write_archive(getfixture("tmp_path") / "archive", pairs=3))
-    >>> found = count_pairs(rows, np.array([1, 1, 0], np.uint8), None)
-    >>> found.tallies[0].published, found.tallies[0].rows, found.tallies[0].stored, found.complete
-    (549488, 3, 2, False)
-    """
+    """Count what a store holds of its release."""
     facts = release(release_of(rows))
     stored = state == STORED
     tallies = tuple(
@@ -321,13 +303,7 @@ def _flat(array: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def tally_table(found: Completeness) -> "Table":
-    """Lay out the counts of a store beside the published ones, and those of the lists that were given.
-
-    Examples
-    --------
-    >>> tally_table(Completeness(tallies=(), lacking=(), unlisted=(), complete=True)).row_count
-    0
-    """
+    """Lay out the counts of a store beside the published ones, and those of the lists that were given."""
     from rich.table import Table
 
     has_lists = any(tally.listed is not None for tally in found.tallies)

@@ -18,7 +18,7 @@ from bigearth_xr.store.schema import ABSENT, QUARANTINED, REFERENCE_MAP, SHARD_P
 from bigearth_xr.store.shard import HOLE, ShardWriter, shard_key
 from bigearth_xr.verification.columns import repair_columns
 from bigearth_xr.verification.examination import Examination, slim
-from bigearth_xr.verification.shards import InspectedShard, ShardJob, locate_patches
+from bigearth_xr.verification.shards import InspectedShard, InspectionJob, locate_patches
 from bigearth_xr.verification.vectors import repair_embeddings
 
 Pixels = Mapping[str, NDArray[Any]]
@@ -45,7 +45,7 @@ class RepairLog:
 class _RepairJob:
     """What has to be known to repair one shard of every array."""
 
-    inspection: ShardJob
+    inspection: InspectionJob
     """How it was inspected."""
 
     found: InspectedShard
@@ -289,7 +289,7 @@ def _settle(
 class _Copy:
     """One shard file, being written anew from the old one and the archive."""
 
-    def __init__(self, job: ShardJob, array: PixelArray, stack: ExitStack) -> None:
+    def __init__(self, job: InspectionJob, array: PixelArray, stack: ExitStack) -> None:
         store = job.store
         index, _ = locate_patches(store, array, job.shard, job.due(array))
         self._present = index[:, 0] != HOLE

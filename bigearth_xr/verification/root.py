@@ -14,7 +14,7 @@ import pyarrow as pa
 from bigearth_xr.bands import GROUPS
 from bigearth_xr.errors import BigEarthError, FormatError, StoreAccessError, StoreNotFoundError
 from bigearth_xr.store import schema
-from bigearth_xr.store.codec import ProfileName, chunk_key, decode_chunk
+from bigearth_xr.store.codec import PROFILES, ProfileName, chunk_key, decode_chunk
 from bigearth_xr.store.create import read_table, table_key
 from bigearth_xr.store.diagnosis import holds_arrays
 from bigearth_xr.store.layout import consolidate, lay_out, uuid_of
@@ -33,16 +33,7 @@ Documents = Mapping[str, Mapping[str, Any]]
 
 
 class TemporaryFolder:
-    """A temporary folder that goes with its owner, at the latest with the process.
-
-    Examples
-    --------
-    >>> scratch = TemporaryFolder()
-    >>> path = scratch.path
-    >>> del scratch
-    >>> path.exists()
-    False
-    """
+    """A temporary folder that goes with its owner, at the latest with the process."""
 
     def __init__(self) -> None:
         self.path = Path(mkdtemp(prefix="bigearth-"))
@@ -50,13 +41,13 @@ class TemporaryFolder:
 
 
 def expected_root(
-    place: Location, fresh: Location, *, current: Root | None, extra: Mapping[str, Any] | None = None
+    location: Location, fresh: Location, *, current: Root | None, extra: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Tell what a root should say.
 
     Parameters
     ----------
-    place
+    location
         The store.
     fresh
         The same store without pixels and embeddings, as its table says that it is.
@@ -64,13 +55,6 @@ def expected_root(
         What its root says, which counts more than other files where its digest bears it out; None if it is damaged.
     extra
         Attributes that were added to the root.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> place = LocalLocation(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
-    >>> expected_root(place, place, current=None) == json.loads(place.read("zarr.json"))
-    True
     """
     document: dict[str, Any] = json.loads(fresh.read(ROOT_KEY))
     members: dict[str, Any] = dict(document["consolidated_metadata"]["metadata"])
@@ -81,8 +65,8 @@ def expected_root(
         if current and is_sealed
         else {}
     )
-    for name in sorted({*sealed, *_added(place, "")}):
-        own = parse(place, f"{name}/zarr.json")
+    for name in sorted({*sealed, *_added(location, "")}):
+        own = parse(location, f"{name}/zarr.json")
         if name in sealed:
             # Another version of zarr-python may have written both.
             is_as_good = own is not None and _meaning(own) == _meaning(sealed[name]) and plain(own).keys() <= known
@@ -96,35 +80,20 @@ def expected_root(
 
 
 def write_root(document: Mapping[str, Any]) -> bytes:
-    """Write a root, as it is written when a store is made.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2) / "zarr.json"
-    >>> write_root(json.loads(path.read_bytes())) == path.read_bytes()
-    True
-    """
+    """Write a root, as it is written when a store is made."""
     bare = {name: value for name, value in document.items() if name != "consolidated_metadata"}
     with TemporaryDirectory() as folder:
-        place = LocalLocation(Path(folder))
-        put(place, ROOT_KEY, json.dumps(bare).encode())
+        location = LocalLocation(Path(folder))
+        put(location, ROOT_KEY, json.dumps(bare).encode())
         for name, member in document["consolidated_metadata"]["metadata"].items():
             own = {key: value for key, value in member.items() if key != "consolidated_metadata"}
-            put(place, f"{name}/zarr.json", json.dumps(own).encode())
-        consolidate(place)
-        return place.read(ROOT_KEY)
+            put(location, f"{name}/zarr.json", json.dumps(own).encode())
+        consolidate(location)
+        return location.read(ROOT_KEY)
 
 
 def root_difference(document: Mapping[str, Any], expected: Mapping[str, Any]) -> str | None:
     """Say how a root differs from what it should say.
-
-    Parameters
-    ----------
-    document
-        The root.
-    expected
-        As `expected_root` gives it.
 
     Examples
     --------
@@ -182,38 +151,27 @@ def _meaning(member: Mapping[str, Any]) -> str:
     return metadata_digest({"attributes": {"bigearth": {}}, "consolidated_metadata": {"metadata": {"split": member}}})
 
 
-def parse(place: Location, key: str) -> dict[str, Any] | None:
-    """Read a JSON object; None without one.
-
-    Examples
-    --------
-    >>> parse(LocalLocation(getfixture("tmp_path")), "zarr.json") is None
-    True
-    """
+def parse(location: Location, key: str) -> dict[str, Any] | None:
+    """Read a JSON object; None without one."""
     try:
-        document = json.loads(place.read(key))
+        document = json.loads(location.read(key))
     except (FileNotFoundError, NotADirectoryError, *NO_JSON):
         return None
     return document if isinstance(document, dict) else None
 
 
-def _added(place: Location, below: str) -> Iterator[str]:
+def _added(location: Location, below: str) -> Iterator[str]:
     """Every group and array below, without going through the shards."""
-    for name in (f"{below}{child}" for child in place.children(below)):
-        children = place.children(name)
+    for name in (f"{below}{child}" for child in location.children(below)):
+        children = location.children(name)
         if "zarr.json" in children:
             yield name
             if "c" not in children:
-                yield from _added(place, f"{name}/")
+                yield from _added(location, f"{name}/")
 
 
-def open_or_recover(place: Location) -> tuple[Store, str | None]:
+def open_or_recover(location: Location) -> tuple[Store, str | None]:
     """Open a store; if its root is lost or damaged, with the one that it should have.
-
-    Parameters
-    ----------
-    place
-        Where the store lies; nothing is written.
 
     Returns
     -------
@@ -224,32 +182,23 @@ def open_or_recover(place: Location) -> tuple[Store, str | None]:
     ------
     StoreNotFoundError, FormatError
         If there is no store of ours, or nothing says any more what its root said.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
-    >>> (path / "zarr.json").unlink()
-    >>> store, reason = open_or_recover(LocalLocation(path))
-    >>> store.release, store.rows, reason
-    ('v2', 2, 'is missing')
     """
     try:
-        store = store_of(place, read_root(place))
+        store = store_of(location, read_root(location))
         reason = None if _is_proven(store) else "contradicts its uuid"
     except StoreAccessError:
         raise
     except StoreNotFoundError as error:
         reason, cause = "is missing", error
     except BigEarthError as error:
-        reason, cause = _reason(place, error), error  # type: ignore[assignment]
+        reason, cause = _reason(location, error), error  # type: ignore[assignment]
     else:
         if reason is None:
             return store, None
-        cause = FormatError(f"{place / ROOT_KEY}: {reason}")  # type: ignore[assignment]
-    if not holds_arrays(place):
+        cause = FormatError(f"{location / ROOT_KEY}: {reason}")  # type: ignore[assignment]
+    if not holds_arrays(location):
         raise cause
-    root = _recovered(place, reason)
+    root = _recovered(location, reason)
     return store_of(root, read_root(root)), reason
 
 
@@ -257,27 +206,27 @@ def open_or_recover(place: Location) -> tuple[Store, str | None]:
 class _WithRoot:
     """A place whose root says something else than what lies there; all else is the place's own."""
 
-    place: Location
+    location: Location
     root: bytes
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return getattr(self.place, name)
+        return getattr(self.location, name)
 
     def __str__(self) -> str:
-        return str(self.place)
+        return str(self.location)
 
     def __truediv__(self, key: str) -> Location:
-        return self.place / key
+        return self.location / key
 
     def find(self, key: str) -> Found | None:
         """Look whether a key is there."""
-        return Found(size=len(self.root), version=self.root) if key == ROOT_KEY else self.place.find(key)
+        return Found(size=len(self.root), version=self.root) if key == ROOT_KEY else self.location.find(key)
 
     def read(self, key: str) -> bytes:
         """Read everything under a key."""
-        return self.root if key == ROOT_KEY else self.place.read(key)
+        return self.root if key == ROOT_KEY else self.location.read(key)
 
 
 def _is_proven(store: Store) -> bool:
@@ -287,11 +236,11 @@ def _is_proven(store: Store) -> bool:
     return schema.has_checksums(store.format_version) or own == store.uuid
 
 
-def _reason(place: Location, error: BigEarthError) -> str:
+def _reason(location: Location, error: BigEarthError) -> str:
     """Say what is wrong with a root; raise what says that it is another format's."""
-    if place.find(ROOT_KEY) is None:
+    if location.find(ROOT_KEY) is None:
         return "is missing"
-    document = parse(place, ROOT_KEY)
+    document = parse(location, ROOT_KEY)
     ours = ((document or {}).get("attributes") or {}).get("bigearth")
     if not isinstance(ours, dict) or ours.get("format") != schema.FORMAT or "format_version" not in ours:
         return "is damaged or was edited: it does not tell any more what the store is"
@@ -304,11 +253,11 @@ def _reason(place: Location, error: BigEarthError) -> str:
     return "is damaged or was edited: its metadata are not those that were written"
 
 
-def _recovered(place: Location, reason: str) -> Location:
-    """The place, with the root that it should have."""
-    where, beside = place / ROOT_KEY, place.parent / table_key(place)
+def _recovered(location: Location, reason: str) -> Location:
+    """The location, with the root that it should have."""
+    where, beside = location / ROOT_KEY, location.parent / table_key(location)
     try:
-        rows = read_table(place)
+        rows = read_table(location)
     except StoreAccessError:
         raise
     except Exception as error:  # damaged bytes raise whatever their codec raises
@@ -317,13 +266,15 @@ def _recovered(place: Location, reason: str) -> Location:
         ) from None
     try:
         scratch = TemporaryFolder()
-        current = parse(place, ROOT_KEY) or {}
-        documents = _documents(place, current)
-        _check_rows(place, documents, rows)
-        arrays, profile, version = tuple(_arrays(place, documents)), _profile(documents), _version(documents)
+        current = parse(location, ROOT_KEY) or {}
+        documents = _documents(location, current)
+        _check_rows(location, documents, rows)
+        arrays, profile, version = tuple(_arrays(location, documents)), _profile(documents), _version(documents)
         lay_out(scratch.path / "fresh.zarr", rows, profile, arrays, _sensors(current, arrays), version=version)
-        document = expected_root(place, LocalLocation(scratch.path / "fresh.zarr"), current=None, extra=_extra(current))
-        return cast("Location", _WithRoot(place, write_root(document)))
+        document = expected_root(
+            location, LocalLocation(scratch.path / "fresh.zarr"), current=None, extra=_extra(current)
+        )
+        return cast("Location", _WithRoot(location, write_root(document)))
     except StoreAccessError:
         raise
     except Exception as error:  # likewise
@@ -333,32 +284,32 @@ def _recovered(place: Location, reason: str) -> Location:
         ) from None
 
 
-def _documents(place: Location, current: Mapping[str, Any]) -> Documents:
+def _documents(location: Location, current: Mapping[str, Any]) -> Documents:
     """Metadata of the format's arrays: their own, or where these are lost the root's."""
     consolidated = current.get("consolidated_metadata")
     members = consolidated.get("metadata") if isinstance(consolidated, dict) else None
     found: dict[str, Any] = {}
-    for name in place.children():
+    for name in location.children():
         if schema.is_own(name) and name != schema.EMBEDDINGS:
             spare = members.get(name) if isinstance(members, dict) else None
-            document = parse(place, f"{name}/zarr.json") or spare
+            document = parse(location, f"{name}/zarr.json") or spare
             if document is not None:
                 found[name] = document
     return found
 
 
-def _check_rows(place: Location, documents: Documents, rows: pa.Table) -> None:
+def _check_rows(location: Location, documents: Documents, rows: pa.Table) -> None:
     """Refuse a table of other patches."""
     key = chunk_key("patch", 1)
     try:
-        patches = decode_chunk(place.read(key), documents["patch"], where=str(place / key), has_checksum=False)
+        patches = decode_chunk(location.read(key), documents["patch"], where=str(location / key), has_checksum=False)
     except (FileNotFoundError, BigEarthError):
         return  # reported with the column
     if patches.tolist() != rows["patch"].to_pylist():
         raise FormatError("the table is of other patches")
 
 
-def _arrays(place: Location, documents: Documents) -> Iterator[PixelArray]:
+def _arrays(location: Location, documents: Documents) -> Iterator[PixelArray]:
     """The pixel arrays, with those bands that each says that it has."""
     bands: list[str] = []
     for group in GROUPS:
@@ -367,16 +318,23 @@ def _arrays(place: Location, documents: Documents) -> Iterator[PixelArray]:
         names = [band.name for band in group.bands]
         if documents[group.array]["shape"][1] != len(names):
             key = chunk_key(group.dim, 1)
-            chunk, member = place.read(key), documents[group.dim]
-            names = decode_chunk(chunk, member, where=str(place / key), has_checksum=False).tolist()
+            chunk, member = location.read(key), documents[group.dim]
+            names = decode_chunk(chunk, member, where=str(location / key), has_checksum=False).tolist()
         bands += names
     yield from schema.pixel_arrays(bands, reference_map=REFERENCE_MAP in documents)
 
 
 def _profile(documents: Documents) -> ProfileName:
-    codecs = next(documents[group.array] for group in GROUPS if group.array in documents)["codecs"]
-    inner = codecs[0]["configuration"]["codecs"]
-    return "compact" if any(codec["name"] == "blosc" for codec in inner) else "fast"
+    """The profile whose codecs an array of pixels has, and no other of them."""
+    group = next(group for group in GROUPS if group.array in documents)
+    found = {codec["name"] for codec in documents[group.array]["codecs"][0]["configuration"]["codecs"]}
+    (array,) = schema.pixel_arrays([band.name for band in group.bands], reference_map=False)
+    fitting = {
+        profile: codecs
+        for profile, one in PROFILES.items()
+        if (codecs := {codec.to_dict()["name"] for codec in one.zarr_codecs(array)}) <= found
+    }
+    return max(fitting, key=lambda profile: len(fitting[profile]))
 
 
 def _version(documents: Documents) -> int:

@@ -16,15 +16,12 @@ from bigearth_xr.store.schema import REFERENCE_MAP, SHARD_PATCHES, PixelArray
 from bigearth_xr.store.shard import HOLE, INDEX_BYTES, read_index, shard_key
 from bigearth_xr.verification.findings import Finding
 
-_BLOSC_HEADER = 16
-
-
 WORTH_PROCESSES = 2048
 """Patches below which starting processes takes longer than the work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ShardJob:
+class InspectionJob:
     """What a worker needs to know to inspect one shard of every array."""
 
     store: Store
@@ -79,7 +76,7 @@ class InspectedShard:
     """What is wrong."""
 
 
-def _inspect_shard(job: ShardJob) -> InspectedShard:
+def _inspect_shard(job: InspectionJob) -> InspectedShard:
     """Decode every patch of a shard, and compare those that are to be compared."""
     indexes, good = {}, {}
     findings: list[Finding] = []
@@ -113,7 +110,11 @@ def _inspect_shard(job: ShardJob) -> InspectedShard:
 
 
 def _compare(
-    job: ShardJob, position: int, patch: PatchFiles, indexes: Mapping[str, NDArray[np.uint64]], lost: Collection[str]
+    job: InspectionJob,
+    position: int,
+    patch: PatchFiles,
+    indexes: Mapping[str, NDArray[np.uint64]],
+    lost: Collection[str],
 ) -> Iterator[Finding]:
     """Compare those arrays of a patch that are not lost; it may have been found without an index."""
     assert job.archive is not None
@@ -126,7 +127,9 @@ def _compare(
     yield from _compare_patch(job.store, job.shard * SHARD_PATCHES + position, job.archive, patch, stored, lost)
 
 
-def _inspect_array(job: ShardJob, array: PixelArray) -> tuple[NDArray[np.uint64], NDArray[np.bool_], list[Finding]]:
+def _inspect_array(
+    job: InspectionJob, array: PixelArray
+) -> tuple[NDArray[np.uint64], NDArray[np.bool_], list[Finding]]:
     """Tell where the patches of an array's shard lie, which of them are whole, and what is wrong."""
     key, due = shard_key(array, job.shard), job.due(array)
     index, damage = locate_patches(job.store, array, job.shard, due)
@@ -150,7 +153,7 @@ def _inspect_array(job: ShardJob, array: PixelArray) -> tuple[NDArray[np.uint64]
 
 
 def _check_file(
-    job: ShardJob, array: PixelArray, index: NDArray[np.uint64], damage: str | None, good: NDArray[np.bool_]
+    job: InspectionJob, array: PixelArray, index: NDArray[np.uint64], damage: str | None, good: NDArray[np.bool_]
 ) -> Iterator[Finding]:
     """Hold a shard's index against the record and the format."""
     key, due = shard_key(array, job.shard), job.due(array)
@@ -177,11 +180,13 @@ def _check_file(
     whole = read_index(job.store.location, key)
     if whole is not None and (whole[len(due) :, 0] != HOLE).any():
         yield found("layout", f"holds patches beyond the {len(due):,} rows of this shard", np.zeros(len(due), bool))
-    elif job.store.profile == "fast" and present.any():
+    elif not job.store.codec.is_packed and present.any():
         yield from (found("layout", what, mask) for what, mask in _misplaced(job, array, index))
 
 
-def _misplaced(job: ShardJob, array: PixelArray, index: NDArray[np.uint64]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+def _misplaced(
+    job: InspectionJob, array: PixelArray, index: NDArray[np.uint64]
+) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     """Hold the places of patches in a shard of `fast` against the format, and what lies where there is none."""
     key, present = shard_key(array, job.shard), index[:, 0] != HOLE
     length = array.patch_bytes + CRC_BYTES
@@ -275,30 +280,11 @@ def locate_patches(
 ) -> tuple[NDArray[np.uint64], str | None]:
     """Tell where each patch of a shard lies, as far as that can be known.
 
-    Parameters
-    ----------
-    store
-        The store.
-    array
-        One of its pixel arrays.
-    shard
-        Number of the shard.
-    due
-        Which patches should be there, shape ``(patch,)``, of this shard alone.
-
     Returns
     -------
     tuple
         Offset and length of each, shape ``(patch, 2)``, `HOLE` where there is none; and what is wrong with the index,
         None if nothing is. Patches found without an index are whole, or were due.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> store = open_store(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2))
-    >>> locate_patches(store, store.array("s2_60m"), 0, np.ones(2, bool))[0].tolist()
-    [[0, 1604], [1604, 1604]]
     """
     key = shard_key(array, shard)
     try:
@@ -306,7 +292,7 @@ def locate_patches(
     except StoreAccessError:
         raise
     except StoreError as error:
-        find = _at_fixed_offsets if store.profile == "fast" else _one_after_the_other
+        find = _one_after_the_other if store.codec.is_packed else _at_fixed_offsets
         return find(store, array, key, due), str(error)
     return (_nowhere(due) if index is None else index[: len(due)]), None
 
@@ -334,8 +320,10 @@ def _one_after_the_other(store: Store, array: PixelArray, key: str, due: NDArray
     data = store.location.read(key)
     entries: list[tuple[int, int]] = []
     start = 0
-    while start + _BLOSC_HEADER <= len(data):
-        pixels, _, compressed = np.frombuffer(data, "<u4", count=3, offset=start + 4).tolist()
+    compression = store.codec.compression
+    assert compression is not None
+    while start + compression.header_bytes <= len(data):
+        pixels, compressed = compression.lengths(data[start : start + compression.header_bytes])
         chunk = data[start : start + compressed + CRC_BYTES]
         if pixels != array.patch_bytes or not _bears_checksum(chunk):
             break
@@ -351,26 +339,9 @@ def _bears_checksum(chunk: bytes) -> bool:
 
 
 def inspect_shards(
-    shards: Sequence[int], job: Callable[[int], ShardJob], *, rows: int, workers: int
+    shards: Sequence[int], job: Callable[[int], InspectionJob], *, rows: int, workers: int
 ) -> Iterator[InspectedShard]:
-    """Inspect shards, in any order.
-
-    Parameters
-    ----------
-    shards
-        Their numbers.
-    job
-        Puts together what a worker has to know of one; asked for a few ahead of their turn.
-    rows
-        Rows of the store.
-    workers
-        Processes at most.
-
-    Examples
-    --------
-    >>> list(inspect_shards([], lambda shard: None, rows=0, workers=1))
-    []
-    """
+    """Inspect shards, in any order."""
     processes = min(workers, len(shards), os.cpu_count() or 1)
     if processes <= 1 or rows < WORTH_PROCESSES:
         yield from (_inspect_shard(job(shard)) for shard in shards)

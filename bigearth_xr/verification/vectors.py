@@ -47,25 +47,7 @@ class _State:
 
 
 def check_embeddings(store: Store, names: Sequence[str]) -> tuple[Finding, ...]:
-    """Verify flags and every checksum of all embeddings, and that what is called computed is there.
-
-    Parameters
-    ----------
-    store
-        The store.
-    names
-        Patch of each row.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
-    >>> _ = bex.embed(bex.open(path), "spectral", name="mine", bands=["B04"])
-    >>> (path / "embeddings/mine/embedding/c/0/0").unlink()
-    >>> [finding.file for finding in check_embeddings(open_store(path), ["a", "b"])]
-    ['embeddings/mine/embedding/c/0/0']
-    """
+    """Verify flags and every checksum of all embeddings, and that what is called computed is there."""
     return tuple(finding for state in _states(store) for finding in _findings(state, names))
 
 
@@ -76,16 +58,6 @@ def repair_embeddings(store: Store) -> tuple[tuple[str, ...], dict[str, int]]:
     -------
     tuple
         Keys written or deleted, and how many vectors were given up, by the name of the embedding.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> from bigearth_xr.store.open import open_store
-    >>> path = bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=2)
-    >>> _ = bex.embed(bex.open(path), "spectral", name="mine", bands=["B04"])
-    >>> (path / "embeddings/mine/embedding/c/0/0").unlink()
-    >>> repair_embeddings(open_store(path))
-    (('embeddings/mine/computed/c/0',), {'mine': 2})
     """
     written: list[str] = []
     given_up: dict[str, int] = {}

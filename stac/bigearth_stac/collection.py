@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bigearth_stac.assets import EXTENSIONS, ZARR, Holdings, asset_templates, land_cover_classes
-from bigearth_stac.items import STAC_VERSION, collection_id, relative_orbits
-from bigearth_stac.properties import PROPERTIES, STORE_UUID
+from bigearth_stac.items import STAC_VERSION, collection_id
+from bigearth_stac.properties import PROPERTIES, STORE_UUID, relative_orbits
 from bigearth_xr.bands import PATCH_SIDE_M
 from bigearth_xr.labels import label_names
 from bigearth_xr.releases import LICENSE, ReleaseFacts, release

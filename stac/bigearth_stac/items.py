@@ -1,7 +1,7 @@
 """Items straight as Arrow, after the stac-geoparquet specification: a whole release in seconds; a few as JSON."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bigearth_stac.assets import EXTENSIONS, THUMBNAIL, Holdings, asset_templates
-from bigearth_stac.properties import PROPERTIES
-from bigearth_xr.bands import PATCH_SIDE_M
+from bigearth_stac.properties import PROPERTIES, Columns, Same, common_properties, joined, relative_orbits
 from bigearth_xr.store.schema import REFERENCE_MAP
 from bigearth_xr.table import release_of
 
@@ -26,10 +25,6 @@ ITEMS_FILE = "items.parquet"
 
 _BATCH_ITEMS = 32_768
 """Items a batch, which is a row group of the file: a few days of tiles, so that a bounding box skips most."""
-
-
-Columns = dict[str, pa.Array]
-Same = Callable[[object], pa.Array]
 
 
 _WKB_HEADER_BYTES = 13
@@ -87,19 +82,13 @@ def item_batches(table: pa.Table, holdings: Holdings) -> Iterator[pa.RecordBatch
         columns = {name: rows[name].combine_chunks() for name in rows.column_names}
         same = partial(_same, count=rows.num_rows, known=constants)
         item = _core(columns, collection, extensions, same)
-        item |= _common_properties(columns, same)
+        item |= common_properties(columns, same)
         item |= {} if orbits is None else {"sat:relative_orbit": orbits.slice(start, _BATCH_ITEMS)}
         item |= {one.key: _text_if_time(columns[one.column]) for one in properties}
         assets = _assets(columns, holdings, same)
         if assets:  # Parquet knows no structure without fields
             item["assets"] = pa.StructArray.from_arrays(list(assets.values()), names=list(assets))
         yield pa.record_batch(item)
-
-
-def relative_orbits(table: pa.Table) -> pa.Array | None:
-    """Tell the relative orbit of Sentinel-2 from the names of patches: those of v2 have it, those of v1 do not."""
-    orbits = pc.struct_field(pc.extract_regex(table["patch"], r"_R(?P<orbit>\d{3})_T"), "orbit")
-    return None if orbits.null_count else orbits.cast(pa.int16()).combine_chunks()
 
 
 def parquet_metadata(collection: Mapping[str, Any]) -> dict[str, str]:
@@ -130,23 +119,6 @@ def _core(columns: Columns, collection: str, extensions: list[str], same: Same) 
     }
 
 
-def _common_properties(columns: Columns, same: Same) -> Columns:
-    """Properties that STAC and its extensions define."""
-    ulx, uly = columns["ulx"].to_numpy(), columns["uly"].to_numpy()
-    bbox = np.stack([ulx, uly - PATCH_SIDE_M, ulx + PATCH_SIDE_M, uly], axis=1).astype(np.float64)
-    offsets = pa.array(np.arange(len(bbox) + 1, dtype=np.int32) * 4)
-    return {
-        "datetime": columns["s2_time"].cast(pa.timestamp("ms")).cast(pa.timestamp("ms", tz="UTC")),
-        "platform": columns["s2_platform"],
-        "constellation": same("sentinel-2"),
-        "instruments": same(["msi"]),
-        "gsd": same(10),
-        "proj:code": _joined("EPSG:", columns["epsg"].cast(pa.string())),
-        "proj:bbox": pa.ListArray.from_arrays(offsets, pa.array(bbox.ravel())),
-        "grid:code": _joined("MGRS-", columns["tile"]),
-    }
-
-
 def _assets(columns: Columns, holdings: Holdings, same: Same) -> Columns:
     """One structure an asset; null where the patch has no such half or map."""
     present = {"s1": columns["s1_name"].is_valid(), REFERENCE_MAP: columns.get("has_reference_map")}
@@ -154,8 +126,8 @@ def _assets(columns: Columns, holdings: Holdings, same: Same) -> Columns:
     assets: Columns = {}
     for name, template in asset_templates(holdings).items():
         if name == THUMBNAIL:
-            folders = _joined("./thumbnails/", columns["tile"])
-            fields = {"href": pc.binary_join_element_wise(folders, _joined(columns["patch"], ".png"), "/")}
+            folders = joined("./thumbnails/", columns["tile"])
+            fields = {"href": pc.binary_join_element_wise(folders, joined(columns["patch"], ".png"), "/")}
         else:
             fields = {"href": same(f"{holdings.zarr_href}/{name}"), "bigearth:selection": selection}
         if name == "s1":
@@ -177,10 +149,6 @@ def _same(value: object, count: int, known: Columns) -> pa.Array:
     if key not in known:
         known[key] = pa.repeat(pa.scalar(value), count)
     return known[key].slice(0, count)
-
-
-def _joined(first: pa.Array | str, second: pa.Array | str) -> pa.Array:
-    return pc.binary_join_element_wise(first, second, "")
 
 
 def _text_if_time(column: pa.Array) -> pa.Array:

@@ -1,7 +1,20 @@
-"""The properties of an item that are ours, as a table: where each comes from and how the collection sums it up."""
+"""The properties of an item: those of STAC and its extensions; ours as a table, with how a collection sums them up."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bigearth_xr.bands import PATCH_SIDE_M
+
+Columns = dict[str, pa.Array]
+"""Columns of some rows, by name."""
+
+Same = Callable[[object], pa.Array]
+"""Gives a column of one value."""
 
 PREFIX = "bigearth:"
 """What the names of our own properties begin with."""
@@ -55,3 +68,31 @@ PROPERTIES: tuple[Property, ...] = (
     _property("s2v1_name", "none", "name of the Sentinel-2 patch in release v1"),
 )
 """Our properties, in the order in which an item shows them."""
+
+
+def common_properties(columns: Columns, same: Same) -> Columns:
+    """Properties that STAC and its extensions define."""
+    ulx, uly = columns["ulx"].to_numpy(), columns["uly"].to_numpy()
+    bbox = np.stack([ulx, uly - PATCH_SIDE_M, ulx + PATCH_SIDE_M, uly], axis=1).astype(np.float64)
+    offsets = pa.array(np.arange(len(bbox) + 1, dtype=np.int32) * 4)
+    return {
+        "datetime": columns["s2_time"].cast(pa.timestamp("ms")).cast(pa.timestamp("ms", tz="UTC")),
+        "platform": columns["s2_platform"],
+        "constellation": same("sentinel-2"),
+        "instruments": same(["msi"]),
+        "gsd": same(10),
+        "proj:code": joined("EPSG:", columns["epsg"].cast(pa.string())),
+        "proj:bbox": pa.ListArray.from_arrays(offsets, pa.array(bbox.ravel())),
+        "grid:code": joined("MGRS-", columns["tile"]),
+    }
+
+
+def relative_orbits(table: pa.Table) -> pa.Array | None:
+    """Tell the relative orbit of Sentinel-2 from the names of patches: those of v2 have it, those of v1 do not."""
+    orbits = pc.struct_field(pc.extract_regex(table["patch"], r"_R(?P<orbit>\d{3})_T"), "orbit")
+    return None if orbits.null_count else orbits.cast(pa.int16()).combine_chunks()
+
+
+def joined(first: pa.Array | str, second: pa.Array | str) -> pa.Array:
+    """Texts of two columns, or of a column and one text, put together."""
+    return pc.binary_join_element_wise(first, second, "")

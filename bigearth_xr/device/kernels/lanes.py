@@ -1,4 +1,4 @@
-"""Work on eight numbers at once, said so: LLVM makes no vectors of short lines, nor of numbers taken by a table."""
+"""Work on eight numbers at once, explicitly: LLVM makes no vectors of short lines, nor of numbers taken by a table."""
 
 import operator
 from collections.abc import Callable
@@ -41,20 +41,7 @@ class _LanesModel(models.PrimitiveModel):
 
 @instruction
 def get_lanes(typing: Any, pointer: Any, at: Any) -> Any:
-    """Read eight numbers, float32 or uint16, from an index on.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from bigearth_xr.device.kernels.memory import floats_at, kernel, words_at
-    >>> @kernel
-    ... def widen(words, floats):
-    ...     put_lanes(floats_at(floats), 0, get_lanes(words_at(words), 2) * in_all_lanes(np.float32(0.5)))
-    >>> words, floats = np.arange(10, dtype=np.uint16), np.zeros(8, np.float32)
-    >>> widen(np.uint64(words.ctypes.data), np.uint64(floats.ctypes.data))
-    >>> floats
-    array([1. , 1.5, 2. , 2.5, 3. , 3.5, 4. , 4.5], dtype=float32)
-    """
+    """Read eight numbers, float32 or uint16, from an index on."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return _as_floats(builder, _load(builder, *arguments))
@@ -64,21 +51,7 @@ def get_lanes(typing: Any, pointer: Any, at: Any) -> Any:
 
 @instruction
 def put_lanes(typing: Any, pointer: Any, at: Any, lanes: Any) -> Any:
-    """Write eight float32 from an index on.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from bigearth_xr.device.kernels.memory import floats_at, kernel
-    >>> @kernel
-    ... def triple(address):
-    ...     numbers = floats_at(address)
-    ...     put_lanes(numbers, 0, get_lanes(numbers, 0) * in_all_lanes(np.float32(3)))
-    >>> numbers = np.arange(8, dtype=np.float32)
-    >>> triple(np.uint64(numbers.ctypes.data))
-    >>> numbers
-    array([ 0.,  3.,  6.,  9., 12., 15., 18., 21.], dtype=float32)
-    """
+    """Write eight float32 from an index on."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         _store(builder, arguments[2], arguments[0], arguments[1])
@@ -89,21 +62,7 @@ def put_lanes(typing: Any, pointer: Any, at: Any, lanes: Any) -> Any:
 
 @instruction
 def in_all_lanes(typing: Any, number: Any) -> Any:
-    """Take a number, float32, eight times.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from bigearth_xr.device.kernels.memory import floats_at, kernel
-    >>> @kernel
-    ... def fill(address):
-    ...     numbers = floats_at(address)
-    ...     put_lanes(numbers, 0, in_all_lanes(np.float32(7)))
-    >>> numbers = np.arange(8, dtype=np.float32)
-    >>> fill(np.uint64(numbers.ctypes.data))
-    >>> numbers
-    array([7., 7., 7., 7., 7., 7., 7., 7.], dtype=float32)
-    """
+    """Take a number, float32, eight times."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return _splat(builder, arguments[0])
@@ -113,21 +72,7 @@ def in_all_lanes(typing: Any, number: Any) -> Any:
 
 @instruction
 def reversed_lanes(typing: Any, lanes: Any) -> Any:
-    """Take eight numbers from the last to the first.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from bigearth_xr.device.kernels.memory import floats_at, kernel
-    >>> @kernel
-    ... def turn(address):
-    ...     numbers = floats_at(address)
-    ...     put_lanes(numbers, 0, reversed_lanes(get_lanes(numbers, 0)))
-    >>> numbers = np.arange(8, dtype=np.float32)
-    >>> turn(np.uint64(numbers.ctypes.data))
-    >>> numbers
-    array([7., 6., 5., 4., 3., 2., 1., 0.], dtype=float32)
-    """
+    """Take eight numbers from the last to the first."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return _shuffled(builder, arguments[0], range(LANES - 1, -1, -1))
@@ -170,7 +115,7 @@ def interleaved(typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
 
 
 def put_repeated(times: int) -> Any:
-    """Make an instruction that writes eight numbers so many times each, one after the other.
+    """Make an instruction that writes eight numbers N times each, one after the other.
 
     Examples
     --------
@@ -269,15 +214,7 @@ class _PlacesModel(models.PrimitiveModel):
 
 @instruction
 def get_places(typing: Any, table: Any, at: Any) -> Any:
-    """Read eight indices, int32, which a table has from an index on: how far each is after the first of them.
-
-    Examples
-    --------
-    `pick_lanes` takes them.
-
-    >>> get_places.__name__
-    'get_places'
-    """
+    """Read eight indices, int32, which a table has from an index on: how far each is after the first of them."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         table, at = arguments

@@ -34,16 +34,7 @@ def kernel(function: Function) -> Function:
 
 
 def instruction(function: Callable[..., Any]) -> Any:
-    """Make an intrinsic of it: called in a kernel without the first argument, which holds numba's types.
-
-    Examples
-    --------
-    >>> @instruction
-    ... def same(typing, number):
-    ...     return number(number), lambda context, builder, signature, arguments: arguments[0]
-    >>> kernel(lambda number: same(number))(7)
-    7
-    """
+    """Make an intrinsic of it: called in a kernel without the first argument, which holds numba's types."""
     return intrinsic(function)
 
 
@@ -92,15 +83,7 @@ words_at = pointer_to(types.uint16)
 
 @instruction
 def get(typing: Any, pointer: Any, index: Any) -> Any:
-    """Read the number at an index.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> numbers = np.float32([1, 2])
-    >>> kernel(lambda address: get(floats_at(address), 1))(np.uint64(numbers.ctypes.data))
-    2.0
-    """
+    """Read the number at an index."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.load(builder.gep(arguments[0], [arguments[1]], inbounds=True))
@@ -110,16 +93,7 @@ def get(typing: Any, pointer: Any, index: Any) -> Any:
 
 @instruction
 def put(typing: Any, pointer: Any, index: Any, value: Any) -> Any:
-    """Write a number at an index.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> numbers = np.float32([1, 2])
-    >>> kernel(lambda address: put(floats_at(address), 1, 5))(np.uint64(numbers.ctypes.data))
-    >>> numbers
-    array([1., 5.], dtype=float32)
-    """
+    """Write a number at an index."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         builder.store(arguments[2], builder.gep(arguments[0], [arguments[1]], inbounds=True))
@@ -130,15 +104,7 @@ def put(typing: Any, pointer: Any, index: Any, value: Any) -> Any:
 
 @instruction
 def advance(typing: Any, pointer: Any, steps: Any) -> Any:
-    """Point to the number so many further.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> numbers = np.float32([1, 2])
-    >>> kernel(lambda address: get(advance(floats_at(address), 1), 0))(np.uint64(numbers.ctypes.data))
-    2.0
-    """
+    """Point to the number N further."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.gep(arguments[0], [arguments[1]], inbounds=True)
@@ -148,14 +114,7 @@ def advance(typing: Any, pointer: Any, steps: Any) -> Any:
 
 @instruction
 def address_of(typing: Any, pointer: Any) -> Any:
-    """Tell where a pointer points to, uint64.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> kernel(lambda address: address_of(floats_at(address)))(np.uint64(64))
-    64
-    """
+    """Tell where a pointer points to, uint64."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.ptrtoint(arguments[0], ir.IntType(64))
@@ -165,15 +124,7 @@ def address_of(typing: Any, pointer: Any) -> Any:
 
 @instruction
 def put_piece(typing: Any, source: Any, target: Any) -> Any:
-    """Copy a piece past the cache, to an address that is a multiple of its bytes.
-
-    Examples
-    --------
-    `bigearth_xr.device.kernels.planes.stream` calls it.
-
-    >>> put_piece.__name__
-    'put_piece'
-    """
+    """Copy a piece past the cache, to an address that is a multiple of its bytes."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         piece = ir.VectorType(ir.IntType(8), PIECE).as_pointer()
@@ -188,12 +139,7 @@ def put_piece(typing: Any, source: Any, target: Any) -> Any:
 
 @instruction
 def fence(typing: Any) -> Any:
-    """Let everything that was written be seen by all threads, pieces too, before anything that is written later.
-
-    Examples
-    --------
-    >>> kernel(lambda: fence())()
-    """
+    """Let everything that was written be seen by all threads, pieces too, before anything that is written later."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         builder.fence("seq_cst")
@@ -207,17 +153,6 @@ def transpose_square(typing: Any, source: Any, source_step: Any, target: Any, ta
     """Turn four lines of four float32 into four columns; a step is from one line to the next.
 
     LLVM makes no such shuffles of a loop, and moves number by number.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> @kernel
-    ... def transpose(source, target):
-    ...     transpose_square(floats_at(source), 4, floats_at(target), 4)
-    >>> source, target = np.arange(16, dtype=np.float32).reshape(4, 4), np.zeros((4, 4), np.float32)
-    >>> transpose(np.uint64(source.ctypes.data), np.uint64(target.ctypes.data))
-    >>> bool((target == source.T).all())
-    True
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -284,16 +219,7 @@ get_word = _load(types.uint64)
 
 @instruction
 def put_word(typing: Any, target: Any, word: Any) -> Any:
-    """Write a uint64 where a pointer to bytes points to.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> numbers = np.zeros(9, np.uint8)
-    >>> kernel(lambda address: put_word(bytes_at(address), np.uint64(7)))(np.uint64(numbers.ctypes.data + 1))
-    >>> numbers
-    array([0, 7, 0, 0, 0, 0, 0, 0, 0], dtype=uint8)
-    """
+    """Write a uint64 where a pointer to bytes points to."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         builder.store(arguments[1], builder.bitcast(arguments[0], ir.IntType(64).as_pointer()), align=1)
@@ -304,17 +230,7 @@ def put_word(typing: Any, target: Any, word: Any) -> Any:
 
 @instruction
 def copy_chunk(typing: Any, source: Any, target: Any) -> Any:
-    """Copy `CHUNK` bytes, all of which are read before any is written.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> numbers = np.arange(17, dtype=np.uint8)
-    >>> copy = kernel(lambda source, target: copy_chunk(bytes_at(source), bytes_at(target)))
-    >>> copy(np.uint64(numbers.ctypes.data), np.uint64(numbers.ctypes.data + 1))
-    >>> numbers[-3:]
-    array([13, 14, 15], dtype=uint8)
-    """
+    """Copy `CHUNK` bytes, all of which are read before any is written."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         chunk = ir.VectorType(ir.IntType(8), CHUNK).as_pointer()
@@ -327,17 +243,7 @@ def copy_chunk(typing: Any, source: Any, target: Any) -> Any:
 
 @kernel
 def copy_word(source: Any, target: Any) -> None:
-    """Copy 8 bytes.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> numbers = np.arange(16, dtype=np.uint8)
-    >>> copy = kernel(lambda source, target: copy_word(bytes_at(source), bytes_at(target)))
-    >>> copy(np.uint64(numbers.ctypes.data + 8), np.uint64(numbers.ctypes.data))
-    >>> numbers[:9]
-    array([ 8,  9, 10, 11, 12, 13, 14, 15,  8], dtype=uint8)
-    """
+    """Copy 8 bytes."""
     put_word(target, get_word(source))
 
 

@@ -64,18 +64,6 @@ def add_noise(plane: Any, size: Any, std: Any, word: Any, row: Any, epoch: Any, 
         The key, uint64.
     lines
         Room for words as `room_for_noise` makes it.
-
-    Examples
-    --------
-    >>> from bigearth_xr.device.kernels.memory import floats_at
-    >>> @kernel
-    ... def noise(address):
-    ...     zero = np.uint64(0)
-    ...     add_noise(floats_at(address), 2, np.float32(1), zero, zero, zero, zero, room_for_noise(2))
-    >>> plane = np.zeros((2, 2), np.float32)
-    >>> noise(np.uint64(plane.ctypes.data))
-    >>> bool(plane.all())
-    True
     """
     quads = (size + 3) // 4
     words = (_words(lines[0]), _words(lines[1]), _words(lines[2]), _words(lines[3]))
@@ -96,7 +84,7 @@ def add_noise(plane: Any, size: Any, std: Any, word: Any, row: Any, epoch: Any, 
 
 @kernel
 def room_for_noise(size: Any) -> Any:
-    """Make room for the random words of some lines of so many pixels, and number their quads, four pixels along x each.
+    """Make room for the random words of some lines of N pixels, and number their quads, four pixels along x each.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Write the planes of a batch: pixels turned, repeated and scaled, each byte written once.
+"""Write the planes of a batch: pixels turned, repeated, scaled and cast, each byte written once.
 
 A large batch goes past the cache: what is stored as usual is read from memory first, only to be written over.
 """
@@ -7,9 +7,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bigearth_xr.device.kernels.lanes import LANES, get_lanes, put_lanes, put_repeated
-from bigearth_xr.device.kernels.memory import PIECE, address_of, advance, get, kernel, put, put_piece, transpose_square
-from bigearth_xr.device.kernels.values import copy_line, scale_line
+from bigearth_xr.device.kernels.lanes import LANES, get_lanes, in_all_lanes, put_lanes, put_repeated, reversed_lanes
+from bigearth_xr.device.kernels.memory import (
+    PIECE,
+    address_of,
+    advance,
+    bits_of,
+    float_of,
+    get,
+    kernel,
+    longs_at,
+    put,
+    put_piece,
+    transpose_square,
+)
 
 KEPT = 16
 """Numbers of a strip before those that are made in it: a line of the cache of the last ones."""
@@ -20,6 +31,169 @@ _STRIP = 1024
 """Pixels that are made at once where lines go on without a break: few, as they stay in the fastest cache."""
 
 _put_twice, _put_six_times = put_repeated(2), put_repeated(6)
+
+_LONG = 512
+"""Numbers of which LLVM makes longer vectors, which some processors have."""
+
+_SIGN = np.uint32(0x8000_0000)
+_INFINITE = np.uint32(255 << 23)
+"""Every bit of the exponent: NaN and infinities have them all."""
+
+_BEYOND_HALF = np.uint32((127 + 16) << 23)
+"""65,536, which is infinite in half precision; what is less, but rounds to it, comes there by its carry."""
+
+_LEAST_NORMAL = np.uint32((127 - 14) << 23)
+
+_SUBNORMAL_UNIT = np.uint32((127 - 15 + 23 - 10 + 1) << 23)
+"""A number that has the step of subnormal half precision as its last place: adding it rounds."""
+
+_REBIAS = np.uint32(((15 - 127) << 23) & 0xFFFF_FFFF)
+
+
+class Scale(NamedTuple):
+    """What becomes of the values of a band of a patch; all float32."""
+
+    subtract: Any
+    """Is subtracted."""
+
+    factor: Any
+    """Multiplies then."""
+
+    varies: Any
+    """Whether gain and bias follow, bool."""
+
+    gain: Any
+    """Multiplies then."""
+
+    bias: Any
+    """Is added then."""
+
+
+@kernel
+def scale_line(pixels: Any, backwards: Any, count: Any, scale: Any, target: Any) -> None:
+    """Scale stored pixels that follow each other.
+
+    Parameters
+    ----------
+    pixels
+        Pointer to the one that becomes the first, uint16 or float32.
+    backwards
+        Whether the others are before it, and are taken from there on.
+    count
+        How many.
+    scale
+        A `Scale`.
+    target
+        Pointer to N float32, to be written.
+    """
+    if count < LANES or count >= _LONG:
+        # A loop for each direction: only those become vectors.
+        if backwards:
+            for x in range(count):
+                put(target, x, _scaled(np.float32(get(pixels, -x)), scale))
+        else:
+            for x in range(count):
+                put(target, x, _scaled(np.float32(get(pixels, x)), scale))
+    elif backwards:
+        for at in range(0, count - LANES, LANES):
+            put_lanes(target, at, scaled_lanes(reversed_lanes(get_lanes(pixels, 1 - LANES - at)), scale))
+        # The last eight are done together, whatever was done of them.
+        put_lanes(target, count - LANES, scaled_lanes(reversed_lanes(get_lanes(pixels, 1 - count)), scale))
+    else:
+        for at in range(0, count - LANES, LANES):
+            put_lanes(target, at, scaled_lanes(get_lanes(pixels, at), scale))
+        put_lanes(target, count - LANES, scaled_lanes(get_lanes(pixels, count - LANES), scale))
+
+
+@kernel
+def scaled_lanes(lanes: Any, scale: Any) -> Any:
+    """Scale eight pixels, as `scale_line` does, which calls it."""
+    value = (lanes - in_all_lanes(scale.subtract)) * in_all_lanes(scale.factor)
+    if scale.varies:
+        value = value * in_all_lanes(scale.gain) + in_all_lanes(scale.bias)
+    return value
+
+
+@kernel
+def copy_line(line: Any, count: Any, target: Any) -> None:
+    """Copy numbers, uint16 or float32, to where there are none of them, as float32."""
+    if count < LANES:
+        for x in range(count):
+            put(target, x, np.float32(get(line, x)))
+        return
+    for start in range(0, count, LANES):
+        at = min(start, count - LANES)
+        put_lanes(target, at, get_lanes(line, at))
+
+
+@kernel
+def _scaled(pixel: Any, scale: Any) -> Any:
+    value = (pixel - scale.subtract) * scale.factor
+    if scale.varies:
+        value = value * scale.gain + scale.bias
+    return value
+
+
+@kernel
+def round_to_bfloat16(values: Any, count: Any, target: Any) -> None:
+    """Cast numbers, as bits.
+
+    Parameters
+    ----------
+    values
+        Pointer to float32.
+    count
+        How many.
+    target
+        Pointer to uint16, to be written.
+
+    Examples
+    --------
+    >>> from bigearth_xr.device.kernels.memory import floats_at, words_at
+    >>> cast = kernel(lambda values, target: round_to_bfloat16(floats_at(values), 1, words_at(target)))
+    >>> values, target = np.float32([-2]), np.uint16([0])
+    >>> cast(np.uint64(values.ctypes.data), np.uint64(target.ctypes.data))
+    >>> f"{target[0]:04x}"
+    'c000'
+    """
+    for at in range(count):
+        bits = bits_of(get(values, at))
+        even = (bits >> np.uint32(16)) & np.uint32(1)
+        rounded = np.uint32(bits + (np.uint32(0x7FFF) + even)) >> np.uint32(16)
+        missing = (bits & ~_SIGN) > _INFINITE
+        put(target, at, np.uint16(np.uint32(0x7FC0) if missing else rounded))
+
+
+@kernel
+def round_to_float16(values: Any, count: Any, target: Any) -> None:
+    """Cast numbers, as bits; see `round_to_bfloat16`."""
+    for at in range(count):
+        bits = bits_of(get(values, at))
+        sign, size = bits & _SIGN, bits & ~_SIGN
+        even = (size >> np.uint32(13)) & np.uint32(1)
+        normal = np.uint32(size + (_REBIAS + np.uint32(0xFFF)) + even) >> np.uint32(13)
+        small = bits_of(float_of(size) + float_of(_SUBNORMAL_UNIT)) - _SUBNORMAL_UNIT
+        large = np.uint32(0x7E00) if size > _INFINITE else np.uint32(0x7C00)
+        half = large if size >= _BEYOND_HALF else (small if size < _LEAST_NORMAL else normal)
+        put(target, at, np.uint16(half | (sign >> np.uint32(16))))
+
+
+@kernel
+def count_nonfinite(numbers: Any, count: Any) -> Any:
+    """Count those of some numbers that are NaN or infinite.
+
+    Parameters
+    ----------
+    numbers
+        Pointer to float32.
+    count
+        How many.
+    """
+    bits, found = longs_at(address_of(numbers)), np.uint32(0)
+    for at in range(count):
+        odd = (get(bits, at) & _INFINITE) == _INFINITE
+        found = np.uint32(found + (np.uint32(1) if odd else np.uint32(0)))
+    return np.int64(found)
 
 
 class Lines(NamedTuple):
@@ -40,37 +214,13 @@ class Lines(NamedTuple):
 
 @kernel
 def writable(lines: Any, at: Any) -> Any:
-    """Point to where numbers of a plane, from one on, are to be written; `finished` comes next.
-
-    Examples
-    --------
-    >>> from bigearth_xr.device.kernels.memory import floats_at
-    >>> @kernel
-    ... def write(plane, strip):
-    ...     lines = Lines(floats_at(plane), floats_at(strip), True, 3)
-    ...     put(writable(lines, 0), 1, np.float32(7))
-    ...     finished(lines, 0, 3)
-    >>> plane, strip = np.zeros(3, np.float32), np.zeros(KEPT + 3, np.float32)
-    >>> write(np.uint64(plane.ctypes.data), np.uint64(strip.ctypes.data))
-    >>> plane
-    array([0., 7., 0.], dtype=float32)
-    """
+    """Point to where numbers of a plane, from an index on, are to be written; `finished` comes next."""
     return advance(lines.strip, KEPT) if lines.streamed else advance(lines.plane, at)
 
 
 @kernel
 def finished(lines: Any, at: Any, count: Any) -> None:
-    """Let so many numbers be in the plane, from one on, that were written where `writable` said.
-
-    Examples
-    --------
-    >>> from bigearth_xr.device.kernels.memory import floats_at
-    >>> finish = kernel(lambda plane, strip: finished(Lines(floats_at(plane), floats_at(strip), True, 2), 0, 2))
-    >>> plane, strip = np.zeros(3, np.float32), np.arange(KEPT + 3, dtype=np.float32)
-    >>> finish(np.uint64(plane.ctypes.data), np.uint64(strip.ctypes.data))
-    >>> plane
-    array([16., 17.,  0.], dtype=float32)
-    """
+    """Bring N numbers that were written where `writable` points into the plane, from an index on."""
     if not lines.streamed:
         return
     # What a line of the cache lacks is kept until it comes: to write one in parts takes several times as long.
@@ -90,21 +240,7 @@ def _kept(lines: Any, at: Any) -> Any:
 
 @kernel
 def repeated(lines: Any, at: Any, count: Any) -> None:
-    """Let so many numbers be in the plane, from one on, that are the same as those that were finished before them.
-
-    Examples
-    --------
-    >>> @kernel
-    ... def write_twice(plane, strip):
-    ...     lines = Lines(floats_at(plane), floats_at(strip), True, 4)
-    ...     finished(lines, 0, 2)
-    ...     repeated(lines, 2, 2)
-    >>> from bigearth_xr.device.kernels.memory import floats_at
-    >>> plane, strip = np.zeros(4, np.float32), np.arange(KEPT + 3, dtype=np.float32)
-    >>> write_twice(np.uint64(plane.ctypes.data), np.uint64(strip.ctypes.data))
-    >>> plane
-    array([16., 17., 16., 17.], dtype=float32)
-    """
+    """Repeat in the plane, from an index on, the N numbers that were finished last."""
     if lines.streamed:
         finished(lines, at, count)
     else:
@@ -122,18 +258,9 @@ def stream(values: Any, count: Any, target: Any, bytes_each: Any) -> None:
     count
         How many.
     target
-        Pointer to as many of the same type, to be written; aligned as its type is, better to whole pieces.
+        Pointer to N of the same type, to be written; aligned as its type is, better to whole pieces.
     bytes_each
         Of a number.
-
-    Examples
-    --------
-    >>> from bigearth_xr.device.kernels.memory import words_at
-    >>> copy = kernel(lambda values, target: stream(words_at(values), 99, words_at(target), 2))
-    >>> values, target = np.arange(99, dtype=np.uint16), np.zeros(99, np.uint16)
-    >>> copy(np.uint64(values.ctypes.data), np.uint64(target.ctypes.data))
-    >>> bool((target == values).all())
-    True
     """
     each = PIECE // bytes_each
     before = min(count, np.int64(-address_of(target) % _PIECE) // bytes_each)
@@ -147,7 +274,7 @@ def stream(values: Any, count: Any, target: Any, bytes_each: Any) -> None:
 
 
 @kernel
-def lay(stored: Any, side: Any, symmetry: Any, scale: Any, lines: Any, size: Any, room: Any) -> None:
+def repeat_pixels(stored: Any, side: Any, symmetry: Any, scale: Any, lines: Any, size: Any, room: Any) -> None:
     """Turn and scale the stored pixels of a band, and repeat each as often as it takes to fill the plane.
 
     Parameters
@@ -167,12 +294,12 @@ def lay(stored: Any, side: Any, symmetry: Any, scale: Any, lines: Any, size: Any
     --------
     >>> import numpy as np
     >>> from bigearth_xr.device.kernels.memory import floats_at, words_at
-    >>> from bigearth_xr.device.kernels.values import Scale
+    >>> from bigearth_xr.device.kernels.planes import Scale
     >>> @kernel
     ... def turn(stored, plane, room):
     ...     scale = Scale(np.float32(0), np.float32(0.5), False, np.float32(1), np.float32(0))
     ...     lines = Lines(floats_at(plane), floats_at(room), False, 4)
-    ...     lay(words_at(stored), 2, (0, 1, 1), scale, lines, 2, floats_at(room))
+    ...     repeat_pixels(words_at(stored), 2, (0, 1, 1), scale, lines, 2, floats_at(room))
     >>> stored, plane, room = np.uint16([[1, 2], [3, 4]]), np.zeros((2, 2), np.float32), np.zeros(8, np.float32)
     >>> turn(*(np.uint64(array.ctypes.data) for array in (stored, plane, room)))
     >>> plane
@@ -220,22 +347,9 @@ def transpose(stored: Any, side: Any, backward_y: Any, backward_x: Any, lines: A
     stored
         Pointer to ``side * side`` float32.
     backward_y, backward_x
-        Whether they run backwards, as for `lay`.
+        Whether they run backwards, as for `repeat_pixels`.
     lines
-        `Lines` of as many, to be written.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from bigearth_xr.device.kernels.memory import floats_at
-    >>> @kernel
-    ... def turn(stored, plane):
-    ...     transpose(floats_at(stored), 2, False, True, Lines(floats_at(plane), floats_at(plane), False, 4))
-    >>> stored, plane = np.float32([[1, 2], [3, 4]]), np.zeros((2, 2), np.float32)
-    >>> turn(np.uint64(stored.ctypes.data), np.uint64(plane.ctypes.data))
-    >>> plane
-    array([[2., 4.],
-           [1., 3.]], dtype=float32)
+        `Lines` of N float32, to be written.
     """
     whole = side // 4 * 4
     step_y, step_x = (-side if backward_y else side), (-1 if backward_x else 1)
@@ -259,7 +373,7 @@ def transpose(stored: Any, side: Any, backward_y: Any, backward_x: Any, lines: A
 
 @kernel
 def _repeat(line: Any, count: Any, times: Any, lines: Any, place: Any) -> None:
-    """Write each number of a line so many times, and the whole so many times, from a place on."""
+    """Write each number of a line N times, and the whole line N times, from an index on."""
     target, width = writable(lines, place), count * times
     if times == 2 and count >= LANES:
         for start in range(0, count, LANES):

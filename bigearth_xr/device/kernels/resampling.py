@@ -14,8 +14,17 @@ from bigearth_xr.device.kernels.lanes import (
     reversed_lanes,
 )
 from bigearth_xr.device.kernels.memory import advance, get, kernel, put
-from bigearth_xr.device.kernels.planes import Lines, finished, repeated, transpose, writable
-from bigearth_xr.device.kernels.values import copy_line, count_nonfinite, scale_line, scaled_lanes
+from bigearth_xr.device.kernels.planes import (
+    Lines,
+    copy_line,
+    count_nonfinite,
+    finished,
+    repeated,
+    scale_line,
+    scaled_lanes,
+    transpose,
+    writable,
+)
 from bigearth_xr.ops.resample import CUBIC_A, LEAST_WEIGHT, SIDE
 
 
@@ -106,28 +115,11 @@ def resample(
     table
         A `Table`.
     symmetry, scale, lines
-        As for `bigearth_xr.device.kernels.planes.lay`.
+        As for `bigearth_xr.device.kernels.planes.repeat_pixels`.
     spare
         Pointer to room for ``size * size`` float32.
     room
         Pointer to room for ``side * (side + 4)`` float32, and for `ROOM` more.
-
-    Examples
-    --------
-    >>> from bigearth_xr.device.kernels.memory import floats_at, integers_at, words_at
-    >>> from bigearth_xr.device.kernels.values import Scale
-    >>> @kernel
-    ... def double(stored, plane, room, first, weight):
-    ...     table = Table(1, integers_at(first), floats_at(weight), 8, False)
-    ...     scale = Scale(np.float32(0), np.float32(0.5), False, np.float32(1), np.float32(0))
-    ...     lines, place = Lines(floats_at(plane), floats_at(plane), False, 4), floats_at(room)
-    ...     resample(words_at(stored), 1, table, (0, 0, 0), scale, lines, 2, place, place)
-    >>> stored, plane, room = np.uint16([7]), np.zeros((2, 2), np.float32), np.zeros(5 + ROOM, np.float32)
-    >>> first, weight = np.zeros((2, 8), np.int32), np.ones((2, 1, 8), np.float32)
-    >>> double(*(np.uint64(array.ctypes.data) for array in (stored, plane, room, first, weight)))
-    >>> plane
-    array([[3.5, 3.5],
-           [3.5, 3.5]], dtype=float32)
     """
     backward_y, backward_x, transposed = symmetry[0], symmetry[1], symmetry[2]
     backward = (0, 0) if transposed else (backward_y, backward_x)
@@ -201,7 +193,7 @@ def _sum_lines(
             for line in range(count):
                 copy_line(advance(few, 2 * LANES * line), size, advance(target, line * size))
         if careful:
-            _mend(pixels, side, table, y, count, backward, scale, size, target)
+            _recompute_nonfinite(pixels, side, table, y, count, backward, scale, size, target)
         finished(lines, y * size, count * size)
 
 
@@ -215,7 +207,7 @@ def _has_zeros(table: Any) -> Any:
 
 
 @kernel
-def _mend(
+def _recompute_nonfinite(
     pixels: Any, side: Any, table: Any, y: Any, count: Any, backward: Any, scale: Any, size: Any, target: Any
 ) -> None:
     """Make those pixels of some lines again that are not finite, without what weighs nothing."""

@@ -8,16 +8,25 @@ from bigearth_xr.device.kernels.blosc import pixel_room, unpack_sources
 from bigearth_xr.device.kernels.lanes import LANES
 from bigearth_xr.device.kernels.memory import advance, fence, floats_at, get, integers_at, kernel, put, words_at
 from bigearth_xr.device.kernels.noise import add_noise, room_for_noise
-from bigearth_xr.device.kernels.planes import KEPT, Lines, lay, stream
+from bigearth_xr.device.kernels.planes import (
+    KEPT,
+    Lines,
+    Scale,
+    copy_line,
+    count_nonfinite,
+    repeat_pixels,
+    round_to_bfloat16,
+    round_to_float16,
+    stream,
+)
 from bigearth_xr.device.kernels.resampling import ROOM, Table, fill_taps, resample
-from bigearth_xr.device.kernels.values import Scale, copy_line, count_nonfinite, round_to_bfloat16, round_to_float16
 from bigearth_xr.ops.transform import SYMMETRIES
 
 COPIED = -1
 """In place of a table: the stored pixels are repeated, or taken as they are."""
 
 _LARGE = 1 << 25
-"""Bytes of a batch that goes past the cache; what is smaller may still be there for who takes it."""
+"""Bytes of a batch that goes past the cache; what is smaller may still be there for its consumer."""
 
 _ROUNDED = 1024
 """Values that are rounded at once on their way past the cache."""
@@ -26,7 +35,7 @@ _SOURCE, _OFFSET, _SIDE, _IS_FLOAT, _TABLE = range(5)
 _SYMMETRIES = tuple(tuple(int(part) for part in symmetry) for symmetry in SYMMETRIES)
 
 
-class Layout(NamedTuple):
+class TransformArrays(NamedTuple):
     """A `Transform` as arrays."""
 
     planes: Any
@@ -48,11 +57,11 @@ class Layout(NamedTuple):
     """Of which kind a value of the batch is: 32 for float32, 16 for float16, 8 for bfloat16 (of its exponent)."""
 
 
-class Drawn(NamedTuple):
+class ParameterArrays(NamedTuple):
     """`AugmentParameters` as arrays; of what does not vary, what leaves it as it is."""
 
-    symmetry: Any
-    """Shape ``(patch,)``, uint8."""
+    d4: Any
+    """Symmetry, shape ``(patch,)``, uint8."""
 
     varies: Any
     """Whether patches have gains and biases."""
@@ -117,13 +126,13 @@ class Room(NamedTuple):
 
 
 @kernel
-def transform_patches(layout: Any, drawn: Any, packed: Any, addresses: Any, nonfinite: Any, out: Any) -> None:
+def transform_patches(transform: Any, parameters: Any, packed: Any, addresses: Any, nonfinite: Any, out: Any) -> None:
     """Write a batch.
 
     Parameters
     ----------
-    layout, drawn
-        A `Layout` and a `Drawn`.
+    transform, parameters
+        `TransformArrays` and `ParameterArrays`.
     packed
         A `PackedArrays`; with patches, they are unpacked first, and no patch has a partner.
     addresses
@@ -133,21 +142,13 @@ def transform_patches(layout: Any, drawn: Any, packed: Any, addresses: Any, nonf
         patches, they are not counted.
     out
         Address of the batch, uint64.
-
-    Examples
-    --------
-    `bigearth_xr.device.host.apply` calls it.
-
-    >>> transform_patches.__name__
-    'transform_patches'
     """
-    bands, area = len(layout.planes), layout.size * layout.size
-    bytes_each = 4 if layout.bits == 32 else 2
-    alike = len(drawn.crop) == 1
-    room, other_room = _room(layout), _room(layout)
+    bands, area = len(transform.planes), transform.size * transform.size
+    alike, bytes_each = len(parameters.crop) == 1, 4 if transform.bits == 32 else 2
+    room, other_room = _room(transform), _room(transform)
     if alike:
-        _fill_tables(layout, drawn.crop[0], room)
-        _fill_tables(layout, drawn.crop[0], other_room)
+        _fill_tables(transform, parameters.crop[0], room)
+        _fill_tables(transform, parameters.crop[0], other_room)
     streamed = addresses.shape[1] * bands * area * bytes_each >= _LARGE
     pixels = pixel_room(packed)
     for patch in range(addresses.shape[1]):
@@ -155,32 +156,33 @@ def transform_patches(layout: Any, drawn: Any, packed: Any, addresses: Any, nonf
             packed.unpacked[patch] = unpack_sources(packed, patch, addresses, pixels)
             if not packed.unpacked[patch]:
                 continue
-        if nonfinite.size:
-            nonfinite[patch] = _nonfinite_of(layout, addresses, patch)
-        partner = drawn.partner[patch]
+        _count_nonfinite(transform, addresses, patch, nonfinite)
+        partner = parameters.partner[patch]
         if not alike:
-            _fill_tables(layout, drawn.crop[patch], room)
+            _fill_tables(transform, parameters.crop[patch], room)
             if partner != patch:
-                _fill_tables(layout, drawn.crop[partner], other_room)
+                _fill_tables(transform, parameters.crop[partner], other_room)
         # What has come this far is not touched again.
-        at_once = streamed and layout.bits == 32 and partner == patch and not drawn.noise_std
-        in_place = layout.bits == 32 and (at_once or not streamed)
+        at_once = streamed and transform.bits == 32 and partner == patch and not parameters.noise_std
+        in_place = transform.bits == 32 and (at_once or not streamed)
         for band in range(bands):
             target = out + np.uint64((patch * bands + band) * area * bytes_each)
             plane = floats_at(target) if in_place else _floats(room.plane)
-            _fill_plane(layout, drawn, addresses, patch, band, Lines(plane, _floats(room.plane), at_once, area), room)
+            lines = Lines(plane, _floats(room.plane), at_once, area)
+            _fill_plane(transform, parameters, addresses, patch, band, lines, room)
             if partner != patch:
                 other = _floats(other_room.plane)
-                _fill_plane(layout, drawn, addresses, partner, band, Lines(other, other, False, area), other_room)
-                _mix(plane, other, layout.size, drawn.weight[patch], drawn.box[patch])
+                lines = Lines(other, other, False, area)
+                _fill_plane(transform, parameters, addresses, partner, band, lines, other_room)
+                _mix(plane, other, transform.size, parameters.weight[patch], parameters.box[patch])
             if not in_place:
-                _hand_over(plane, area, layout.bits, target, streamed, room)
+                _cast_plane(plane, area, transform.bits, target, streamed, room)
     fence()
 
 
 @kernel
-def _hand_over(plane: Any, area: Any, bits: Any, target: Any, streamed: Any, room: Any) -> None:
-    """Round a plane, if it is to be, and write it to the batch."""
+def _cast_plane(plane: Any, area: Any, bits: Any, target: Any, streamed: Any, room: Any) -> None:
+    """Cast a plane to the data type of the batch, and write it there."""
     if bits == 32:
         stream(plane, area, floats_at(target), 4)
     elif bits == 16:
@@ -197,55 +199,56 @@ def _hand_over(plane: Any, area: Any, bits: Any, target: Any, streamed: Any, roo
 
 
 @kernel
-def _fill_plane(layout: Any, drawn: Any, addresses: Any, patch: Any, band: Any, lines: Any, room: Any) -> None:
+def _fill_plane(transform: Any, parameters: Any, addresses: Any, patch: Any, band: Any, lines: Any, room: Any) -> None:
     """Write the float32 values of a band of a patch, before it is mixed with others."""
-    size = layout.size
-    if drawn.dropped[patch, band]:
+    size = transform.size
+    if parameters.dropped[patch, band]:
         for at in range(size * size):
             put(lines.plane, at, np.float32(0))
         return
-    spec = layout.planes[band]
+    spec = transform.planes[band]
     pixels = addresses[spec[_SOURCE], patch] + np.uint64(spec[_OFFSET])
-    subtract, factor = layout.scale[band, 0], layout.scale[band, 1]
-    scale = Scale(subtract, factor, drawn.varies, drawn.gain[patch], drawn.bias[patch])
+    subtract, factor = transform.scale[band, 0], transform.scale[band, 1]
+    scale = Scale(subtract, factor, parameters.varies, parameters.gain[patch], parameters.bias[patch])
     if spec[_IS_FLOAT]:
-        _lay_band(floats_at(pixels), spec, layout, drawn.symmetry[patch], scale, lines, room)
+        _write_band(floats_at(pixels), spec, transform, parameters.d4[patch], scale, lines, room)
     else:
-        _lay_band(words_at(pixels), spec, layout, drawn.symmetry[patch], scale, lines, room)
-    if drawn.noise_std:
-        word, row = drawn.noise_words[band], drawn.rows[patch]
-        add_noise(lines.plane, size, drawn.noise_std, word, row, drawn.epoch, drawn.seed, room.words)
+        _write_band(words_at(pixels), spec, transform, parameters.d4[patch], scale, lines, room)
+    if parameters.noise_std:
+        word, row = parameters.noise_words[band], parameters.rows[patch]
+        add_noise(lines.plane, size, parameters.noise_std, word, row, parameters.epoch, parameters.seed, room.words)
 
 
 @kernel
-def _lay_band(stored: Any, spec: Any, layout: Any, symmetry: Any, scale: Any, lines: Any, room: Any) -> None:
-    side, table, size, spare = spec[_SIDE], spec[_TABLE], layout.size, _floats(room.stored)
+def _write_band(stored: Any, spec: Any, transform: Any, symmetry: Any, scale: Any, lines: Any, room: Any) -> None:
+    side, table, size, spare = spec[_SIDE], spec[_TABLE], transform.size, _floats(room.stored)
     if table == COPIED:
-        lay(stored, side, _SYMMETRIES[symmetry], scale, lines, size, spare)
+        repeat_pixels(stored, side, _SYMMETRIES[symmetry], scale, lines, size, spare)
         return
     first, weight = integers_at(np.uint64(room.first[table].ctypes.data)), _floats(room.weight[table])
-    taps = Table(layout.taps, first, weight, room.first.shape[2], spec[_IS_FLOAT] != 0)
+    taps = Table(transform.taps, first, weight, room.first.shape[2], spec[_IS_FLOAT] != 0)
     resample(stored, side, taps, _SYMMETRIES[symmetry], scale, lines, size, _floats(room.resampled), spare)
 
 
 @kernel
-def _nonfinite_of(layout: Any, addresses: Any, patch: Any) -> Any:
-    """Count the stored pixels of a patch that are not finite, of the bands of the batch."""
-    found = 0
-    for spec in layout.planes:
+def _count_nonfinite(transform: Any, addresses: Any, patch: Any, nonfinite: Any) -> None:
+    """Count the stored pixels of a patch that are not finite, of the bands of the batch, if they are to be counted."""
+    if not nonfinite.size:
+        return
+    nonfinite[patch] = 0
+    for spec in transform.planes:
         if spec[_IS_FLOAT]:
             pixels = floats_at(addresses[spec[_SOURCE], patch] + np.uint64(spec[_OFFSET]))
-            found += count_nonfinite(pixels, spec[_SIDE] * spec[_SIDE])
-    return found
+            nonfinite[patch] += count_nonfinite(pixels, spec[_SIDE] * spec[_SIDE])
 
 
 @kernel
-def _fill_tables(layout: Any, crop: Any, room: Any) -> None:
+def _fill_tables(transform: Any, crop: Any, room: Any) -> None:
     """Make the tables of a patch."""
-    for table in range(len(layout.sides)):
+    for table in range(len(transform.sides)):
         for axis in range(2):
-            first, weight = room.first[table, axis, : layout.size], room.weight[table, axis, :, : layout.size]
-            fill_taps(crop[axis], crop[2 + axis], layout.sides[table], layout.taps, first, weight)
+            first, weight = room.first[table, axis, : transform.size], room.weight[table, axis, :, : transform.size]
+            fill_taps(crop[axis], crop[2 + axis], transform.sides[table], transform.taps, first, weight)
 
 
 @kernel
@@ -263,11 +266,11 @@ def _mix(plane: Any, other: Any, size: Any, weight: Any, box: Any) -> None:
 
 
 @kernel
-def _room(layout: Any) -> Any:
-    size, tables, taps = layout.size, len(layout.sides), layout.taps
+def _room(transform: Any) -> Any:
+    size, tables, taps = transform.size, len(transform.sides), transform.taps
     width = max(size, LANES)
     longest = size
-    for side in layout.planes[:, _SIDE]:
+    for side in transform.planes[:, _SIDE]:
         longest = max(longest, side)
     return Room(
         np.zeros((tables, 2, width), np.int32),

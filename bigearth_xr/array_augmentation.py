@@ -13,15 +13,13 @@ from bigearth_xr.bands import GROUPS
 from bigearth_xr.bandwise import BAND_DIMS, apply, band_dim, band_names
 from bigearth_xr.device.host import is_block, is_large, transform_block
 from bigearth_xr.errors import AugmentationError
-from bigearth_xr.ops import reference as ops
-from bigearth_xr.ops.augmentation import Augmentation, AugmentParameters, draw_parameters
+from bigearth_xr.ops import reference
+from bigearth_xr.ops.augmentation import PATCH_VALUES, Augmentation, AugmentParameters, draw_parameters
 from bigearth_xr.ops.resample import Resampling
 
 __all__ = ["augment", "choose_parameters"]
 
 _SIDES = (("y", "x"), *((group.y, group.x) for group in GROUPS))
-# What is drawn for each patch.
-_DRAWN = ("rows", "d4", "gain", "bias", "dropped")
 
 
 def choose_parameters(
@@ -32,16 +30,7 @@ def choose_parameters(
     epoch: int,
     parameters: AugmentParameters | None,
 ) -> AugmentParameters:
-    """Draw how each patch of an array varies, or pick it from what was drawn before.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> drawn = choose_parameters(ds.s2, Augmentation(), seed=0, epoch=0, parameters=None)
-    >>> choose_parameters(ds.s2[[1]], Augmentation(), seed=None, epoch=0, parameters=drawn).d4 == drawn.d4[1]
-    array([ True])
-    """
+    """Draw how each patch of an array varies, or pick it from what was drawn before."""
     if seed is not None and parameters is None:
         return draw_parameters(_rows(array), augmentation, bands=_bands(array), seed=seed, epoch=epoch)
     if seed is not None or parameters is None:
@@ -52,74 +41,54 @@ def choose_parameters(
 
 
 def augment(array: xr.DataArray, parameters: AugmentParameters) -> xr.DataArray:
-    """Vary an array as drawn for its patches and bands; `DataArray.ben.augment` documents it.
-
-    Examples
-    --------
-    >>> import bigearth_xr as bex
-    >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
-    >>> drawn = choose_parameters(ds.s2, Augmentation(drop=1), seed=0, epoch=0, parameters=None)
-    >>> bool((augment(ds.s2, drawn) == 0).all())
-    True
-    """
-    sides, allowed = _sides(array), parameters.augmentation
-    boxes = [xr.Variable("patch", corner) for corner in parameters.crop.T] if allowed.crops else []
-    if not parameters.bands:
-        if allowed.mixup:
-            raise AugmentationError("the codes of a map cannot be blended; draw without mixup, or leave the map out")
-        d4 = xr.Variable("patch", parameters.d4)
-        turned = apply(_turn_block, array, d4, *boxes, core=sides, outer=("patch",))
-        return _mixed(turned, parameters, core=sides)
-    dim, method = band_dim(array), _method_of(array)
-    drawn = (getattr(parameters, name) for name in _DRAWN)
-    of_patches = (xr.Variable(("patch", dim)[: values.ndim], values) for values in drawn)
+    """Vary an array as drawn for its patches and bands; `DataArray.ben.augment` documents it."""
+    sides, allowed, dim = _sides(array), parameters.augmentation, band_dim(array) if parameters.bands else None
+    if dim is None and allowed.mixup:
+        raise AugmentationError("the codes of a map cannot be blended; draw without mixup, or leave the map out")
+    dims = {"patch": "patch", "edge": "edge"} | ({} if dim is None else {"band": dim})
+    drawn = {
+        name: xr.Variable([dims[one] for one in value.dims], getattr(parameters, name))
+        for name, value in PATCH_VALUES.items()
+        if not value.mixes and {*value.dims} <= {*dims}
+    }
     # A block gets what was drawn for its patches, and of the others nothing.
-    shared = replace(parameters, augmentation=replace(allowed, mixup=0, cutmix=0))
-    of_block = partial(_augment_block, shared.take(np.empty(0, np.int64), shared.bands), method)
-    interpolates = allowed.crops and method != "nearest"
-    becomes_float = (allowed.changes_values or interpolates) and array.dtype.kind not in "fc"
-    dtype = np.float32 if becomes_float else array.dtype
-    core = (dim, *sides)
-    varied = apply(of_block, array, *of_patches, *boxes, core=core, outer=("patch",), dtype=dtype)
+    shared = replace(parameters.for_patches(0), augmentation=replace(allowed, mixup=0, cutmix=0))
+    core, method = (sides, None) if dim is None else ((dim, *sides), _method_of(array))
+    new_values = method is not None and (allowed.changes_values or (allowed.crops and method != "nearest"))
+    dtype = np.float32 if new_values and array.dtype.kind not in "fc" else array.dtype
+    of_block = partial(_augment_block, shared, method, tuple(drawn))
+    varied = apply(of_block, array, *drawn.values(), core=core, outer=("patch",), dtype=dtype)
     return _mixed(varied, parameters, core=core)
 
 
-def _augment_block(shared: AugmentParameters, method: Resampling, pixels: Any, *drawn: Any) -> Any:
-    own: dict[str, Any] = dict(zip(_DRAWN, drawn, strict=False))
-    if shared.augmentation.crops:
-        own["crop"] = np.stack(drawn[len(_DRAWN) :], axis=-1)
-    parameters = replace(shared, **own)
+def _augment_block(
+    shared: AugmentParameters, method: Resampling | None, names: tuple[str, ...], pixels: Any, *drawn: NDArray[Any]
+) -> Any:
+    """Vary some patches; those of a map have codes, which have no method: none is made of two."""
+    parameters = shared.for_patches(len(pixels), **dict(zip(names, drawn, strict=True)))
+    if method is None:
+        return reference.move(pixels, parameters)
     if _is_compiled(pixels, parameters):
         return transform_block(pixels, parameters)
-    return ops.augment(pixels, parameters, method)
-
-
-def _turn_block(codes: Any, d4: NDArray[np.uint8], *box: NDArray[np.float32]) -> Any:
-    """Crop, flip and turn the codes of a map, none of which is made of two."""
-    return ops.orient(ops.crop(codes, np.stack(box, axis=-1)) if box else codes, d4)
+    return reference.augment(pixels, parameters, method)
 
 
 def _mixed(array: xr.DataArray, parameters: AugmentParameters, *, core: tuple[str, ...]) -> xr.DataArray:
     """Blend patches with their partners, which may be anywhere in the array."""
-    own = parameters.partner == np.arange(len(parameters.partner))
-    if own.all():  # one patch alone among them, or nothing is mixed
+    if (parameters.partner == np.arange(len(parameters.partner))).all():  # one patch alone, or nothing is mixed
         return array
-    weight = xr.Variable("patch", np.where(own, np.float32(1), parameters.weight))
-    box = [xr.Variable("patch", np.where(own, 0, corner)) for corner in parameters.box.T]
+    weight, box = parameters.mixing
+    drawn = xr.Variable("patch", weight), xr.Variable(("patch", "edge"), box)
     partner = array.isel(patch=parameters.partner).variable
     becomes_float = parameters.augmentation.mixup > 0 and array.dtype.kind not in "fc"
     dtype = np.float32 if becomes_float else array.dtype
-    return apply(_mix_block, array, partner, weight, *box, core=core, outer=("patch",), dtype=dtype)
-
-
-def _mix_block(own: Any, partner: Any, weight: NDArray[np.float32], *box: NDArray[np.integer]) -> Any:
-    return ops.mix(own, partner, weight, np.stack(box, axis=-1))
+    return apply(reference.mix, array, partner, *drawn, core=core, outer=("patch",), dtype=dtype)
 
 
 def _method_of(array: xr.DataArray) -> Resampling:
     """How the pixels of an array were brought to 10 m, which is how those of crops are made."""
-    said = json.loads(array.attrs.get("bigearth", "{}")).get("resampling")
-    return next((known for known in get_args(Resampling) if known == said), "nearest")
+    named = json.loads(array.attrs.get("bigearth", "{}")).get("resampling")
+    return next((known for known in get_args(Resampling) if known == named), "nearest")
 
 
 def _is_compiled(pixels: Any, parameters: AugmentParameters) -> bool:
