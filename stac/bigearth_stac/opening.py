@@ -111,10 +111,10 @@ def open_search(items: Items, store: str | PathLike[str] | None = None) -> xr.Da
     if not len(wanted.ids):
         raise SelectionError("the search found no item, so there is nothing to open; loosen its criteria")
     ds = _catalogued(wanted) if store is None else bex.open(store)
-    return ds.isel(patch=_places(ds, wanted, trusts_rows=store is not None))
+    return ds.isel(patch=_places(ds, wanted, in_any_store=store is not None))
 
 
-def _places(ds: xr.Dataset, wanted: _Wanted, *, trusts_rows: bool) -> NDArray[np.int64]:
+def _places(ds: xr.Dataset, wanted: _Wanted, *, in_any_store: bool) -> NDArray[np.int64]:
     """Where the items' patches are: at their rows, if these are theirs; otherwise by their ids."""
     known = ds["row"].values
     places = np.searchsorted(known, wanted.rows).clip(max=len(known) - 1)
@@ -129,7 +129,7 @@ def _places(ds: xr.Dataset, wanted: _Wanted, *, trusts_rows: bool) -> NDArray[np
             "leave them out"
         )
     other = np.flatnonzero((wanted.rows >= 0) & (wanted.rows != known[found]))
-    if other.size and not trusts_rows:
+    if other.size and not in_any_store:
         first = other[0]
         raise StoreError(
             f"the item {wanted.ids[first]} is of row {wanted.rows[first]}, but in the store {_uuid(ds)} at "
