@@ -88,7 +88,7 @@ def validate_catalog(
     >>> _ = (folder / "schemas" / "example.json").write_text(json.dumps(schema))
     >>> report = validate_catalog(catalog, schemas=folder / "schemas")
     >>> report.checked, report.failures, len(report.unchecked)
-    (3, (), 10)
+    (3, (), 11)
     """
     folder = Path(expanduser(catalog))
     if not (folder / COLLECTION_FILE).is_file():
