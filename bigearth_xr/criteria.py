@@ -267,7 +267,7 @@ def checked_interval(datetime: object) -> tuple[np.datetime64 | None, np.datetim
     # A wrong number of ends does not unpack, and pandas refuses in either way.
     except (TypeError, ValueError, OverflowError):
         raise SelectionError(
-            f"datetime {datetime!r} is no time or interval; expected e.g. '2017-06', '2017-06-13T10:10:31Z', "
+            f"datetime {datetime!r} is not a time or interval; expected e.g. '2017-06', '2017-06-13T10:10:31Z', "
             "'2017-06-13/2017-08-31' or '../2018-01-01', year first, UTC unless an offset says otherwise"
         ) from None
     if first is not None and last is not None and first[0] >= last[1]:

@@ -129,7 +129,7 @@ def _labels(ds: xr.Dataset, names: list[str]) -> Mask:
     for name in names:
         if name not in known:
             raise LabelError(
-                f"{name!r} is no label of this Dataset's {len(known)} classes{label_hint(name, known)}; "
+                f"{name!r} is not a label of this Dataset's {len(known)} classes{label_hint(name, known)}; "
                 "names of the other nomenclature need another open(nomenclature=…)"
             )
     return np.asarray(ds["labels"].values)[:, [known.index(name) for name in names]]

@@ -256,7 +256,7 @@ def _checked_labels(file: pads.Dataset, wanted: list[str]) -> list[str]:
     for name in wanted:
         if name not in known:
             classes = " or ".join(map(str, listed or _NOMENCLATURES))
-            raise LabelError(f"{name!r} is no label of the catalogue's {classes} classes{label_hint(name, known)}")
+            raise LabelError(f"{name!r} is not a label of the catalogue's {classes} classes{label_hint(name, known)}")
     if not listed:
         raise LabelError("the catalogue has no labels: it was built from lists that lack them; build it from a store")
     return wanted
