@@ -19,7 +19,7 @@ from benchmarks._processes import timed
 from benchmarks.peers.ours import Batches, native
 from benchmarks.peers.task import Task
 from bigearth_xr import table
-from bigearth_xr.device.host import transform_patches
+from bigearth_xr.device.host import transform_kernel
 from bigearth_xr.sample import sample_lists
 from bigearth_xr.store.batch import BatchReader
 from bigearth_xr.store.create import create_store, write_states
@@ -86,7 +86,7 @@ def measure_among(task_file: str, store: str, numbers: list[int]) -> dict[str, d
 def measure_cold(task_file: str, store: str, pairs: int, what: str) -> dict[str, float]:
     """Give the speed of one of `COLD`, of pairs that have been put out of the page cache before."""
     task, path = Task.read(task_file), Path(store)
-    transform_patches()  # is loaded once, and no matter of the disk
+    transform_kernel()  # is loaded once, and no matter of the disk
     files = [*_shards(path, pairs)]
     for file in files:
         _forget(file)

@@ -107,7 +107,7 @@ def _kernel(
         drawn = draw_parameters(rows, augmentation, bands=NAMES, seed=0)
         addresses = cuda.addresses_of({name: pixels[name] for name in transform.sources}, rows)
         starts.append(cuda.prepared(transform, addresses, drawn, out))
-        calls.append(partial(cuda.apply, transform, addresses, drawn, out=out))
+        calls.append(partial(cuda.transform_batch, transform, addresses, drawn, out=out))
     seconds = _seconds(starts)
     read = sum(array.nbytes // PAIRS for array in pixels.values())
     moved = BATCH * read + outs[0].nbytes

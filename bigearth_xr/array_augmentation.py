@@ -67,7 +67,7 @@ def _augment_block(
     """Vary some patches; those of a map have codes, which have no method: none is made of two."""
     parameters = shared.for_patches(len(pixels), **dict(zip(names, drawn, strict=True)))
     if method is None:
-        return reference.move(pixels, parameters)
+        return reference.crop_and_turn(pixels, parameters)
     if _is_compiled(pixels, parameters):
         return transform_block(pixels, parameters)
     return reference.augment(pixels, parameters, method)

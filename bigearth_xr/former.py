@@ -21,6 +21,7 @@ _MOVED = {
         "patch_array": "backend.patch_array:patch_array",
     },
     "backend.resaved": {"_Converted": "backend.origin:_Converted"},
+    "batches.build": {"BufferPool": "batches.build:OutputPool"},
     "batches.cache": {"Memory": "batches.cache:HostMemory"},
     "batches.computed": {
         "ComputedArray": "batches.patches:_ComputedArray",
@@ -31,7 +32,7 @@ _MOVED = {
     "batches.held": {"HeldReader": "batches.prefetch:PrefetchReader"},
     "batches.making": {"Maker": "batches.build:BatchBuilder"},
     "batches.reading_ahead": {"ReadingAhead": "batches.prefetch:Prefetcher"},
-    "batches.recycling": {"Recycler": "batches.build:BufferPool"},
+    "batches.recycling": {"Recycler": "batches.build:OutputPool"},
     "nomenclature": {"Label": "labels:Label"},
     "ops.parameters": {"AugmentParameters": "ops.augmentation:AugmentParameters"},
     "retrieval.named": {"Named": "retrieval.inputs:NamedRows"},
@@ -50,7 +51,7 @@ _MOVED = {
 }
 """By module of version 0.1: what was in it, and where that is."""
 
-_PRESENT = ("batches.cache", "store.objects")
+_PRESENT = ("batches.build", "batches.cache", "store.objects")
 """Modules that are still there."""
 
 

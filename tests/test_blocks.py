@@ -103,7 +103,7 @@ def test_small_blocks_do_not_wait_for_a_compiler(monkeypatch: pytest.MonkeyPatch
     def refuse(*_: Any) -> None:
         raise AssertionError("compiled")
 
-    monkeypatch.setattr(host, "apply", refuse)
+    monkeypatch.setattr(host, "transform_batch", refuse)
     image = as_image(some_values("float32"))
     drawn = draw_parameters(ROWS, Augmentation(gain=(0.5, 2)), bands=BANDS, seed=5)
     array_augmentation.augment(scaling.normalize(image, stats=dict.fromkeys(BANDS, (1, 2))), drawn)

@@ -101,4 +101,4 @@ def test_a_missing_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     module.__dict__["cuda"].is_available = lambda: False
     monkeypatch.setitem(sys.modules, "cupy", module)
     with pytest.raises(DeviceError, match="finds no GPU"):
-        cuda.apply(TRANSFORM, np.zeros((2, 3), np.uint64))
+        cuda.transform_batch(TRANSFORM, np.zeros((2, 3), np.uint64))

@@ -38,13 +38,13 @@ def on_gpu(transform: Transform, pixels: NDArray[Any], drawn: AugmentParameters 
 
     from bigearth_xr.device import cuda
 
-    batch = cuda.apply(transform, cuda.addresses_of({"s1": cupy.asarray(pixels)}), drawn)
+    batch = cuda.transform_batch(transform, cuda.addresses_of({"s1": cupy.asarray(pixels)}), drawn)
     made: NDArray[Any] = cupy.asnumpy(batch)
     return made
 
 
 def compiled(transform: Transform, pixels: NDArray[Any], drawn: AugmentParameters | None) -> NDArray[Any]:
-    return host.apply(transform, host.addresses_of({"s1": pixels}), drawn)
+    return host.transform_batch(transform, host.addresses_of({"s1": pixels}), drawn)
 
 
 def reference(transform: Transform, pixels: NDArray[Any], drawn: AugmentParameters | None) -> NDArray[Any]:

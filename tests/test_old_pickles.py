@@ -47,11 +47,19 @@ def test_another_store_in_their_place_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_name_that_never_was_is_an_attribute_error() -> None:
-    for module in ("store.place", "store.objects", "batches.cache"):
+    for module in ("store.place", "store.objects", "batches.cache", "batches.build"):
         with pytest.raises(AttributeError, match="Nothing"):
             pickle.loads(f"cbigearth_xr.{module}\nNothing\n.".encode())
 
 
-@pytest.mark.parametrize("name", ["store.objects\nObjectPlace", "batches.cache\nMemory", "sampling.rules\nSampling"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "store.objects\nObjectPlace",
+        "batches.cache\nMemory",
+        "batches.build\nBufferPool",
+        "sampling.rules\nSampling",
+    ],
+)
 def test_a_class_that_moved_is_found_whether_its_module_is_there_or_not(name: str) -> None:
     assert isinstance(pickle.loads(f"cbigearth_xr.{name}\n.".encode()), type)

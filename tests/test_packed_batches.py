@@ -12,7 +12,7 @@ import bigearth_xr as bex
 from bigearth_xr.batches.build import BatchBuilder
 from bigearth_xr.batches.patches import patches_of
 from bigearth_xr.batches.recipe import Recipe
-from bigearth_xr.device.host import apply, apply_packed
+from bigearth_xr.device.host import transform_batch, transform_packed
 from bigearth_xr.errors import ChecksumError, TransformError
 from bigearth_xr.ops.augmentation import Augmentation, draw_parameters
 from bigearth_xr.ops.transform import Transform, transform_of
@@ -63,8 +63,8 @@ def test_batches_are_those_of_unpacked_patches(reader: BatchReader, bands: Any, 
     out = room(made, len(ROWS))
     with reader.locate(ROWS) as located:
         assert located.packed is not None
-        assert apply_packed(made, located.packed, drawn, out=out)
-        expected = apply(made, located.addresses, drawn)
+        assert transform_packed(made, located.packed, drawn, out=out)
+        expected = transform_batch(made, located.addresses, drawn)
     np.testing.assert_array_equal(out.view(np.uint32), expected.view(np.uint32))
 
 
@@ -74,8 +74,8 @@ def test_transforms_may_be_any(reader: BatchReader, options: dict[str, Any]) -> 
     out = room(made, len(ROWS))
     with reader.locate(ROWS) as located:
         assert located.packed is not None
-        assert apply_packed(made, located.packed, out=out)
-        np.testing.assert_array_equal(out.view(np.uint16), apply(made, located.addresses).view(np.uint16))
+        assert transform_packed(made, located.packed, out=out)
+        np.testing.assert_array_equal(out.view(np.uint16), transform_batch(made, located.addresses).view(np.uint16))
 
 
 def test_mixed_patches_are_left_to_who_has_all_of_them(reader: BatchReader) -> None:
@@ -83,7 +83,7 @@ def test_mixed_patches_are_left_to_who_has_all_of_them(reader: BatchReader) -> N
     drawn = draw_parameters(np.array(ROWS), Augmentation(mixup=0.4), bands=made.bands, seed=1)
     with reader.locate(ROWS) as located:
         assert located.packed is not None
-        assert not apply_packed(made, located.packed, drawn, out=room(made, len(ROWS)))
+        assert not transform_packed(made, located.packed, drawn, out=room(made, len(ROWS)))
 
 
 def test_memory_that_a_batch_does_not_fit_is_refused(reader: BatchReader) -> None:
@@ -92,7 +92,7 @@ def test_memory_that_a_batch_does_not_fit_is_refused(reader: BatchReader) -> Non
         packed = located.packed
         assert packed is not None
         with pytest.raises(TransformError, match=r"out is float32 of shape \(4, 14"):
-            apply_packed(made, packed, out=room(made, 4))
+            transform_packed(made, packed, out=room(made, 4))
 
 
 def test_pixels_that_lie_as_they_are_are_not_packed(tmp_path: Path) -> None:

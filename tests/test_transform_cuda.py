@@ -53,7 +53,7 @@ def made(transform: Transform, parameters: AugmentParameters | None = None, **ho
     import cupy
 
     pixels = on_gpu(transform)
-    batch: NDArray[Any] = cupy.asnumpy(cuda.apply(transform, cuda.addresses_of(pixels), parameters, **how))
+    batch: NDArray[Any] = cupy.asnumpy(cuda.transform_batch(transform, cuda.addresses_of(pixels), parameters, **how))
     return batch
 
 
@@ -92,7 +92,7 @@ def test_a_batch_of_another_size_is_as_specified(size: int) -> None:
 def test_both_engines_make_the_same(ways: str) -> None:
     transform, parameters = transform_to_test(BANDS, resampling="bilinear"), draw(WAYS[ways])
     addresses = host.addresses_of({name: PIXELS[name] for name in transform.sources})
-    wanted = host.apply(transform, addresses, parameters)
+    wanted = host.transform_batch(transform, addresses, parameters)
     assert_same(made(transform, parameters), wanted, transform, noisy=ways in ("noise", "all"))
 
 
@@ -102,7 +102,7 @@ def test_rows_are_gathered_on_the_gpu_or_from_the_host() -> None:
     transform, rows = transform_to_test(BANDS), np.array([6, 0, 0, 3])
     pixels = on_gpu(transform)
     for there in (rows, cupy.asarray(rows)):
-        batch = cupy.asnumpy(cuda.apply(transform, cuda.addresses_of(pixels, there)))
+        batch = cupy.asnumpy(cuda.transform_batch(transform, cuda.addresses_of(pixels, there)))
         np.testing.assert_array_equal(batch, expected(transform)[rows])
 
 
@@ -112,7 +112,7 @@ def test_patches_may_begin_at_any_pixel() -> None:
     transform = transform_to_test(("B04",))
     shifted = cupy.empty(PIXELS["s2_10m"].size + 1, np.uint16)[1:].reshape(PIXELS["s2_10m"].shape)
     shifted[...] = cupy.asarray(PIXELS["s2_10m"])
-    batch = cuda.apply(transform, cuda.addresses_of({"s2_10m": shifted}))
+    batch = cuda.transform_batch(transform, cuda.addresses_of({"s2_10m": shifted}))
     np.testing.assert_array_equal(cupy.asnumpy(batch), expected(transform))
 
 
@@ -120,13 +120,13 @@ def test_more_patches_than_one_launch_makes() -> None:
     import cupy
 
     transform, rows = transform_to_test(("B01",), size=4), np.arange(70_000) % PATCHES
-    batch = cuda.apply(transform, cuda.addresses_of(on_gpu(transform), rows))
+    batch = cuda.transform_batch(transform, cuda.addresses_of(on_gpu(transform), rows))
     np.testing.assert_array_equal(cupy.asnumpy(batch), expected(transform)[rows])
 
 
 def test_no_patch_makes_an_empty_batch() -> None:
     transform = transform_to_test(BANDS)
-    assert cuda.apply(transform, cuda.addresses_of(on_gpu(transform), np.arange(0))).shape == (0, 7, 120, 120)
+    assert cuda.transform_batch(transform, cuda.addresses_of(on_gpu(transform), np.arange(0))).shape == (0, 7, 120, 120)
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
@@ -147,7 +147,7 @@ def test_a_batch_is_made_on_the_stream_that_is_given() -> None:
     pixels = on_gpu(transform)
     cupy.cuda.Device().synchronize()
     stream = cupy.cuda.Stream(non_blocking=True)
-    batch = cuda.apply(transform, cuda.addresses_of(pixels), stream=stream)
+    batch = cuda.transform_batch(transform, cuda.addresses_of(pixels), stream=stream)
     stream.synchronize()
     np.testing.assert_array_equal(cupy.asnumpy(batch), expected(transform))
 
@@ -156,14 +156,14 @@ def test_addresses_of_the_host_are_refused() -> None:
     transform = transform_to_test(BANDS)
     addresses = host.addresses_of({name: PIXELS[name] for name in transform.sources})
     with pytest.raises(TransformError, match=r"the addresses in s1 are on the host"):
-        cuda.apply(transform, addresses)
+        cuda.transform_batch(transform, addresses)
 
 
 def test_addresses_between_pixels_are_refused() -> None:
     transform = transform_to_test(BANDS)
     addresses = cuda.addresses_of(on_gpu(transform)) + np.uint64(1)
     with pytest.raises(TransformError, match=r"an address in s1 is no multiple of 4 bytes"):
-        cuda.apply(transform, addresses)
+        cuda.transform_batch(transform, addresses)
 
 
 def test_an_array_that_does_not_fit_is_refused() -> None:

@@ -43,7 +43,7 @@ def test_a_batch_is_written_to_a_tensor_on_the_current_stream(dtype: Precision) 
     pixels, stream = on_gpu(transform), new_stream()
     with torch.cuda.stream(stream):
         out = torch.empty(transform.out_shape(PATCHES), dtype=getattr(torch, dtype), device="cuda")
-        assert cuda.apply(transform, cuda.addresses_of(pixels), out=out) is out
+        assert cuda.transform_batch(transform, cuda.addresses_of(pixels), out=out) is out
         doubled = out.float() * 2
     stream.synchronize()
     np.testing.assert_array_equal(doubled.cpu().numpy(), 2 * expected(transform))
@@ -55,7 +55,9 @@ def test_a_batch_is_made_on_the_stream_that_is_given(numbered: bool) -> None:
     pixels, stream = on_gpu(transform), new_stream()
     out = torch.empty(transform.out_shape(PATCHES), device="cuda")
     torch.cuda.synchronize()
-    cuda.apply(transform, cuda.addresses_of(pixels), out=out, stream=stream.cuda_stream if numbered else stream)
+    cuda.transform_batch(
+        transform, cuda.addresses_of(pixels), out=out, stream=stream.cuda_stream if numbered else stream
+    )
     stream.synchronize()
     np.testing.assert_array_equal(out.cpu().numpy(), expected(transform))
 
@@ -63,7 +65,9 @@ def test_a_batch_is_made_on_the_stream_that_is_given(numbered: bool) -> None:
 def test_a_cpu_tensor_is_refused() -> None:
     transform = transform_to_test(BANDS)
     with pytest.raises(TransformError, match="expected a CuPy array or a CUDA tensor"):
-        cuda.apply(transform, cuda.addresses_of(on_gpu(transform)), out=torch.empty(transform.out_shape(PATCHES)))
+        cuda.transform_batch(
+            transform, cuda.addresses_of(on_gpu(transform)), out=torch.empty(transform.out_shape(PATCHES))
+        )
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
@@ -71,4 +75,4 @@ def test_an_out_on_another_gpu_than_the_pixels_is_refused() -> None:
     transform = transform_to_test(BANDS)
     out = torch.empty(transform.out_shape(PATCHES), device="cuda:1")
     with pytest.raises(TransformError, match=r"out on GPU 1, the pixels on GPU 0: expected all on one"):
-        cuda.apply(transform, cuda.addresses_of(on_gpu(transform)), out=out)
+        cuda.transform_batch(transform, cuda.addresses_of(on_gpu(transform)), out=out)

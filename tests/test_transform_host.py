@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from transforms import ARRAYS, NAMES, SCALE, augmentations, parameters_for, sources_of, transforms
 
-from bigearth_xr.device.host import addresses_of, apply
+from bigearth_xr.device import host
+from bigearth_xr.device.host import addresses_of
 from bigearth_xr.device.kernels.resampling import fill_taps
+from bigearth_xr.device.records import patch_records
 from bigearth_xr.errors import TransformError
 from bigearth_xr.ops.augmentation import Augmentation, draw_parameters
 from bigearth_xr.ops.reference import transform_batch
@@ -47,8 +49,21 @@ def test_it_is_the_reference(transform: Transform, allowed: Augmentation, places
     drawn = parameters_for(transform, np.array(places, np.int64), allowed, seed)
     chosen = [pixels[places] for pixels in stored.values()]
     addresses = addresses_of(stored)[:, places]
-    assert_same_bits(apply(transform, addresses, drawn), transform_batch(transform, chosen, drawn))
-    assert_same_bits(apply(transform, addresses), transform_batch(transform, chosen))
+    assert_same_bits(host.transform_batch(transform, addresses, drawn), transform_batch(transform, chosen, drawn))
+    assert_same_bits(host.transform_batch(transform, addresses), transform_batch(transform, chosen))
+
+
+def test_boxes_do_not_matter_where_nothing_is_cropped() -> None:
+    drawn = parameters_for(PLAIN, ROWS, Augmentation(gain=(0.5, 2)))
+    boxed = drawn.for_patches(
+        len(ROWS),
+        **{name: getattr(drawn, name) for name in ("rows", "d4", "gain", "bias")},
+        crop=np.array([(10, 40, 60, 60)] * len(ROWS), np.float32),
+    )
+    expected = transform_batch(PLAIN, list(STORED.values()), drawn)
+    assert_same_bits(transform_batch(PLAIN, list(STORED.values()), boxed), expected)
+    assert_same_bits(host.transform_batch(PLAIN, addresses_of(STORED), boxed), expected)
+    assert patch_records(PLAIN, boxed, len(ROWS)).tobytes() == patch_records(PLAIN, drawn, len(ROWS)).tobytes()
 
 
 @pytest.mark.parametrize("code", range(8))
@@ -58,7 +73,8 @@ def test_every_symmetry_is_the_reference(code: int, size: int) -> None:
     drawn = parameters_for(transform, ROWS, Augmentation(gain=(0.5, 2)))
     drawn.d4[:] = code
     assert_same_bits(
-        apply(transform, addresses_of(STORED), drawn), transform_batch(transform, list(STORED.values()), drawn)
+        host.transform_batch(transform, addresses_of(STORED), drawn),
+        transform_batch(transform, list(STORED.values()), drawn),
     )
 
 
@@ -74,7 +90,7 @@ def test_a_batch_larger_than_the_cache_is_the_reference(dtype: Precision, shift:
     memory = np.zeros(expected.nbytes + 128, np.uint8)
     start = -memory.ctypes.data % 64 + shift
     out = memory[start:][: expected.nbytes].view(expected.dtype).reshape(expected.shape)
-    assert_same_bits(apply(transform, addresses_of(STORED)[:, places], drawn, out=out), expected)
+    assert_same_bits(host.transform_batch(transform, addresses_of(STORED)[:, places], drawn, out=out), expected)
     assert not memory[:start].any()
     assert not memory[start + expected.nbytes :].any()
 
@@ -88,7 +104,7 @@ def test_resampled_patches_of_a_large_batch_are_the_reference(resampling: Resamp
     expected = transform_batch(transform, [pixels[places] for pixels in STORED.values()], drawn)
     assert expected.nbytes > 2**25
     out = np.zeros(expected.size + 1, np.float32)[1:].reshape(expected.shape)
-    assert_same_bits(apply(transform, addresses_of(STORED)[:, places], drawn, out=out), expected)
+    assert_same_bits(host.transform_batch(transform, addresses_of(STORED)[:, places], drawn, out=out), expected)
 
 
 @pytest.mark.parametrize("resampling", ["nearest", "bilinear", "bicubic"])
@@ -98,7 +114,7 @@ def test_small_patches_are_the_reference(resampling: Resampling, size: int) -> N
     transform = replace(PLAIN, resampling=resampling, size=size)
     for drawn in (None, parameters_for(transform, ROWS, Augmentation(crop=(0.3, 1)))):
         expected = transform_batch(transform, list(STORED.values()), drawn)
-        assert_same_bits(apply(transform, addresses_of(STORED), drawn), expected)
+        assert_same_bits(host.transform_batch(transform, addresses_of(STORED), drawn), expected)
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 5, 7, 18, 19])
@@ -110,7 +126,7 @@ def test_sides_of_any_length_are_turned(side: int) -> None:
     drawn.d4[:] = np.arange(8)
     for sized in (transform, replace(transform, size=side)):
         expected = transform_batch(sized, [pixels], drawn)
-        assert_same_bits(apply(sized, addresses_of({"s2_10m": pixels}), drawn), expected)
+        assert_same_bits(host.transform_batch(sized, addresses_of({"s2_10m": pixels}), drawn), expected)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
@@ -121,7 +137,7 @@ def test_noise_is_the_reference_but_for_the_last_bits(size: int, dtype: Precisio
     drawn = draw_parameters(
         ROWS, Augmentation(noise_std=0.5, drop=0.2), bands=NAMES[::-1], seed=2**63 + 5, epoch=7, view=3
     )
-    batch = apply(transform, addresses_of(stored), drawn)
+    batch = host.transform_batch(transform, addresses_of(stored), drawn)
     expected = transform_batch(transform, list(stored.values()), drawn)
     if dtype == "float32":
         np.testing.assert_allclose(batch, expected, rtol=3e-7, atol=3e-6)
@@ -165,13 +181,13 @@ def test_values_are_rounded_as_in_the_reference(words: list[int]) -> None:
     addresses = addresses_of({"s1": values})
     for dtype in ("float16", "bfloat16"):
         transform = replace(transform_of(ARRAYS, ["VV"]), dtype=dtype)
-        assert_same_bits(apply(transform, addresses), transform_batch(transform, [values]))
+        assert_same_bits(host.transform_batch(transform, addresses), transform_batch(transform, [values]))
 
 
 def test_a_batch_is_written_to_the_memory_given_and_to_no_other() -> None:
     room = np.full((6, len(NAMES), 120, 120), 7, np.float32)
-    assert apply(PLAIN, addresses_of(STORED), out=room[1:5]).base is room
-    assert_same_bits(room[1:5], apply(PLAIN, addresses_of(STORED)))
+    assert host.transform_batch(PLAIN, addresses_of(STORED), out=room[1:5]).base is room
+    assert_same_bits(room[1:5], host.transform_batch(PLAIN, addresses_of(STORED)))
     assert (room[[0, 5]] == 7).all()
 
 
@@ -181,7 +197,7 @@ def test_patches_may_be_apart_and_read_only() -> None:
         pixels.flags.writeable = False
     addresses = addresses_of(apart)
     addresses.flags.writeable = False
-    assert_same_bits(apply(PLAIN, addresses), apply(PLAIN, addresses_of(STORED)))
+    assert_same_bits(host.transform_batch(PLAIN, addresses), host.transform_batch(PLAIN, addresses_of(STORED)))
     backwards = addresses_of({name: pixels[::-1] for name, pixels in apart.items()})
     np.testing.assert_array_equal(backwards, addresses[:, ::-1])
 
@@ -189,15 +205,18 @@ def test_patches_may_be_apart_and_read_only() -> None:
 def test_threads_may_call_it_at_once() -> None:
     drawn = [parameters_for(PLAIN, ROWS + epoch, Augmentation(mixup=1)) for epoch in range(8)]
     with ThreadPoolExecutor(4) as pool:
-        batches = list(pool.map(lambda one: apply(PLAIN, addresses_of(STORED), one), drawn))
+        batches = list(pool.map(lambda one: host.transform_batch(PLAIN, addresses_of(STORED), one), drawn))
     for batch, one in zip(batches, drawn, strict=True):
-        assert_same_bits(batch, apply(PLAIN, addresses_of(STORED), one))
+        assert_same_bits(batch, host.transform_batch(PLAIN, addresses_of(STORED), one))
 
 
 def test_transforms_and_parameters_travel_to_other_processes() -> None:
     drawn = parameters_for(PLAIN, ROWS, Augmentation(mixup=1))
     transform, parameters = pickle.loads(pickle.dumps((PLAIN, drawn)))
-    assert_same_bits(apply(transform, addresses_of(STORED), parameters), apply(PLAIN, addresses_of(STORED), drawn))
+    assert_same_bits(
+        host.transform_batch(transform, addresses_of(STORED), parameters),
+        host.transform_batch(PLAIN, addresses_of(STORED), drawn),
+    )
 
 
 def read_only() -> NDArray[np.float32]:
@@ -230,21 +249,23 @@ def unaligned() -> NDArray[np.float32]:
 )
 def test_memory_that_a_batch_does_not_fit_is_refused(out: Any, message: str) -> None:
     with pytest.raises(TransformError, match=message):
-        apply(PLAIN, addresses_of(STORED), out=out)
+        host.transform_batch(PLAIN, addresses_of(STORED), out=out)
 
 
 def test_bits_of_bfloat16_are_asked_for_as_such() -> None:
     with pytest.raises(TransformError, match=r"expected uint16 \(bits of bfloat16\) of shape"):
-        apply(replace(PLAIN, dtype="bfloat16"), addresses_of(STORED), out=np.empty(PLAIN.out_shape(4), np.float32))
+        host.transform_batch(
+            replace(PLAIN, dtype="bfloat16"), addresses_of(STORED), out=np.empty(PLAIN.out_shape(4), np.float32)
+        )
 
 
 def test_addresses_that_cannot_be_are_refused() -> None:
     addresses = addresses_of(STORED)
     addresses[1, 2] = 0
     with pytest.raises(TransformError, match="an address is 0, where no pixel is; take addresses from"):
-        apply(PLAIN, addresses)
+        host.transform_batch(PLAIN, addresses)
     with pytest.raises(TransformError, match=r"addresses are uint64 of shape \(3, 4\), expected uint64 of shape \(4,"):
-        apply(PLAIN, addresses[:3])
+        host.transform_batch(PLAIN, addresses[:3])
 
 
 @pytest.mark.parametrize(
@@ -271,4 +292,4 @@ def test_what_are_no_arrays_by_name_is_refused(arrays: Any, kind: str) -> None:
 
 def test_no_patches_are_an_empty_batch() -> None:
     none = {name: pixels[:0] for name, pixels in STORED.items()}
-    assert apply(PLAIN, addresses_of(none)).shape == (0, 14, 120, 120)
+    assert host.transform_batch(PLAIN, addresses_of(none)).shape == (0, 14, 120, 120)

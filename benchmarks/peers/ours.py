@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import bigearth_xr as bex
 from benchmarks.peers.rounds import Action, serve
 from benchmarks.peers.task import Task
-from bigearth_xr.device.host import apply, apply_packed
+from bigearth_xr.device.host import transform_batch, transform_packed
 from bigearth_xr.ops.transform import transform_of
 from bigearth_xr.store.batch import BatchReader
 from bigearth_xr.store.codec import PROFILES
@@ -40,8 +40,8 @@ class Batches:
         """Make one, in the memory of the last."""
         with self._reader.locate(rows) as located:
             out = self._out[: len(rows)]
-            if located.packed is None or not apply_packed(self._transform, located.packed, out=out):
-                apply(self._transform, located.addresses, out=out)
+            if located.packed is None or not transform_packed(self._transform, located.packed, out=out):
+                transform_batch(self._transform, located.addresses, out=out)
             return out
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmarks.peers.native import ARRAYS, Native, native_pixels
 from benchmarks.peers.rounds import Action, serve
 from benchmarks.peers.task import SIDE, Task
-from bigearth_xr.device.host import addresses_of, apply
+from bigearth_xr.device.host import addresses_of, transform_batch
 from bigearth_xr.device.kernels.memory import kernel
 from bigearth_xr.ops.augmentation import Augmentation, AugmentParameters, draw_parameters
 from bigearth_xr.ops.transform import Precision, Transform, transform_of
@@ -77,7 +77,7 @@ def _action(task: Task, pixels: Native, variant: Variant, out: NDArray[Any]) -> 
     target = out.view(transform.out_dtype).reshape(-1)[: out.size].reshape(transform.out_shape(patches))
 
     def epoch(number: int) -> int:
-        return len(apply(transform, addresses, parameters_of(variant, task, patches, number), out=target))
+        return len(transform_batch(transform, addresses, parameters_of(variant, task, patches, number), out=target))
 
     return epoch
 
@@ -133,7 +133,7 @@ def _compared(task: Task, pixels: Native, patches: int) -> NDArray[np.float32]:
     addresses = addresses_of(pixels)[:, :patches].copy()
     return np.stack(
         [
-            apply(_transform(task, variant), addresses, parameters_of(variant, task, patches, 0))
+            transform_batch(_transform(task, variant), addresses, parameters_of(variant, task, patches, 0))
             for variant in map(VARIANTS.__getitem__, COMPARED)
         ]
     )

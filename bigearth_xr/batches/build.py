@@ -1,4 +1,7 @@
-"""Build batches on the host: find the native pixels, draw how they vary, and transform them in one pass."""
+"""Build batches on the host: find native pixels, draw how they vary, and transform them in one pass.
+
+Also what this needs: targets after pasting (`cutmix`), and memory for batches that is used again.
+"""
 
 import weakref
 from collections.abc import Callable
@@ -10,22 +13,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from bigearth_xr import former
 from bigearth_xr.batches.patches import Part, Patches
 from bigearth_xr.batches.recipe import Recipe
-from bigearth_xr.device.host import apply, apply_packed
+from bigearth_xr.device.host import transform_batch, transform_packed
 from bigearth_xr.errors import LoaderError
 from bigearth_xr.labels import UNLABELLED_CLASS, Order, clc_to_class, reorder_labels
 from bigearth_xr.ops.augmentation import AugmentParameters, draw_parameters
 from bigearth_xr.ops.mixing import mix_labels, pixel_boxes
 from bigearth_xr.ops.random import MAX_WORD
-from bigearth_xr.ops.reference import move
+from bigearth_xr.ops.reference import crop_and_turn
 from bigearth_xr.ops.resample import SIDE
 from bigearth_xr.ops.transform import Precision
 from bigearth_xr.store.batch import BatchReader
 from bigearth_xr.store.open import Store
 from bigearth_xr.store.schema import REFERENCE_MAP
 
-__all__ = ["BatchBuilder", "BatchPart", "BatchPlan", "BufferPool"]
+__all__ = ["BatchBuilder", "BatchPart", "BatchPlan", "OutputPool"]
 
 _CACHE_LINE = 64
 _BFLOAT16_EXPONENT = np.uint16(0x7F80)
@@ -81,11 +85,11 @@ class BatchBuilder:
     >>> ds = bex.open(bex.testing.write_store(getfixture("tmp_path") / "ben.zarr", pairs=3))
     >>> recipe = Recipe(bands=("B04", "VV"))
     >>> builder = BatchBuilder(patches_of([ds], recipe), recipe)
-    >>> batch = builder.plan(np.array([2, 0]))
+    >>> plan = builder.plan(np.array([2, 0]))
     >>> image = np.empty((2, *builder.patch_shape), builder.dtype)
-    >>> builder.fill(batch, 0, image)
+    >>> builder.fill(plan, 0, image)
     0
-    >>> image.shape, batch.row, batch.targets.shape
+    >>> image.shape, plan.row, plan.targets.shape
     ((2, 2, 120, 120), array([2, 0]), (2, 19))
     >>> print(builder)
     3 patches, bands=['B04', 'VV'], size=120, 19 labels, dtype='float32', method='standardize', augment=None
@@ -154,13 +158,13 @@ class BatchBuilder:
         targets, parts = self._mixed(patches.targets[places], parts)
         return BatchPlan(places=places, row=patches.row[places], targets=targets, parts=parts)
 
-    def fill(self, batch: BatchPlan, view: int, out: NDArray[Any]) -> int:
+    def fill(self, plan: BatchPlan, view: int, out: NDArray[Any]) -> int:
         """Write one view of a batch.
 
         Parameters
         ----------
-        batch
-            By `plan`.
+        plan
+            By `BatchBuilder.plan`.
         view
             Which.
         out
@@ -174,14 +178,14 @@ class BatchBuilder:
         """
         found = np.zeros(len(out), np.int64)
         counted = self.recipe.nonfinite != "keep" and view == 0
-        for one in batch.parts:
+        for one in plan.parts:
             transform, parameters, target = one.part.transform, one.views[view], out[one.within]
             nonfinite = found[one.within] if counted else None
             with one.part.reader.locate(one.numbers) as located:
-                if located.packed is None or not apply_packed(
+                if located.packed is None or not transform_packed(
                     transform, located.packed, parameters, out=target, nonfinite=nonfinite
                 ):
-                    apply(transform, located.addresses, parameters, out=target, nonfinite=nonfinite)
+                    transform_batch(transform, located.addresses, parameters, out=target, nonfinite=nonfinite)
         if self.recipe.nonfinite == "zero":
             zero_nonfinite(out, self.recipe.dtype)
         return int(found.sum())
@@ -216,7 +220,7 @@ class BatchBuilder:
         return mixed, kept
 
 
-class BufferPool:
+class OutputPool:
     """Lends memory for batches of one size, from any thread; it is used again, as fresh memory costs time.
 
     What is lent comes back by itself when the array handed out is collected, and not before. A tensor made by
@@ -232,7 +236,7 @@ class BufferPool:
 
     Examples
     --------
-    >>> pool = BufferPool(64, keep=1)
+    >>> pool = OutputPool(64, keep=1)
     >>> first = pool.lend((2, 8), np.float32)
     >>> address = first.ctypes.data
     >>> del first
@@ -245,9 +249,9 @@ class BufferPool:
         # A finalizer may run inside any call of this very queue: it alone is made for that.
         self._idle: SimpleQueue[NDArray[np.uint8]] = SimpleQueue()
 
-    def __reduce__(self) -> tuple[Callable[[], "BufferPool"], tuple[()]]:
+    def __reduce__(self) -> tuple[Callable[[], "OutputPool"], tuple[()]]:
         """Pickle without buffers."""
-        return partial(BufferPool, self._nbytes, keep=self._keep), ()
+        return partial(OutputPool, self._nbytes, keep=self._keep), ()
 
     def lend(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """Lend an array, not filled; waits for nothing: where no memory is idle, there is new."""
@@ -324,7 +328,7 @@ def _map_readers(patches: Patches, recipe: Recipe) -> dict[int, MapReader]:
 def _targets_of_maps(
     targets: NDArray[np.float32], drawn: AugmentParameters, maps: NDArray[np.uint8], order: Order
 ) -> tuple[NDArray[np.float32], AugmentParameters]:
-    """Find the labels of patches after cropping, turning and pasting.
+    """Find the labels of patches after cropping, turning and pasting: only reference maps know what came and went.
 
     Parameters
     ----------
@@ -365,7 +369,7 @@ def _targets_of_maps(
 
 def _present(maps: NDArray[np.uint8], drawn: AugmentParameters) -> NDArray[np.bool_]:
     """Whether each class is anywhere in a patch, as it is after pasting, shape ``(patch, class)``."""
-    moved = move(maps, drawn)
+    moved = crop_and_turn(maps, drawn)
     top, left, bottom, right = pixel_boxes(drawn.box, SIDE).T[:, :, None]
     side = np.arange(SIDE)
     inside = ((side >= top) & (side < bottom))[:, :, None] & ((side >= left) & (side < right))[:, None, :]
@@ -376,3 +380,7 @@ def _present(maps: NDArray[np.uint8], drawn: AugmentParameters) -> NDArray[np.bo
 def _take_back(idle: SimpleQueue[NDArray[np.uint8]], buffer: NDArray[np.uint8], keep: int) -> None:
     if idle.qsize() < keep:
         idle.put(buffer)
+
+
+def __getattr__(name: str) -> object:
+    return former.find_moved(__name__, name)

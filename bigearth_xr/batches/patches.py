@@ -40,22 +40,27 @@ class NativeArray(StoredArray, Protocol):
 
 
 class Reader(Protocol):
-    """What batches are read with: from a store, through xarray, or from memory."""
+    """What batches are read with: from a store, through xarray, or from memory.
+
+    Numbers of patches are rows of a store, and places in an array that was computed.
+    """
 
     @property
     def sources(self) -> Sequence[NativeArray]:
         """The pixel arrays that are read, in the order of addresses."""
         ...
 
-    def locate(self, rows: NDArray[np.integer]) -> Located:
+    def locate(self, numbers: NDArray[np.integer], /) -> Located:
         """Find native pixels in this process's memory."""
         ...
 
-    def read(self, rows: NDArray[np.integer], out: Mapping[str, NDArray[Any]] | None = None) -> dict[str, NDArray[Any]]:
+    def read(
+        self, numbers: NDArray[np.integer], /, out: Mapping[str, NDArray[Any]] | None = None
+    ) -> dict[str, NDArray[Any]]:
         """Copy native pixels, by the name of their array."""
         ...
 
-    def prefetch(self, rows: NDArray[np.integer]) -> None:
+    def prefetch(self, numbers: NDArray[np.integer], /) -> None:
         """Have patches read from disk that are wanted soon."""
         ...
 
@@ -64,7 +69,7 @@ class Reader(Protocol):
         """Whether what is prefetched is kept in this process's memory until it is released."""
         ...
 
-    def release(self, rows: NDArray[np.integer]) -> None:
+    def release(self, numbers: NDArray[np.integer], /) -> None:
         """Let patches go that were prefetched, each as often as it was asked for."""
         ...
 
@@ -216,35 +221,35 @@ class _ComputedReader:
             _ComputedArray(bands=bands, dtype="uint16" if self._type == "uint16" else "float32"),
         )
 
-    def locate(self, rows: Sequence[int] | NDArray[np.integer]) -> Located:
+    def locate(self, numbers: Sequence[int] | NDArray[np.integer]) -> Located:
         """Compute patches by their place in the array, into memory of their own."""
-        values = self._values(rows)
+        values = self._values(numbers)
         pixels = np.ascontiguousarray(values, self._type)
         (array,) = self.sources
         starts = pixels.ctypes.data + np.arange(len(pixels), dtype=np.uint64) * np.uint64(array.patch_bytes)
         return Located(starts[None], pixels)
 
     def read(
-        self, rows: Sequence[int] | NDArray[np.integer], out: Mapping[str, NDArray[Any]] | None = None
+        self, numbers: Sequence[int] | NDArray[np.integer], out: Mapping[str, NDArray[Any]] | None = None
     ) -> dict[str, NDArray[Any]]:
         """Compute patches by their place in the array."""
         (array,) = self.sources
-        values = self._values(rows)
+        values = self._values(numbers)
         if out is None:
             return {array.name: np.ascontiguousarray(values, self._type)}
         out[array.name][...] = values
         return dict(out)
 
-    def _values(self, rows: Sequence[int] | NDArray[np.integer]) -> NDArray[Any]:
-        values: NDArray[Any] = self._image.isel(patch=np.asarray(rows)).values
+    def _values(self, numbers: Sequence[int] | NDArray[np.integer]) -> NDArray[Any]:
+        values: NDArray[Any] = self._image.isel(patch=np.asarray(numbers)).values
         if self._check is not None:
             self._check(np.moveaxis(values, 1, -1))
         return values
 
-    def prefetch(self, rows: Sequence[int] | NDArray[np.integer]) -> None:
+    def prefetch(self, numbers: Sequence[int] | NDArray[np.integer]) -> None:
         """Do nothing: what is computed is not on a disk."""
 
-    def release(self, rows: NDArray[np.integer]) -> None:
+    def release(self, numbers: NDArray[np.integer]) -> None:
         """Do nothing: nothing was kept."""
 
     def close(self) -> None:
@@ -309,7 +314,7 @@ class _Found:
 
     @property
     def keys(self) -> int:
-        """Rows of the store, or N that tell those of the Dataset apart."""
+        """Rows of the store; of a computed Dataset one more than its largest row, so that repeats get other keys."""
         return self.part.store.rows if self.part.store else int(self.row.max()) + 1
 
 

@@ -119,7 +119,7 @@ class Prefetcher:
     ----------
     patches
         What is read.
-    plan, sampling
+    epoch_plan, sampling
         In which order they come, and by which rules.
     first
         Step to begin with.
@@ -129,15 +129,15 @@ class Prefetcher:
     >>> from types import SimpleNamespace
     >>> from bigearth_xr.sampling import plan_epoch
     >>> sampling = Sampling(batch_size=2, window=8, block=1)
-    >>> plan = plan_epoch(np.zeros(40, int), np.arange(40), sampling)
+    >>> epoch_plan = plan_epoch(np.zeros(40, int), np.arange(40), sampling)
     >>> asked = []
     >>> reader = SimpleNamespace(keeps=True, release=lambda rows: None, prefetch=lambda rows: asked.append(rows.size))
     >>> part, rows = np.zeros(40, int), np.arange(40)
     >>> patches = SimpleNamespace(
     ...     parts=[SimpleNamespace(reader=reader)], part=part, store=part, row=rows, number=rows
     ... )
-    >>> ahead = Prefetcher(patches, plan, sampling, 0)
-    >>> for step in range(len(plan)):
+    >>> ahead = Prefetcher(patches, epoch_plan, sampling, 0)
+    >>> for step in range(len(epoch_plan)):
     ...     ahead.request(step)
     ...     ahead.release(step)
     >>> ahead.close()
@@ -145,14 +145,14 @@ class Prefetcher:
     ([18, 2, 2, 2], 40)
     """
 
-    def __init__(self, patches: Patches, plan: Epoch, sampling: Sampling, first: int) -> None:
-        self._patches, self._plan = patches, plan
+    def __init__(self, patches: Patches, epoch_plan: Epoch, sampling: Sampling, first: int) -> None:
+        self._patches, self._epoch_plan = patches, epoch_plan
         self._waits = any(part.reader.keeps for part in patches.parts)
-        count, begin = plan.places.size, first * plan.batch_size
+        count, begin = epoch_plan.places.size, first * epoch_plan.batch_size
         in_windows = sampling.shuffle and sampling.window is not None
-        ends = plan.windows if in_windows else np.arange(1, count + 1)
+        ends = epoch_plan.windows if in_windows else np.arange(1, count + 1)
         window = np.searchsorted(ends, np.arange(begin, count), side="right")
-        places = plan.places[begin:]
+        places = epoch_plan.places[begin:]
         self._queue = places[np.lexsort((patches.row[places], patches.store[places], window))]
         # Once all of a window was taken, all of the next is asked for, and so in between.
         self._taken, self._wanted = np.append(0.0, ends), np.append(ends, ends[-1]).astype(np.float64)
@@ -163,7 +163,7 @@ class Prefetcher:
 
     def request(self, step: int) -> None:
         """Ask for the window in which a batch ends, and as much of the next as was taken out of this one."""
-        taken = (step + 1 + _BATCHES) * self._plan.batch_size
+        taken = (step + 1 + _BATCHES) * self._epoch_plan.batch_size
         wanted = int(np.interp(taken, self._taken, self._wanted)) - self._begin
         with self._lock:
             places = self._queue[self._requested : wanted]
@@ -176,15 +176,15 @@ class Prefetcher:
 
     def release(self, step: int) -> None:
         """Let go of the patches of a batch that was built."""
-        batch = self._plan.batch(step)
+        batch = self._epoch_plan.batch(step)
         self._released = batch.stop
-        _release(self._patches, self._plan.places[batch])
+        _release(self._patches, self._epoch_plan.places[batch])
 
     def close(self) -> None:
         """Ask for no more, and release what was asked for; nothing may be reading it."""
         # In a fork the thread does not exist, and cannot be waited for.
         self._pool.shutdown(wait=os.getpid() == self._process, cancel_futures=True)
-        requested, released = self._queue[: self._requested], self._plan.places[self._begin : self._released]
+        requested, released = self._queue[: self._requested], self._epoch_plan.places[self._begin : self._released]
         count = self._patches.row.size
         rest = np.bincount(requested, minlength=count) - np.bincount(released, minlength=count)
         _release(self._patches, np.repeat(np.arange(count), rest))

@@ -37,7 +37,7 @@ from bigearth_xr.ops.namespace import Array
 from bigearth_xr.ops.transform import Transform, check_parameters
 from bigearth_xr.progress import Progress
 
-__all__ = ["apply"]
+__all__ = ["transform_batch"]
 
 _TYPES = ("uint16", "float32")
 
@@ -47,7 +47,7 @@ SOURCE = Path(__file__).with_name("fused.cu")
 _NAME = "transform"
 
 
-def apply(
+def transform_batch(
     transform: Transform,
     addresses: Any,
     parameters: AugmentParameters | None = None,
@@ -97,7 +97,7 @@ def apply(
     >>> stored = Stored(name="s2_60m", bands=("B01", "B09"), size=20, dtype="uint16")
     >>> transform = transform_of([stored], ["B09"], {"B09": (100, 50)})
     >>> pixels = cupy.full((1, 2, 20, 20), 300, np.uint16)  # doctest: +SKIP
-    >>> apply(transform, addresses_of({"s2_60m": pixels}))[0, 0, :2, :2]  # doctest: +SKIP
+    >>> transform_batch(transform, addresses_of({"s2_60m": pixels}))[0, 0, :2, :2]  # doctest: +SKIP
     array([[4., 4.],
            [4., 4.]], dtype=float32)
     """
@@ -120,7 +120,7 @@ def prepared(
     Parameters
     ----------
     transform, addresses, parameters, out
-        As for `apply`.
+        As for `transform_batch`.
 
     Returns
     -------
@@ -242,7 +242,7 @@ def target_of(out: Any) -> Target:
     where = f" on {out.device}" if hasattr(out, "device") else ""
     raise TransformError(
         f"out is a {type(out).__module__}.{type(out).__qualname__}{where}, expected a CuPy array or a CUDA tensor; "
-        "memory of the host is written by bigearth_xr.device.host.apply"
+        "memory of the host is written by bigearth_xr.device.host.transform_batch"
     )
 
 
@@ -346,7 +346,9 @@ def _device_of_pixels(cupy: Any, transform: Transform, addresses: NDArray[np.uin
     for name, address in zip(transform.sources, addresses[:, 0], strict=True):
         found = cupy.cuda.runtime.pointerGetAttributes(int(address))
         if not found.devicePointer:
-            raise TransformError(f"the addresses in {name} are on the host; bigearth_xr.device.host.apply takes those")
+            raise TransformError(
+                f"the addresses in {name} are on the host; bigearth_xr.device.host.transform_batch takes those"
+            )
         devices[name] = int(found.device)
     if len({*devices.values()}) > 1:
         raise TransformError(f"pixels are on several GPUs, {devices}; expected all on one")

@@ -14,14 +14,23 @@ from bigearth_xr.device.compiling import compile_kernel, compiled_once
 from bigearth_xr.errors import TransformError
 from bigearth_xr.ops.augmentation import PATCH_VALUES, AugmentParameters, unvaried
 from bigearth_xr.ops.mixing import pixel_boxes
-from bigearth_xr.ops.resample import SIDE, TAPS
+from bigearth_xr.ops.resample import TAPS
 from bigearth_xr.ops.transform import Plane, Precision, Transform, check_parameters
 
 if TYPE_CHECKING:
     from bigearth_xr.device.kernels.blosc import PackedArrays
     from bigearth_xr.device.kernels.transform import ParameterArrays, TransformArrays
 
-__all__ = ["Packed", "apply", "apply_packed", "is_block", "is_large", "transform_block", "transform_patches", "unpack"]
+__all__ = [
+    "Packed",
+    "is_block",
+    "is_large",
+    "transform_batch",
+    "transform_block",
+    "transform_kernel",
+    "transform_packed",
+    "unpack",
+]
 
 _TYPES = ("uint16", "float32")
 
@@ -37,7 +46,7 @@ _BITS: dict[Precision, int] = {"float32": 32, "float16": 16, "bfloat16": 8}
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Packed:
-    """Where packed patches are in memory, by pixel array: `apply_packed` unpacks them."""
+    """Where packed patches are in memory, by pixel array: `transform_packed` unpacks them."""
 
     starts: NDArray[np.uint64]
     """Addresses, shape ``(source, patch)``."""
@@ -52,7 +61,7 @@ class Packed:
     """Bytes of a pixel of each source: 2 or 4."""
 
 
-def apply(
+def transform_batch(
     transform: Transform,
     addresses: NDArray[np.uint64],
     parameters: AugmentParameters | None = None,
@@ -97,7 +106,7 @@ def apply(
     >>> stored = Stored(name="s2_60m", bands=("B01", "B09"), size=20, dtype="uint16")
     >>> transform = transform_of([stored], ["B09"], {"B09": (100, 50)})
     >>> pixels = np.full((1, 2, 20, 20), 300, np.uint16)
-    >>> apply(transform, addresses_of({"s2_60m": pixels}))[0, 0, :2, :2]
+    >>> transform_batch(transform, addresses_of({"s2_60m": pixels}))[0, 0, :2, :2]
     array([[4., 4.],
            [4., 4.]], dtype=float32)
     """
@@ -111,7 +120,7 @@ def apply(
     return out
 
 
-def apply_packed(
+def transform_packed(
     transform: Transform,
     packed: Packed,
     parameters: AugmentParameters | None = None,
@@ -124,17 +133,18 @@ def apply_packed(
     Parameters
     ----------
     transform, parameters
-        As `apply` takes them; parameters that mix patches are left to it.
+        As `transform_batch` takes them; parameters that mix patches are left to it.
     packed
         Where the patches lie, by the sources of the transform; the caller keeps that memory until this returns.
     out, nonfinite
-        Memory to write the batch to, and to count in, as `apply` takes it.
+        Memory to write the batch to, and to count in, as `transform_batch` takes it.
 
     Returns
     -------
     bool
-        Whether the batch is what `apply` would make of the unpacked pixels. If not, patches are to be mixed, or one of
-        them is damaged or packed in another way, and what was written means nothing: unpack them, and `apply`.
+        Whether the batch is what `transform_batch` would make of the unpacked pixels. If not, patches are to be mixed,
+        or one of them is damaged or packed in another way, and what was written means nothing: unpack them, and call
+        `transform_batch`.
 
     Raises
     ------
@@ -189,7 +199,7 @@ def unpack(
     True
     """
     unpacked = np.zeros(len(sources), np.bool_)
-    _unpacking()(sources, lengths.astype(np.int64), targets, patch_bytes, itemsize, unpacked)
+    _unpack_kernel()(sources, lengths.astype(np.int64), targets, patch_bytes, itemsize, unpacked)
     return unpacked
 
 
@@ -234,14 +244,14 @@ def addresses_of(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:
 
 
 @compiled_once
-def transform_patches() -> Any:
+def transform_kernel() -> Any:
     """Give the compiled kernel, which is compiled now if it is nowhere on disk."""
-    from bigearth_xr.device.kernels.transform import transform_patches as kernel
+    from bigearth_xr.device.kernels.transform import transform_patches
 
     sample = Transform(bands=(), sources=(), planes=(), subtract=(), factor=())
     arrays = _transform_arrays(sample, cropped=False), _parameter_arrays(unvaried(0, ()), sample.size)
     arguments = (*arrays, _packed_arrays(None), np.zeros((0, 0), np.uint64), np.zeros(0, np.int64), np.uint64(0))
-    return compile_kernel(kernel, arguments)
+    return compile_kernel(transform_patches, arguments)
 
 
 def is_block(pixels: Any) -> bool:
@@ -297,7 +307,7 @@ def transform_block(
         factor=tuple(np.broadcast_to(np.asarray(factor, np.float32), count).tolist()),
         size=size,
     )
-    return apply(transform, addresses_of({_BLOCK: patch}), parameters)
+    return transform_batch(transform, addresses_of({_BLOCK: patch}), parameters)
 
 
 def _run(
@@ -310,7 +320,7 @@ def _run(
 ) -> None:
     counts = np.zeros(0 if nonfinite is None else addresses.shape[1], np.int64)
     drawn = unvaried(addresses.shape[1], transform.bands) if parameters is None else parameters
-    transform_patches()(
+    transform_kernel()(
         _transform_arrays(transform, cropped=drawn.augmentation.crops),
         _parameter_arrays(drawn, transform.size),
         packed,
@@ -353,7 +363,7 @@ def _parameter_arrays(parameters: AugmentParameters, size: int) -> "ParameterArr
     }
     drawn |= {
         "rows": _plain(parameters.rows, np.uint64),
-        "crop": _plain(parameters.crop if allowed.crops else [(0, 0, SIDE, SIDE)], np.float64),
+        "crop": _plain(parameters.cropping, np.float64),
         "partner": _plain(parameters.partner, np.int64),
         "box": _plain(pixel_boxes(parameters.box, size), np.int64),
     }
@@ -398,7 +408,7 @@ def _check_arrays(arrays: Any) -> None:
 
 
 @compiled_once
-def _unpacking() -> Any:
+def _unpack_kernel() -> Any:
     from bigearth_xr.device.kernels import blosc
 
     addresses, lengths = np.zeros(1, np.uint64), np.zeros(1, np.int64)
@@ -419,7 +429,7 @@ def _check_out(out: Any, transform: Transform, patches: int) -> None:
     if not isinstance(out, np.ndarray):
         raise TransformError(
             f"out is a {type(out).__module__}.{type(out).__qualname__}, expected a NumPy array; of a CPU tensor pass "
-            "tensor.numpy(), and what is on a GPU is written by bigearth_xr.device.cuda.apply"
+            "tensor.numpy(), and what is on a GPU is written by bigearth_xr.device.cuda.transform_batch"
         )
     shape, dtype = transform.out_shape(patches), transform.out_dtype
     if out.shape != shape or out.dtype != dtype:

@@ -142,7 +142,7 @@ def patch_records(transform: Transform, parameters: AugmentParameters | None, pa
     """Describe how patches vary, shape ``(patch,)``; without parameters they do not."""
     drawn = unvaried(patches, transform.bands) if parameters is None else parameters
     records: Any = np.zeros(patches, PATCH)
-    records["start"], records["extent"] = drawn.crop[:, :2], drawn.crop[:, 2:]
+    records["start"], records["extent"] = drawn.cropping[:, :2], drawn.cropping[:, 2:]
     for name in ("gain", "bias", "weight", "partner"):
         records[name] = getattr(drawn, name)
     records["box"] = pixel_boxes(drawn.box, transform.size)

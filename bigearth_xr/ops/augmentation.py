@@ -200,8 +200,9 @@ def _drawn(dtype: type[np.generic], unvaried: Any = 0, *dims: str, mixes: bool =
 class AugmentParameters:
     """How each of some patches varies: what was drawn, and what its noise is drawn with.
 
-    What else is drawn for each patch comes last: it is taken, checked, cut into blocks and sent to the engines by what
-    its field says.
+    What else is drawn for each patch comes last: it is taken, checked and cut into blocks by what its field says. The
+    engines take it by name: ``ParameterArrays`` of `device.kernels.transform`, and ``PATCH`` and ``patch_records`` of
+    `device.records`.
     """
 
     augmentation: Augmentation
@@ -258,6 +259,11 @@ class AugmentParameters:
     def noise_words(self) -> NDArray[np.uint64]:
         """Second word of the counter of the noise of each band, shape ``(band,)``."""
         return _word(_OF_NOISE, self.view) | band_words(self.bands)
+
+    @property
+    def cropping(self) -> NDArray[np.float32]:
+        """Box of each patch as it applies, shape ``(patch, 4)``; where nothing is cropped, one for all: ``(1, 4)``."""
+        return self.crop if self.augmentation.crops else np.array([(0, 0, SIDE, SIDE)], np.float32)
 
     @property
     def mixing(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:

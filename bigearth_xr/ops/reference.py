@@ -15,7 +15,7 @@ from bigearth_xr.ops.random import normal
 from bigearth_xr.ops.resample import Resampling, Taps, crop_taps, spread
 from bigearth_xr.ops.transform import Plane, Precision, Transform
 
-__all__ = ["move"]
+__all__ = ["crop_and_turn"]
 
 
 @np.errstate(invalid="ignore")  # −inf dB with a gain of 0 is NaN
@@ -40,9 +40,9 @@ def transform_batch(
         Shape ``(patch, band, y, x)``, in the transform's data type; bits as uint16 for bfloat16.
     """
     drawn = unvaried(len(sources[0]), transform.bands) if parameters is None else parameters
-    cropped = drawn.augmentation.crops
+    cropped, boxes = drawn.augmentation.crops, np.broadcast_to(drawn.cropping, (len(sources[0]), 4))
     planes = [
-        crop(_pixels(plane, sources), drawn.crop, transform.taps_of(plane, cropped=cropped), size=transform.size)
+        crop(_pixels(plane, sources), boxes, transform.taps_of(plane, cropped=cropped), size=transform.size)
         for plane in transform.planes
     ]
     batch = orient(np.stack(planes, axis=1, dtype=np.float32), drawn.d4)
@@ -91,10 +91,10 @@ def augment(pixels: ArrayT, parameters: AugmentParameters, method: Resampling = 
     array([[6., 8.],
            [2., 4.]], dtype=float32)
     """
-    return _mixed(_varied(move(pixels, parameters, method), parameters), parameters)
+    return _mixed(_varied(crop_and_turn(pixels, parameters, method), parameters), parameters)
 
 
-def move(pixels: ArrayT, parameters: AugmentParameters, method: Resampling = "nearest") -> ArrayT:
+def crop_and_turn(pixels: ArrayT, parameters: AugmentParameters, method: Resampling = "nearest") -> ArrayT:
     """Crop, flip and turn patches, of images or of codes: what changes where pixels are.
 
     Parameters

@@ -12,7 +12,7 @@ from bigearth_xr import bands as band_facts
 from bigearth_xr.device.host import Packed
 from bigearth_xr.errors import BandError, BatchError
 from bigearth_xr.spelling import check_choice
-from bigearth_xr.store.buffers import BufferPool, Located, LocatedPacked, check_buffers, copy_bytes, new_buffers
+from bigearth_xr.store.buffers import DecodePool, Located, LocatedPacked, check_buffers, copy_bytes, new_buffers
 from bigearth_xr.store.codec import CRC_BYTES
 from bigearth_xr.store.encoded import FetchedShards, MappedPatches, MappedShards
 from bigearth_xr.store.open import Store, reading
@@ -52,7 +52,7 @@ class _Handles:
     def __init__(self, store: Store, arrays: Sequence[PixelArray], checks: Checks, threads: int) -> None:
         self.process = os.getpid()
         self.workers = ThreadPool(threads)
-        self.buffers = BufferPool()
+        self.buffers = DecodePool()
         self.no_map = np.full(max(array.patch_bytes for array in arrays), 0xFF, np.uint8)
         """What reference maps that stored patches lack are read from: 65535 everywhere."""
         self._store, self._checks = store, checks

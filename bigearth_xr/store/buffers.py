@@ -67,15 +67,15 @@ def _problem(found: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str
     return "" if found.flags.writeable else "is read-only"
 
 
-class BufferPool:
-    """Buffers that are used again and again, by any thread."""
+class DecodePool:
+    """Buffers to decode patches into, used again and again, by any thread."""
 
     def __init__(self) -> None:
         # Its ends are changed in one step, so that a buffer may come back from a destructor, without a lock.
         self._waiting: deque[NDArray[np.uint8]] = deque(maxlen=_KEPT)
 
     def take(self, size: int) -> NDArray[np.uint8]:
-        """Give out a buffer of at least N bytes."""
+        """Give out a buffer of at least `size` bytes."""
         for _ in range(len(self._waiting)):
             try:
                 buffer = self._waiting.popleft()

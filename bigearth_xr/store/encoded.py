@@ -3,7 +3,7 @@
 A read of a map touches the page cache and nothing else, and costs no system call. A file that is cut short under a map
 kills the process that touches what is gone (SIGBUS), and so does a disk or a network folder that fails. Nothing here
 cuts a shard: ingest and repair write another file and rename it, and a reader that has the old one mapped goes on with
-the old bytes.
+the old bytes. What both kinds of shards offer is said by the Protocols `Shards` and `EncodedPatches` of `store.rows`.
 """
 
 import ctypes

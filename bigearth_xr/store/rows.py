@@ -9,6 +9,7 @@ from typing import Literal, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bigearth_xr.device.host import unpack
 from bigearth_xr.errors import BatchError, ChecksumError
 from bigearth_xr.store.buffers import copy_bytes
 from bigearth_xr.store.codec import CRC_BYTES, are_sound, checked
@@ -278,8 +279,6 @@ def _unpack(
     shards: Shards, array: int, patches: EncodedPatches, which: NDArray[np.intp], targets: NDArray[np.uint64]
 ) -> list[tuple[int, str]]:
     """Decompress some patches; return those that do not decompress, and why."""
-    from bigearth_xr.device.host import unpack
-
     starts, lengths = patches.spans(array, which)
     patch_bytes, itemsize = shards.arrays[array].patch_bytes, shards.arrays[array].itemsize
     unpacked = unpack(starts, lengths - CRC_BYTES, targets, patch_bytes=patch_bytes, itemsize=itemsize)

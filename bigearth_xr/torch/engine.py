@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bigearth_xr.batches.build import BatchBuilder, BatchPart, BatchPlan, BufferPool
+from bigearth_xr.batches.build import BatchBuilder, BatchPart, BatchPlan, OutputPool
 from bigearth_xr.batches.cache import Cache, CachedReader, HostMemory, free_host_bytes, with_cache
 from bigearth_xr.batches.patches import Patches
 from bigearth_xr.device import gpu_available
-from bigearth_xr.device.host import transform_patches
+from bigearth_xr.device.host import transform_kernel
 from bigearth_xr.errors import DeviceError, LoaderError
 from bigearth_xr.sampling import check_integer
 from bigearth_xr.spelling import check_choice, did_you_mean
@@ -123,7 +123,7 @@ class HostEngine:
         self.device = torch.device("cpu")
         self._builder = builder
         nbytes = batch_size * int(np.prod(builder.patch_shape)) * builder.dtype.itemsize
-        self._pool = BufferPool(nbytes, keep=keep * builder.recipe.views)
+        self._pool = OutputPool(nbytes, keep=keep * builder.recipe.views)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Unpickle; attributes had other names once."""
@@ -132,7 +132,7 @@ class HostEngine:
 
     def start(self) -> None:
         """Have the kernel compiled, if it is not: once, and not by each thread."""
-        transform_patches()
+        transform_kernel()
 
     def build(self, places: NDArray[np.intp], repeats: NDArray[np.int64], epoch: int) -> Built:
         """Build a batch."""
@@ -203,12 +203,12 @@ class GpuEngine:
 
     def _transform(self, plan: BatchPlan, staged: Sequence[NDArray[np.uint64]], view: int) -> torch.Tensor:
         """Start the kernel for one view of a batch, in the kernels' stream, which is the current one."""
-        from bigearth_xr.device.cuda import apply
+        from bigearth_xr.device.cuda import transform_batch
 
         kind = getattr(torch, self._builder.recipe.dtype)
         image = torch.empty((plan.places.size, *self._builder.patch_shape), dtype=kind, device=self.device)
         for one, addresses in zip(plan.parts, staged, strict=True):
-            apply(one.part.transform, addresses, one.views[view], out=image[one.within], stream=self._kernels)
+            transform_batch(one.part.transform, addresses, one.views[view], out=image[one.within], stream=self._kernels)
         return image
 
     def _stage(self, one: BatchPart) -> NDArray[np.uint64]:

@@ -69,7 +69,7 @@ class PatchLoader:
         ``"keep"``; ``"count"`` and see `PatchLoader.nonfinite`; or ``"zero"``, which also puts 0 in the place of what
         is not finite in a batch.
     shuffle, window
-        Whether an epoch has an order of its own, drawn from N patches at a time; ``window=None`` is a true
+        Whether an epoch has an order of its own, drawn from `window` patches at a time; ``window=None`` is a true
         shuffle, and small random reads (see `Sampling`). Of object storage a window is held in memory.
     balance
         Draw patches with replacement so that every class, or every country, is drawn as often.
@@ -183,17 +183,17 @@ class PatchLoader:
         # Not before: trainers make an iterator, look at it and make another.
         self._update_rank()
         epoch, first, turn = self._position.begin(len(self))
-        plan, engine = self._plan(epoch), self._engine
+        epoch_plan, engine = self._plan_epoch(epoch), self._engine
         engine.start()
         fill_caches(self._builder.patches)
-        prefetcher = Prefetcher(self._builder.patches, plan, self._sampling, first)
+        prefetcher = Prefetcher(self._builder.patches, epoch_plan, self._sampling, first)
 
         def build(step: int) -> Built:
             prefetcher.request(step)
-            batch = plan.batch(step)
-            return engine.build(plan.places[batch], plan.repeats[batch], epoch)
+            span = epoch_plan.batch(step)
+            return engine.build(epoch_plan.places[span], epoch_plan.repeats[span], epoch)
 
-        steps = range(first, len(plan))
+        steps = range(first, len(epoch_plan))
         ahead = build_ahead(build, steps, threads=self._threads, prefetch=self._prefetch)
         with closing(prefetcher), closing(ahead):
             for step, built in zip(steps, ahead, strict=True):
@@ -302,7 +302,7 @@ class PatchLoader:
 
     def _next_places(self) -> NDArray[np.intp]:
         steps = len(self)
-        return self._plan(self._position.next_epoch(steps)).places
+        return self._plan_epoch(self._position.next_epoch(steps)).places
 
     def _create_engine(self, recipe: Recipe, device: torch.device) -> None:
         """Create what builds batches, with memory for those that are ready, in progress, or in the caller's hands."""
@@ -310,7 +310,7 @@ class PatchLoader:
         batch_size = min(self.batch_size, len(self._builder.patches))
         self._engine: Engine = create_engine(self._builder, device, batch_size, keep=self._threads + self._prefetch + 1)
 
-    def _plan(self, epoch: int) -> Epoch:
+    def _plan_epoch(self, epoch: int) -> Epoch:
         patches = self._builder.patches
         return plan_epoch(patches.store, patches.row, self._sampling, epoch=epoch, weights=self._weights)
 

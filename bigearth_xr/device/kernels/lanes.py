@@ -115,7 +115,7 @@ def interleaved(typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
 
 
 def put_repeated(times: int) -> Any:
-    """Make an instruction that writes eight numbers N times each, one after the other.
+    """Make an instruction that writes eight numbers `times` times each, one after the other.
 
     Examples
     --------

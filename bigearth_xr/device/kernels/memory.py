@@ -104,7 +104,7 @@ def put(typing: Any, pointer: Any, index: Any, value: Any) -> Any:
 
 @instruction
 def advance(typing: Any, pointer: Any, steps: Any) -> Any:
-    """Point to the number N further."""
+    """Point to the number that is `steps` numbers further."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.gep(arguments[0], [arguments[1]], inbounds=True)

@@ -84,7 +84,7 @@ def add_noise(plane: Any, size: Any, std: Any, word: Any, row: Any, epoch: Any, 
 
 @kernel
 def room_for_noise(size: Any) -> Any:
-    """Make room for the random words of some lines of N pixels, and number their quads, four pixels along x each.
+    """Make room for the random words of some lines of `size` pixels, and number their quads: four pixels along x.
 
     Returns
     -------

@@ -84,7 +84,7 @@ def scale_line(pixels: Any, backwards: Any, count: Any, scale: Any, target: Any)
     scale
         A `Scale`.
     target
-        Pointer to N float32, to be written.
+        Pointer to `count` float32, to be written.
     """
     if count < LANES or count >= _LONG:
         # A loop for each direction: only those become vectors.
@@ -220,7 +220,7 @@ def writable(lines: Any, at: Any) -> Any:
 
 @kernel
 def finished(lines: Any, at: Any, count: Any) -> None:
-    """Bring N numbers that were written where `writable` points into the plane, from an index on."""
+    """Bring `count` numbers that were written where `writable` points into the plane, from an index on."""
     if not lines.streamed:
         return
     # What a line of the cache lacks is kept until it comes: to write one in parts takes several times as long.
@@ -240,7 +240,7 @@ def _kept(lines: Any, at: Any) -> Any:
 
 @kernel
 def repeated(lines: Any, at: Any, count: Any) -> None:
-    """Repeat in the plane, from an index on, the N numbers that were finished last."""
+    """Repeat in the plane, from an index on, the `count` numbers that were finished last."""
     if lines.streamed:
         finished(lines, at, count)
     else:
@@ -258,7 +258,7 @@ def stream(values: Any, count: Any, target: Any, bytes_each: Any) -> None:
     count
         How many.
     target
-        Pointer to N of the same type, to be written; aligned as its type is, better to whole pieces.
+        Pointer to `count` numbers of the same type, to be written; aligned as its type is, better to whole pieces.
     bytes_each
         Of a number.
     """
@@ -294,7 +294,6 @@ def repeat_pixels(stored: Any, side: Any, symmetry: Any, scale: Any, lines: Any,
     --------
     >>> import numpy as np
     >>> from bigearth_xr.device.kernels.memory import floats_at, words_at
-    >>> from bigearth_xr.device.kernels.planes import Scale
     >>> @kernel
     ... def turn(stored, plane, room):
     ...     scale = Scale(np.float32(0), np.float32(0.5), False, np.float32(1), np.float32(0))
@@ -349,7 +348,7 @@ def transpose(stored: Any, side: Any, backward_y: Any, backward_x: Any, lines: A
     backward_y, backward_x
         Whether they run backwards, as for `repeat_pixels`.
     lines
-        `Lines` of N float32, to be written.
+        `Lines` of ``side * side`` float32, to be written.
     """
     whole = side // 4 * 4
     step_y, step_x = (-side if backward_y else side), (-1 if backward_x else 1)
@@ -373,7 +372,7 @@ def transpose(stored: Any, side: Any, backward_y: Any, backward_x: Any, lines: A
 
 @kernel
 def _repeat(line: Any, count: Any, times: Any, lines: Any, place: Any) -> None:
-    """Write each number of a line N times, and the whole line N times, from an index on."""
+    """Write each number of a line `times` times, and the whole line as many times, from an index on."""
     target, width = writable(lines, place), count * times
     if times == 2 and count >= LANES:
         for start in range(0, count, LANES):
