@@ -143,7 +143,7 @@ def checked_names(criterion: str, names: Iterable[str], existing: Iterable[str])
 
 
 def checked_flag(criterion: str, flag: object) -> bool | None:
-    """Refuse what is no flag.
+    """Refuse what is not a flag.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def check_labels(names: Iterable[str], known: Sequence[str], *, whose: str, reme
     """
     for name in names:
         if name not in known:
-            raise LabelError(f"{name!r} is no label of {whose} classes{label_hint(name, known)}{remedy}")
+            raise LabelError(f"{name!r} is not a label of {whose} classes{label_hint(name, known)}{remedy}")
 
 
 def label_hint(name: str, known: Sequence[str]) -> str:
@@ -326,7 +326,7 @@ def checked_interval(datetime: object) -> tuple[np.datetime64 | None, np.datetim
     # A wrong number of ends does not unpack, and pandas refuses in either way.
     except (TypeError, ValueError, OverflowError):
         raise SelectionError(
-            f"datetime {datetime!r} is no time or interval; expected e.g. '2017-06', '2017-06-13T10:10:31Z', "
+            f"datetime {datetime!r} is not a time or interval; expected e.g. '2017-06', '2017-06-13T10:10:31Z', "
             "'2017-06-13/2017-08-31' or '../2018-01-01', year first, UTC unless an offset says otherwise"
         ) from None
     if first is not None and last is not None and first[0] >= last[1]:

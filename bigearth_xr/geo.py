@@ -73,7 +73,7 @@ def _chosen(ds: xr.Dataset, id: Any) -> xr.Dataset:
         raise SelectionError(f"the Dataset has {ds.sizes['patch']:,} patches; say which: ds.ben.patch(ds.patch[0])")
     if not isinstance(name, str):
         raise SelectionError(
-            f"{id!r} is no id of a patch, as {_example(ds)!r} is one; by its place it is ds.isel(patch=[3]).ben.patch()"
+            f"{id!r} is not the id of a patch, as {_example(ds)!r} is; by its place, ds.isel(patch=[3]).ben.patch()"
         )
     at = _places(ds, name)
     if at.size > 1:

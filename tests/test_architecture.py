@@ -16,7 +16,8 @@ PACKAGE = ROOT / "bigearth_xr"
 MODULES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "stac" / "bigearth_stac").rglob("*.py")])
 
 MAX_MODULE_LINES = 500
-MAX_BODY_LINES = 35
+MAX_BODY_LINES = 30
+MAX_KERNEL_LINES = 35  # compiled: a call in a loop may cost what it would explain
 
 # Who may import these at the top of a module; all else imports them where needed.
 TOP_LEVEL_IMPORTERS = {
@@ -165,7 +166,8 @@ def test_module_is_short(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_functions_fit_a_screen(path: Path) -> None:
     lengths = {f.name: code_lines(f) for f in functions(tree_of(path))}
-    assert {n: k for n, k in lengths.items() if k > MAX_BODY_LINES} == {}
+    most = MAX_KERNEL_LINES if path.parent.name == "kernels" else MAX_BODY_LINES
+    assert {n: k for n, k in lengths.items() if k > most} == {}
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def test_unknown_ids_are_answered_with_the_nearest(small: Path) -> None:
         ds.ben.patch("moon")
     with pytest.raises(SelectionError, match=r"though row 3 of .* is; it was left out by a selection"):
         ds.isel(patch=[0, 1]).ben.patch(known)
-    with pytest.raises(SelectionError, match=r"3 is no id of a patch, .*ds.isel\(patch=\[3\]\).ben.patch\(\)"):
+    with pytest.raises(SelectionError, match=r"3 is not the id of a patch, .*ds.isel\(patch=\[3\]\).ben.patch\(\)"):
         ds.ben.patch(3)
     with pytest.raises(SelectionError, match=r"has 6 patches; say which: ds.ben.patch\(ds.patch\[0\]\)"):
         ds.ben.patch()

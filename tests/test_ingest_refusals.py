@@ -36,7 +36,7 @@ def test_an_unknown_profile_is_refused(archive: Path, tmp_path: Path) -> None:
     ("kind", "told"),
     [
         ("file", "is a file, and a store is a folder; check the path"),
-        ("folder", "exists and is no store; choose another"),
+        ("folder", "exists and is not a store; choose another"),
     ],
 )
 def test_a_place_that_is_taken_is_left_alone(archive: Path, tmp_path: Path, kind: str, told: str) -> None:

@@ -98,7 +98,7 @@ def test_a_creation_that_was_killed_is_finished(own_remote: str, uploaded: Path,
 
 def test_a_prefix_that_holds_something_else_is_refused(uploaded: Path, s3: dict[str, str]) -> None:
     obstore.put(bucket(s3), "taken/ben.zarr/notes.txt", b"mine")
-    with pytest.raises(StoreError, match=r"taken/ben\.zarr: exists and is no store; choose another place"):
+    with pytest.raises(StoreError, match=r"taken/ben\.zarr: exists and is not a store; choose another place"):
         bex.ingest(uploaded, f"s3://{BUCKET}/taken/ben.zarr", storage_options=s3)
     assert keys_of(bucket(s3), "taken") == ["taken/ben.zarr/notes.txt"]
 

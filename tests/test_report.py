@@ -332,23 +332,23 @@ def test_pixels_are_read_chunk_by_chunk_and_only_the_bands_used(tmp_path: Path) 
 
 def test_statistics_are_those_of_brute_force() -> None:
     ds = make_dataset(200)
-    measured = {label: (patches, medians) for label, patches, medians in by_label(ds)}
+    measured = {one.label: one for one in by_label(ds)}
     for label, bearers in zip(ds.label.values, ds.labels.values.T, strict=True):
         nir, red = (ds.s2.sel(band=band).values[bearers].astype(float) for band in ("B08", "B04"))
         ndvi = np.median(((nir - red) / (nir + red)).reshape(bearers.sum(), -1), axis=1)
         ratio = np.median((ds.s1[:, 0] - ds.s1[:, 1]).values[bearers].reshape(bearers.sum(), -1), axis=1)
-        assert measured[label][0] == bearers.sum()
+        assert measured[label].patches == bearers.sum()
         for name, values in (("NDVI", ndvi), ("VV − VH", ratio)):
             expected = np.percentile(values, [25, 50, 75])
-            np.testing.assert_allclose(quartiles(measured[label][1][name]), expected, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(quartiles(measured[label].medians[name]), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_empty_patches_are_not_measured() -> None:
     ds = make_dataset(2)
     ds["labels"] = ds.labels | True
     ds["s2"], ds["s1"] = ds.s2 * (ds.patch == ds.patch[0]).astype(np.uint16), ds.s1 * np.inf
-    _, patches, medians = by_label(ds)[0]
-    assert (patches, medians["NDVI"].size, "VV − VH" in medians) == (2, 1, False)
+    first = by_label(ds)[0]
+    assert (first.patches, first.medians["NDVI"].size, "VV − VH" in first.medians) == (2, 1, False)
 
 
 @given(pair=st.tuples(st.integers(0, 65535), st.integers(0, 65535)))

@@ -204,9 +204,9 @@ def test_labels_may_be_of_any_type(marks: Any) -> None:
 
 
 def test_what_is_no_array_is_refused() -> None:
-    with pytest.raises(RetrievalError, match=r"the query: builtins.list is no array of numbers"):
+    with pytest.raises(RetrievalError, match=r"the query: builtins.list is not an array of numbers"):
         evaluate([[1.0, 2.0], [3.0]], MARKS[:2], VALUES, MARKS)
-    with pytest.raises(RetrievalError, match=r"the index: xarray.*Dataset is no array of numbers"):
+    with pytest.raises(RetrievalError, match=r"the index: xarray.*Dataset is not an array of numbers"):
         Index(vectors_of().to_dataset(name="vectors"))
     with pytest.raises(RetrievalError, match=r"archive labels: an array of shape .*<U8; expected \(archive, label\)"):
         evaluate(VALUES, MARKS, VALUES, [["Pastures"]] * COUNT)

@@ -250,7 +250,7 @@ def test_times_keep_what_was_seen_within_them(
     ids=repr,
 )
 def test_times_that_are_none_are_refused(ds: xr.Dataset, when: Any) -> None:
-    with pytest.raises(SelectionError, match=r"is no time or interval; expected e.g. '2017-06'"):
+    with pytest.raises(SelectionError, match=r"is not a time or interval; expected e.g. '2017-06'"):
         ds.ben.select(datetime=when)
 
 
@@ -291,12 +291,12 @@ def test_an_interval_that_ends_before_it_begins_is_refused(ds: xr.Dataset, when:
         ({"country": 3}, SelectionError, r"country is 3, expected a name or several, e.g. \['Austria', 'Ireland'\]"),
         ({"country": [None]}, SelectionError, r"country is \[None\], expected a name or several"),
         ({"any_label": np.array([1, 2])}, SelectionError, r"any_label is \[1, 2\], expected a name or several"),
-        ({"any_label": np.array("x")}, LabelError, "'x' is no label of this Dataset's 19 classes"),
+        ({"any_label": np.array("x")}, LabelError, "'x' is not a label of this Dataset's 19 classes"),
         ({"recommended": "yes"}, SelectionError, "recommended is 'yes', expected True, False, None or 'any'"),
         ({"seasonal_snow": "no"}, SelectionError, "seasonal_snow is 'no', expected True, False or None$"),
         ({"cloud_or_shadow": "any"}, SelectionError, "cloud_or_shadow is 'any', expected True, False or None$"),
-        ({"any_label": "Pasture"}, LabelError, "'Pasture' is no label of this Dataset's 19 classes.*Pastures"),
-        ({"any_label": "pastures"}, LabelError, "'pastures' is no label .* did you mean 'Pastures'"),
+        ({"any_label": "Pasture"}, LabelError, "'Pasture' is not a label of this Dataset's 19 classes.*Pastures"),
+        ({"any_label": "pastures"}, LabelError, "'pastures' is not a label .* did you mean 'Pastures'"),
         (
             {"any_label": "Transitional woodland/shrub"},
             LabelError,
@@ -304,7 +304,7 @@ def test_an_interval_that_ends_before_it_begins_is_refused(ds: xr.Dataset, when:
         ),
         ({"any_label": "Airports"}, LabelError, "is one of the 43 classes, and counts as none among the 19"),
         ({"tile": "T33UUP"}, SelectionError, "there is no tile 'T33UUP'.*did you mean '33UUP'"),
-        ({"all_labels": ["Pastures", "Airports"]}, LabelError, r"'Airports' is no label .* open\(nomenclature="),
+        ({"all_labels": ["Pastures", "Airports"]}, LabelError, r"'Airports' is not a label .* open\(nomenclature="),
     ],
     ids=str,
 )
@@ -349,7 +349,7 @@ def test_labels_that_nobody_told_cannot_be_selected_by(ds: xr.Dataset) -> None:
 @pytest.mark.parametrize("release", ["v1"], indirect=True)
 def test_a_name_of_the_19_is_no_class_of_the_43(store: Path) -> None:
     message = (
-        "'Inland wetlands' is no label .* it is one of the 19 classes, and stands for 'Inland marshes', 'Peatbogs'"
+        "'Inland wetlands' is not a label .* it is one of the 19 classes, and stands for 'Inland marshes', 'Peatbogs'"
     )
     with pytest.raises(LabelError, match=message):
         bex.open(store, nomenclature=43).ben.select(any_label="Inland wetlands")

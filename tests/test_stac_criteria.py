@@ -64,7 +64,7 @@ def test_times_find_what_was_seen_within_them(catalog: Path, rows: list[Row], wh
     "when", ["", "/", "2017/2018/2019", "a/b/c", "2018-02-30", "06-07-2017", "now", 2017, ("2017",)]
 )
 def test_times_that_are_none_are_refused(catalog: Path, when: Any) -> None:
-    with pytest.raises(SelectionError, match=r"is no time or interval; expected e.g. '2017-06'.*year first"):
+    with pytest.raises(SelectionError, match=r"is not a time or interval; expected e.g. '2017-06'.*year first"):
         find_items(catalog, datetime=when)
 
 
@@ -203,9 +203,9 @@ def test_labels_of_a_nomenclature_that_the_catalogue_lacks_are_refused(tmp_path:
     catalog = build_catalog(store, tmp_path / "catalog").folder
     with pytest.raises(LabelError, match=r"'s 19 classes; it is one of the 43 classes, and counts as 'Transit.*, "):
         find_items(catalog, any_label="Transitional woodland/shrub")
-    with pytest.raises(LabelError, match=r"'Airports' is no label .* counts as none among the 19"):
+    with pytest.raises(LabelError, match=r"'Airports' is not a label .* counts as none among the 19"):
         find_items(catalog, any_label=["Pastures", "Airports"])
-    with pytest.raises(LabelError, match=r"'pastures' is no label .* did you mean 'Pastures'"):
+    with pytest.raises(LabelError, match=r"'pastures' is not a label .* did you mean 'Pastures'"):
         find_items(catalog, any_label="pastures")
 
 

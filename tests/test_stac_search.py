@@ -118,14 +118,16 @@ def test_criteria_add_up(catalog: Path, every: list[pystac.Item]) -> None:
 
 
 def test_what_cannot_be_searched_is_named(catalog: Path, tmp_path: Path, archive: Path) -> None:
-    with pytest.raises(SelectionError, match="is no time or interval; expected"):
+    with pytest.raises(SelectionError, match="is not a time or interval; expected"):
         find_items(catalog, datetime="last summer")
     for bbox in ((1, 2, 3), (23, 62, 24, 61), "23,61,24,62", ("23", "61", "24", "62"), 5):
         with pytest.raises(SelectionError, match=r"bbox is .*, expected \(west, south, east, north\)"):
             find_items(catalog, bbox=bbox)  # type: ignore[arg-type]  # the mistake
     with pytest.raises(SelectionError, match="max_items is 0, expected at least 1; leave it out for all"):
         find_items(catalog, max_items=0)
-    with pytest.raises(LabelError, match=r"'Pasture' is no label of the catalogue's (19|19 or 43) classes.*Pastures"):
+    with pytest.raises(
+        LabelError, match=r"'Pasture' is not a label of the catalogue's (19|19 or 43) classes.*Pastures"
+    ):
         find_items(catalog, any_label="Pasture")
     with pytest.raises(SelectionError, match="no items here; give the folder"):
         find_items(tmp_path)
@@ -183,11 +185,11 @@ def test_what_is_no_item_is_refused(catalog: Path, every: list[pystac.Item], fas
             SelectionError, match=r"no JSON file of items; expected one that .*--out.*sel\(patch=\[id\]\)"
         ):
             open_search(path)
-    with pytest.raises(SelectionError, match=r"no file of items; expected items\.parquet of a catalogue"):
+    with pytest.raises(SelectionError, match=r"not a file of items; expected items\.parquet of a catalogue"):
         open_search(fast_store.with_suffix(".parquet"))
     collection = json.loads((catalog / "collection.json").read_text())
     for things in ([every[0].id], [every[0], None], collection, 5):
-        with pytest.raises(SelectionError, match=r"is no STAC item; .*bex\.open\(store\)\.sel\(patch=ids\)"):
+        with pytest.raises(SelectionError, match=r"is not a STAC item; .*bex\.open\(store\)\.sel\(patch=ids\)"):
             open_search(things)
 
 

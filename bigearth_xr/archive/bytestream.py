@@ -173,7 +173,10 @@ class ByteStream(AbstractContextManager["ByteStream"]):
 
 
 class ReadAhead(AbstractContextManager["ReadAhead"]):
-    """A stream that another thread reads, a few blocks of 2 MiB ahead, nobody else any more; closed with this."""
+    """A stream that another thread reads, a few blocks of 2 MiB ahead.
+
+    No one else may read the stream from then on; it is closed with this.
+    """
 
     def __init__(self, stream: ByteStream, *, blocks: int = 3) -> None:
         self._stream = stream

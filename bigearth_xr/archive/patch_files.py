@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, TypeAlias, cast
+from typing import Literal, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from bigearth_xr.archive.lmdb_source import decode_tensor
 from bigearth_xr.archive.names import JSON_SUFFIX, REFERENCE_MAP, parse_s1, parse_s2
 from bigearth_xr.archive.source import Data, Encoding, PixelSource
 from bigearth_xr.archive.tiff import decode_band
-from bigearth_xr.bands import PATCH_SIDE_M, Sensor, band
+from bigearth_xr.bands import PATCH_SIDE_M, Band, Sensor, band
 from bigearth_xr.errors import LabelError, PatchError
 from bigearth_xr.labels import encode_labels
 from bigearth_xr.releases import Release
@@ -40,10 +40,14 @@ _UNPACK_AGAIN = "unpack the archive again, or remove the patch"
 # On the grid of the 10 m bands, and uint16 as they are.
 REFERENCE_MAP_BAND = replace(band("B02"), name=REFERENCE_MAP, description="CORINE code of each pixel")
 
-_DECODERS: Mapping[Encoding, Callable[..., NDArray[np.generic]]] = {
-    "geotiff": decode_band,
-    "safetensors": decode_tensor,
-}
+
+class _Decoder(Protocol):
+    def __call__(
+        self, data: Data, *, band: Band, epsg: int, ulx: int, uly: int, where: Callable[[], str]
+    ) -> NDArray[np.generic]: ...
+
+
+_DECODERS: Mapping[Encoding, _Decoder] = {"geotiff": decode_band, "safetensors": decode_tensor}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +230,13 @@ class PatchPixels:
 
 def read_patch(archive: Archive, patch: PatchFiles) -> PatchPixels:
     """Read the bands asked for, the reference map and the metadata of a patch.
+
+    Parameters
+    ----------
+    archive
+        As opened.
+    patch
+        One of its patches.
 
     Returns
     -------

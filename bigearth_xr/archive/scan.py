@@ -98,12 +98,7 @@ def scan(source: PixelSource) -> Scan:
             continue
         if spelled:
             _note_spelling(found, source, folder, spelled)
-        found.bands.update(_BAND_FILES[file] for file in files & _BAND_FILES.keys())
-        if isinstance(name, S2Name):
-            found.releases.add(name.release)
-        elif JSON_SUFFIX in files:
-            # Both releases name these alike, but only v1 has the JSON.
-            found.releases.add("v1")
+        _note_kind(found, name, files)
         again = files & held.get(name.name, frozenset())
         if again:
             _note_copy(found, source, folder, min(again))
@@ -201,6 +196,16 @@ def _note_copy(found: Scan, source: PixelSource, folder: Folder, file: str) -> N
         "neither is read, remove one of them"
     )
     found.problems.append(Problem(patch=name, kind="duplicate", message=message))
+
+
+def _note_kind(found: Scan, name: S1Name | S2Name, files: frozenset[str]) -> None:
+    """Note the bands that a folder of a patch has, and the release that it is of, as far as it tells."""
+    found.bands.update(_BAND_FILES[file] for file in files & _BAND_FILES.keys())
+    if isinstance(name, S2Name):
+        found.releases.add(name.release)
+    elif JSON_SUFFIX in files:
+        # Both releases name these alike, but only v1 has the JSON.
+        found.releases.add("v1")
 
 
 def _note_other(found: Scan, source: PixelSource, folder: Folder) -> None:

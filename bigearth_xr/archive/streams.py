@@ -1,7 +1,7 @@
 """The files of one container in one pass, whatever it is: a tar, compressed or not, near or on a server; a folder.
 
 Pixels are decoded as they come, by the caller. What else an archive is asked for, its folders, JSONs and lists, is
-kept in a `StreamIndex`.
+kept in a `StreamIndex`. Pixels that a caller asks for later, `StreamedSource` collects on disk in a second pass.
 """
 
 import shutil

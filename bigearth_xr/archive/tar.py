@@ -179,6 +179,62 @@ def walk(tape: Tape, *, where: str) -> Iterator[Entry | Refusal]:
         yield item
 
 
+def parse_header(block: bytes) -> _Header | None:
+    """Read a header; None if these bytes are none, or are damaged.
+
+    Examples
+    --------
+    >>> import tarfile
+    >>> parse_header(tarfile.TarInfo("patch_B02.tif").tobuf())
+    (b'patch_B02.tif', 0, b'0', False)
+    >>> parse_header(bytes(512)) is None
+    True
+    """
+    if len(block) != BLOCK:
+        return None
+    field = block[148:156]
+    size, checksum = _number(block[124:136]), _number(field)
+    if size is None or checksum is None:
+        return None
+    if block.isascii():
+        # The low half of Adler-32 is 1 plus the sum of all bytes, many times faster than sum(); it wraps around at
+        # 65,521, which 512 such bytes do not reach. The field itself counts as eight spaces.
+        if checksum != (zlib.adler32(block) & 0xFFFF) + 255 - sum(field):
+            return None
+    elif checksum not in _sums(block):
+        return None
+    name = block[:100].partition(b"\0")[0]
+    # Where GNU tar calls itself so, the prefix holds times.
+    if block[345] and block[257:263] == _POSIX:
+        name = block[345:500].partition(b"\0")[0] + b"/" + name
+    kind = block[156:157]
+    return name, size, kind, kind == _SPARSE and block[482] != 0
+
+
+def parse_records(data: bytes) -> dict[str, bytes] | None:
+    r"""Read the records ``"<length> <key>=<value>\n"`` of a pax header; None if they are damaged.
+
+    Examples
+    --------
+    >>> parse_records(b"12 path=a/b\n")
+    {'path': b'a/b'}
+    >>> parse_records(b"99 path=a/b\n") is None
+    True
+    """
+    records: dict[str, bytes] = {}
+    data = data.rstrip(b"\0")
+    while data:
+        length, _, _ = data.partition(b" ")
+        # Of a length with too many digits Python refuses to make a number.
+        end = int(length) if length.isdigit() and len(length) < 10 else 0
+        key, equals, value = data[len(length) + 1 : end].partition(b"=")
+        if not equals or end > len(data) or value[-1:] != b"\n":
+            return None
+        records[key.decode("utf-8", "replace")] = value[:-1]
+        data = data[end:]
+    return records
+
+
 class _StreamTape:
     """A tar that is read once, in big blocks; what lies within one of them is not copied."""
 
@@ -372,62 +428,6 @@ def _understand(records: dict[str, bytes] | None) -> _Told:
     if size is not None and not (size.isdigit() and len(size) < 20):
         return None, None, "has a size that is not a number"
     return records.get("path"), None if size is None else int(size), None
-
-
-def parse_header(block: bytes) -> _Header | None:
-    """Read a header; None if these bytes are none, or are damaged.
-
-    Examples
-    --------
-    >>> import tarfile
-    >>> parse_header(tarfile.TarInfo("patch_B02.tif").tobuf())
-    (b'patch_B02.tif', 0, b'0', False)
-    >>> parse_header(bytes(512)) is None
-    True
-    """
-    if len(block) != BLOCK:
-        return None
-    field = block[148:156]
-    size, checksum = _number(block[124:136]), _number(field)
-    if size is None or checksum is None:
-        return None
-    if block.isascii():
-        # The low half of Adler-32 is 1 plus the sum of all bytes, many times faster than sum(); it wraps around at
-        # 65,521, which 512 such bytes do not reach. The field itself counts as eight spaces.
-        if checksum != (zlib.adler32(block) & 0xFFFF) + 255 - sum(field):
-            return None
-    elif checksum not in _sums(block):
-        return None
-    name = block[:100].partition(b"\0")[0]
-    # Where GNU tar calls itself so, the prefix holds times.
-    if block[345] and block[257:263] == _POSIX:
-        name = block[345:500].partition(b"\0")[0] + b"/" + name
-    kind = block[156:157]
-    return name, size, kind, kind == _SPARSE and block[482] != 0
-
-
-def parse_records(data: bytes) -> dict[str, bytes] | None:
-    r"""Read the records ``"<length> <key>=<value>\n"`` of a pax header; None if they are damaged.
-
-    Examples
-    --------
-    >>> parse_records(b"12 path=a/b\n")
-    {'path': b'a/b'}
-    >>> parse_records(b"99 path=a/b\n") is None
-    True
-    """
-    records: dict[str, bytes] = {}
-    data = data.rstrip(b"\0")
-    while data:
-        length, _, _ = data.partition(b" ")
-        # Of a length with too many digits Python refuses to make a number.
-        end = int(length) if length.isdigit() and len(length) < 10 else 0
-        key, equals, value = data[len(length) + 1 : end].partition(b"=")
-        if not equals or end > len(data) or value[-1:] != b"\n":
-            return None
-        records[key.decode("utf-8", "replace")] = value[:-1]
-        data = data[end:]
-    return records
 
 
 def _why_refused(kind: bytes, name: str, size: int) -> str | None:

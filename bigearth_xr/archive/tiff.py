@@ -62,6 +62,17 @@ def decode_band(
 ) -> NDArray[np.generic]:
     """Decode a GeoTIFF that has to be this band of the patch whose upper left corner this is.
 
+    Parameters
+    ----------
+    data
+        The whole file.
+    band
+        Gives the shape, dtype and pixel size that are expected.
+    epsg, ulx, uly
+        Coordinate reference system and upper left corner of the patch, metres.
+    where
+        Gives patch, band and file, for messages; called only where something is wrong, or a header is new.
+
     Returns
     -------
     numpy.ndarray

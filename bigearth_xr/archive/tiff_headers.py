@@ -6,6 +6,7 @@ pixels is a function of band and UTM zone. So each is parsed once, by tifffile i
 """
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -288,16 +289,13 @@ def learn_directory(
     varying = (tiepoint, offsets, sizes)
     same = [one for one in entries.values() if not (one.is_inside or one.is_text or one in varying)]
     size = form.count.size + len(entries) * (form.entry.size + form.pointer.size)
-    learnt = bytearray(data[page.offset : page.offset + size])
     holes = (
         *(slice(one.at, one.at + form.pointer.size) for one in (*varying, *same)),
         *(slice(one.at - form.pointer.size, one.at + form.pointer.size) for one in entries.values() if one.is_text),
     )
-    for hole in holes:
-        learnt[hole] = bytes(hole.stop - hole.start)
     return Directory(
         form=form,
-        entries=bytes(learnt),
+        entries=_emptied(data[page.offset : page.offset + size], holes),
         holes=holes,
         outside=tuple((one.at, _content(form, data, page.offset, one)) for one in same),
         tiepoint=_find_values(form, tiepoint),
@@ -338,6 +336,14 @@ class _Entry:
     def is_text(self) -> bool:
         """Whether it says nothing of the pixels."""
         return self.kind == _TEXT and self.code != _NODATA
+
+
+def _emptied(data: Data, holes: Iterable[slice]) -> bytes:
+    """Data with zeros in some places."""
+    emptied = bytearray(data)
+    for hole in holes:
+        emptied[hole] = bytes(hole.stop - hole.start)
+    return bytes(emptied)
 
 
 def _read_entries(form: _Form, data: Data) -> dict[int, _Entry] | None:

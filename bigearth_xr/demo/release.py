@@ -4,6 +4,7 @@ import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -162,9 +163,13 @@ def _measures(ds: xr.Dataset) -> Iterator[str]:
         ]
         head = "median of each patch's pixels; all its labels"
     else:
+        most_first = sorted(by_label(ds), key=attrgetter("patches"), reverse=True)
         rows = [
-            ({name: float(np.median(values)) for name, values in medians.items()}, f"{label} ({patches:,} patches)")
-            for label, patches, medians in sorted(by_label(ds), key=lambda one: -one[1])[:_SHOWN_ROWS]
+            (
+                {name: float(np.median(values)) for name, values in one.medians.items()},
+                f"{one.label} ({one.patches:,} patches)",
+            )
+            for one in most_first[:_SHOWN_ROWS]
         ]
         head = "median of the patches that bear a label, among others"
     known = [measure for measure in MEASURES if any(measure.name in medians for medians, _ in rows)]

@@ -27,7 +27,7 @@ _PIECES_A_CONNECTION = 4
 """At least as many, so that none of the connections works alone for long at the end."""
 
 _NOTED_BYTES, _NOTED_S = 16 * 1024**2, 2.0
-"""What a killed process loses of each connection, at most: N bytes, and what came in N seconds."""
+"""What a killed process loses of each connection, at most: the first, and what came in the seconds of the second."""
 
 _RESTARTS = 3
 

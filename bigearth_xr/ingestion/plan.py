@@ -176,6 +176,8 @@ def check_target(request: Request, release: Release | None = None) -> None:
 def open_or_create(request: Request, contents: Contents) -> Store:
     """Open the store that these contents belong into, or lay it out.
 
+    Its rows are provisional where the archive is cut short.
+
     Raises
     ------
     StoreError

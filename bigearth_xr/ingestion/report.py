@@ -129,7 +129,8 @@ class IngestReport:
 def left_out_lines(report: IngestReport, most: int = 20) -> Iterator[str]:
     """Lay out what gave no row, or lacks something, by kind, name and reason: a table in rich's markup.
 
-    Its lines are as long as they are: names are to be copied, and a narrow terminal breaks them itself.
+    Lists `most` at most; another line says how many there are more. Its lines are as long as they are: names are to be
+    copied, and a narrow terminal breaks them itself.
     """
     shown, rest = report.left_out[:most], len(report.left_out) - most
     widths = [max(map(len, column)) for column in zip(("what", "patch"), *(line[:2] for line in shown), strict=True)]

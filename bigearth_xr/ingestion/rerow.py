@@ -33,7 +33,8 @@ def rerow_store(
 ) -> None:
     """Replace a store by one with the rows of a table, in which every stored patch keeps its pixels.
 
-    What others have added to it, such as embeddings, is not kept: it is of other rows.
+    Its provisional rows may be more or fewer than the table's. What others have added to it, such as embeddings, is not
+    kept: it is of other rows.
 
     Raises
     ------

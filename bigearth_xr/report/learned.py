@@ -129,10 +129,12 @@ def _views(learned: Learned, patch: str, channels: list[str]) -> list[Picture]:
 
 def _stored_picture(images: xr.DataArray, patch: str) -> Picture:
     """Colour one patch by what its bands allow: as the eye sees it, as radar does, or its first band."""
-    pixels = images.sel(patch=patch).transpose("band", "y", "x").values
-    for picture in pictures_of(dict(zip(images["band"].values.tolist(), pixels, strict=True))).values():
-        return picture
-    first = np.asarray(pixels[0], np.float32)
+    pixels = images.sel(patch=patch).transpose("band", "y", "x")
+    for bands in (RGB_BANDS, SAR_BANDS):
+        if set(bands) <= set(images["band"].values.tolist()):
+            (picture,) = pictures_of({name: pixels.sel(band=name).values for name in bands}).values()
+            return picture
+    first = np.asarray(pixels[0].values, np.float32)
     return color_standardised([(first - first.mean()) / (first.std() or 1)])
 
 

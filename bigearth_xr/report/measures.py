@@ -19,11 +19,16 @@ FEW_PATCHES = 30
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """An index, as a report shows it: its short name, and how to read it."""
+    """An index, as a report shows it."""
 
     name: str
+    """Short name, e.g. ``"NDVI"``."""
+
     index: Index
+    """What it is."""
+
     reading: str
+    """How to read it."""
 
     @property
     def meaning(self) -> str:
@@ -43,13 +48,32 @@ MEASURES = (
 """What a report measures, of each sensor one thing."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LabelMeasures:
+    """What was measured on the patches that bear one label."""
+
+    label: str
+    """Name of the class."""
+
+    patches: int
+    """Patches that bear it."""
+
+    medians: Mapping[str, NDArray[np.float64]]
+    """By name of the measure, where any patch has one: median of each patch's pixels, ascending, shape ``(patch,)``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A stretch of values; both ends are multiples of the step from one tick to the next."""
+    """A stretch of values."""
 
     low: float
+    """Value at its start, a multiple of the step."""
+
     high: float
+    """Value at its end, a multiple of the step."""
+
     step: float
+    """From one tick to the next."""
 
     def at(self, value: float) -> float:
         """Where a value is drawn, in per cent of the axis' length."""
@@ -91,8 +115,8 @@ def by_patch(ds: xr.Dataset) -> list[tuple[Entry, dict[str, float]]]:
     return list(zip(read_entries(ds), _medians(ds), strict=True))
 
 
-def by_label(ds: xr.Dataset) -> list[tuple[str, int, dict[str, NDArray[np.float64]]]]:
-    """Measure every patch, and gather by label: its name, how many bear it, and their medians by measure, ascending.
+def by_label(ds: xr.Dataset) -> list[LabelMeasures]:
+    """Measure every patch, and gather the medians by label, in the order of ``ds.label``.
 
     A patch counts once for each of its labels: the numbers describe landscapes in which a class occurs, not the class
     alone.
@@ -107,7 +131,8 @@ def by_label(ds: xr.Dataset) -> list[tuple[str, int, dict[str, NDArray[np.float6
     ):
         known = {name: np.sort(values[bearers & ~np.isnan(values)]) for name, values in measured.items()}
         if bearers.any():
-            gathered.append((str(label), int(bearers.sum()), {name: some for name, some in known.items() if some.size}))
+            medians_of_label = {name: some for name, some in known.items() if some.size}
+            gathered.append(LabelMeasures(label=str(label), patches=int(bearers.sum()), medians=medians_of_label))
     return gathered
 
 

@@ -49,7 +49,7 @@ def write_report(
     learned: Learned | None = None,
     catalogue: Catalogue | None = None,
 ) -> Path:
-    """Write one HTML file that shows a Dataset: a map, pictures of patches, a chart by label.
+    """Show a Dataset as one HTML page: a map, pictures of patches, a chart by label.
 
     Parameters
     ----------
@@ -57,10 +57,21 @@ def write_report(
         As `bigearth_xr.open` gives it; in memory, Dask-backed or lazily indexed. Bands may be missing: the page says
         what it cannot draw. Of large Datasets it shows patches spread out evenly, and says so. Pixels are read chunk
         by chunk.
+    path
+        The file to write.
     listed
         Table of the whole release (`bigearth_xr.table`), drawn on the map as context.
-    ingest, learned, catalogue
-        What was left out, what a model makes of some patches, and what a search found, each in a section of its own.
+    ingest
+        What an ingest reported, to list what it left out.
+    learned
+        What a model is given and makes of some patches, drawn in sections of its own.
+    catalogue
+        What a search of the STAC catalogue found, to list it.
+
+    Returns
+    -------
+    Path
+        The file.
 
     Raises
     ------
@@ -81,10 +92,7 @@ def write_report(
         )
     shown = spread_out(ds, _MOST_CARDS)
     cards = {patch: f"patch-{number}" for number, patch in enumerate(shown.patch.values.tolist(), start=1)}
-    left_out: list[tuple[str, str, str]] = []
-    if ingest is not None:
-        left_out += [(patch, "quarantined", message) for patch, message in ingest.quarantined.items()]
-        left_out += [(problem.patch, problem.kind, problem.message) for problem in ingest.problems]
+    left_out = [] if ingest is None else _left_out(ingest)
     page = render(
         "page.html",
         title=_title(ds),
@@ -115,7 +123,7 @@ def draw_chart(ds: xr.Dataset) -> dict[str, Any]:
     is_by_patch = ds.sizes["patch"] < FEW_PATCHES
     patches = by_patch(ds) if is_by_patch else []
     labels = [] if is_by_patch else by_label(spread_out(ds, _MOST_MEASURED))
-    axes = axes_of([*(medians for _, medians in patches), *(medians for _, _, medians in labels)])
+    axes = axes_of([*(medians for _, medians in patches), *(one.medians for one in labels)])
     notes = {measure.name: _lack(ds, measure.index.bands) or measure.meaning for measure in MEASURES}
     return {"is_by_patch": is_by_patch, "patches": patches, "labels": labels, "axes": axes, "notes": notes}
 
@@ -144,6 +152,12 @@ def templates() -> "jinja2.Environment":
     environment.filters |= {"quartiles": quartiles, "color": _color, "png": png_uri}
     environment.globals["side_km"] = PATCH_SIDE_M / 1000
     return environment
+
+
+def _left_out(ingest: "IngestReport") -> list[tuple[str, str, str]]:
+    """Patch, kind and message of all that an ingest left out."""
+    quarantined = [(patch, "quarantined", message) for patch, message in ingest.quarantined.items()]
+    return quarantined + [(problem.patch, problem.kind, problem.message) for problem in ingest.problems]
 
 
 def _short(value: float) -> str:

@@ -1,7 +1,8 @@
 """What a report reads of a Dataset: words on each patch, and pixels one chunk of patches at a time."""
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -18,19 +19,39 @@ _VARIABLES = {"band": "s2", "polarization": "s1"}
 _FLAGS = {"seasonal_snow": "seasonal snow", "cloud_or_shadow": "cloud or shadow"}
 
 
-class Entry(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
     """One patch, in words; a text is empty where it is not known."""
 
     patch: str
+    """Patch id."""
+
     tile: str
-    place: str  # country, tile and coordinates, as far as they are known
+    """MGRS tile."""
+
+    place: str
+    """Country, tile and coordinates, as far as they are known."""
+
     split: str
-    s2_time: str  # UTC, to the minute
+    """Published split."""
+
+    s2_time: str
+    """Sensing time of Sentinel-2, UTC, to the minute."""
+
     s1_time: str
-    lon: float  # of its centre, degrees
+    """Sensing time of Sentinel-1, UTC, to the minute."""
+
+    lon: float
+    """Longitude of the centre, degrees east."""
+
     lat: float
-    flags: tuple[str, ...]  # reasons for care, e.g. "seasonal snow"
-    labels: tuple[str, ...] | None  # None where they are not known
+    """Latitude of the centre, degrees north."""
+
+    flags: tuple[str, ...]
+    """Reasons for care, e.g. ``"seasonal snow"``."""
+
+    labels: tuple[str, ...] | None
+    """Names of its classes; None where they are not known."""
 
 
 def read_entries(ds: xr.Dataset) -> tuple[Entry, ...]:

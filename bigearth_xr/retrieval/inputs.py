@@ -83,8 +83,8 @@ def named_rows(given: Given, whose: str) -> NamedRows:
         values = _array(given.compute().data if isinstance(given, xr.DataArray) else given)
     except (TypeError, ValueError, RuntimeError) as error:
         raise RetrievalError(
-            f"{whose}: {type(given).__module__}.{type(given).__qualname__} is no array of numbers ({error}); expected "
-            "NumPy, CuPy, a DataArray, a torch tensor or a list, each row of one length"
+            f"{whose}: {type(given).__module__}.{type(given).__qualname__} is not an array of numbers ({error}); "
+            "expected NumPy, CuPy, a DataArray, a torch tensor or a list, each row of one length"
         ) from None
     first = given.dims[:1] if isinstance(given, xr.DataArray) else ()
     has_labels = coordinates.get("has_labels")

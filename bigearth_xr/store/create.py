@@ -1,4 +1,4 @@
-"""Create a store, record and describe what it holds, and whether it is finished; bring it up to a fuller table."""
+"""Create a store, record what it holds and whether it is finished, bring it up to a fuller table or newer format."""
 
 import json
 import shutil
@@ -174,7 +174,7 @@ def check_free(location: Location, *, but: Iterable[str] = ()) -> None:
     found = set(location.children())
     is_taken = found or location.local.is_file() if location.local else found.difference(but)
     if is_taken:
-        raise StoreError(f"{location}: exists and is no store; choose another place")
+        raise StoreError(f"{location}: exists and is not a store; choose another place")
 
 
 def _write_table(store: Location, rows: pa.Table) -> None:

@@ -35,79 +35,6 @@ from bigearth_xr.store.shard import HOLE, INDEX_BYTES, decode_index, read_index,
 _Version = tuple[int, int, int]
 """Inode, time of change and size of a file: another one after every change."""
 
-
-def _version_of(path: str) -> _Version | None:
-    """Tell a file's version; None without a file."""
-    try:
-        return _version(os.stat(path))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def _version(status: os.stat_result) -> _Version:
-    return status.st_ino, status.st_mtime_ns, status.st_size
-
-
-def _map_file(path: str) -> tuple[NDArray[np.uint8], _Version] | None:
-    """Map a file whole; it stays mapped as long as the array or a view of it lives, also when it is deleted."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    try:
-        version = _version(os.fstat(descriptor))
-        size = version[-1]
-        # An empty file cannot be mapped.
-        return (np.asarray(_Mapped(descriptor, size, path)) if size else _NOTHING), version
-    finally:
-        os.close(descriptor)
-
-
-class _Mapped:
-    """Owner of a map, as NumPy takes one: arrays keep it, and it unmaps when the last of them is gone.
-
-    Python's own `mmap` keeps a descriptor open for every map, and a store has more shards than a process may have
-    descriptors.
-    """
-
-    def __init__(self, descriptor: int, size: int, path: str) -> None:
-        protection = mmap.PROT_READ | mmap.PROT_WRITE
-        address = _libc().mmap(None, size, protection, mmap.MAP_PRIVATE, descriptor, 0)
-        if address == ctypes.c_void_p(-1).value:
-            reason = os.strerror(ctypes.get_errno())
-            full = ctypes.get_errno() == errno.ENOMEM
-            raise StoreError(
-                f"{path}: cannot be mapped into memory ({reason})"
-                + ("; raise vm.max_map_count or vm.overcommit_memory, or read with fewer processes" if full else "")
-            )
-        self.__array_interface__ = {"version": 3, "shape": (size,), "typestr": "|u1", "data": (address, True)}
-        # Not at exit: threads may still read then, and the map ends with the process anyway.
-        weakref.finalize(self, _libc().munmap, address, size).atexit = False
-
-
-def _will_need(starts: NDArray[np.uint64], lengths: NDArray[np.integer]) -> None:
-    """Tell the system which mapped bytes are wanted next, so that it reads them side by side; returns at once."""
-    order = np.argsort(starts)
-    pages = (starts // mmap.PAGESIZE * mmap.PAGESIZE)[order]
-    ends = np.maximum.accumulate((starts + lengths.astype(np.uint64))[order])
-    # Neighbours are asked for together: a call is most of what this costs.
-    is_first = np.ones(len(pages), bool)
-    is_first[1:] = pages[1:] > ends[:-1]
-    is_last = np.roll(is_first, -1)
-    sizes = ends[is_last] - pages[is_first]
-    deque(map(_libc().madvise, pages[is_first].tolist(), sizes.tolist(), repeat(mmap.MADV_WILLNEED)), maxlen=0)
-
-
-@cache
-def _libc() -> ctypes.CDLL:
-    library = ctypes.CDLL(None, use_errno=True)
-    address, size, number = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
-    library.mmap.argtypes, library.mmap.restype = (address, size, number, number, number, ctypes.c_ssize_t), address
-    library.munmap.argtypes = (address, size)
-    library.madvise.argtypes = (address, size, number)
-    return library
-
-
 _NOTHING = np.empty(0, np.uint8)
 
 MAPPED_SHARDS = 1024
@@ -364,3 +291,75 @@ class _FetchedPatches:
     def note_seen(self, array: int, which: NDArray[np.intp]) -> None:
         """Remember that these were read, and are what was written."""
         self.shards.note_seen(self.rows, array, which)
+
+
+def _version_of(path: str) -> _Version | None:
+    """Tell a file's version; None without a file."""
+    try:
+        return _version(os.stat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _version(status: os.stat_result) -> _Version:
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _map_file(path: str) -> tuple[NDArray[np.uint8], _Version] | None:
+    """Map a file whole; it stays mapped as long as the array or a view of it lives, also when it is deleted."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        version = _version(os.fstat(descriptor))
+        size = version[-1]
+        # An empty file cannot be mapped.
+        return (np.asarray(_Mapped(descriptor, size, path)) if size else _NOTHING), version
+    finally:
+        os.close(descriptor)
+
+
+class _Mapped:
+    """Owner of a map, as NumPy takes one: arrays keep it, and it unmaps when the last of them is gone.
+
+    Python's own `mmap` keeps a descriptor open for every map, and a store has more shards than a process may have
+    descriptors.
+    """
+
+    def __init__(self, descriptor: int, size: int, path: str) -> None:
+        protection = mmap.PROT_READ | mmap.PROT_WRITE
+        address = _libc().mmap(None, size, protection, mmap.MAP_PRIVATE, descriptor, 0)
+        if address == ctypes.c_void_p(-1).value:
+            reason = os.strerror(ctypes.get_errno())
+            full = ctypes.get_errno() == errno.ENOMEM
+            raise StoreError(
+                f"{path}: cannot be mapped into memory ({reason})"
+                + ("; raise vm.max_map_count or vm.overcommit_memory, or read with fewer processes" if full else "")
+            )
+        self.__array_interface__ = {"version": 3, "shape": (size,), "typestr": "|u1", "data": (address, True)}
+        # Not at exit: threads may still read then, and the map ends with the process anyway.
+        weakref.finalize(self, _libc().munmap, address, size).atexit = False
+
+
+def _will_need(starts: NDArray[np.uint64], lengths: NDArray[np.integer]) -> None:
+    """Tell the system which mapped bytes are wanted next, so that it reads them side by side; returns at once."""
+    order = np.argsort(starts)
+    pages = (starts // mmap.PAGESIZE * mmap.PAGESIZE)[order]
+    ends = np.maximum.accumulate((starts + lengths.astype(np.uint64))[order])
+    # Neighbours are asked for together: a call is most of what this costs.
+    is_first = np.ones(len(pages), bool)
+    is_first[1:] = pages[1:] > ends[:-1]
+    is_last = np.roll(is_first, -1)
+    sizes = ends[is_last] - pages[is_first]
+    deque(map(_libc().madvise, pages[is_first].tolist(), sizes.tolist(), repeat(mmap.MADV_WILLNEED)), maxlen=0)
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    library = ctypes.CDLL(None, use_errno=True)
+    address, size, number = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+    library.mmap.argtypes, library.mmap.restype = (address, size, number, number, number, ctypes.c_ssize_t), address
+    library.munmap.argtypes = (address, size)
+    library.madvise.argtypes = (address, size, number)
+    return library

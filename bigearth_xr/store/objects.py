@@ -80,7 +80,7 @@ def _connected(bucket: str, prefix: str, options: Options, environment: Options)
     endpoint = given.get("endpoint") or next((found for name in _ENDPOINTS if (found := os.environ.get(name))), "")
     if endpoint:
         given["endpoint"] = endpoint
-    # An address with http:// means it; obstore needs a second option for it.
+    # http:// is asked for on purpose; obstore needs a second option to allow it.
     clients = {"allow_http": endpoint.startswith("http://")}
     with explaining(where, bucket):
         client: S3Store = store(bucket, prefix=prefix or None, client_options=clients, retry_config=_RETRIES, **given)

@@ -185,20 +185,7 @@ def read_root(location: Location, *, check: bool = True) -> Root:
     """
     where = str(location / ROOT_KEY)
     document = _parsed(location, where)
-    try:
-        ours = document["attributes"]["bigearth"]
-        found, version, written = (ours.get(name) for name in ("format", "format_version", schema.DIGEST))
-    except (AttributeError, KeyError, TypeError):
-        found = None
-    if found != schema.FORMAT:
-        raise FormatError(
-            f"{where}: describes a Zarr store, but not one of bigearth_xr: {describe_root(document, location)}"
-        )
-    if version not in schema.FORMAT_VERSIONS:
-        raise FormatError(
-            f"{where}: format version {version!r}, this package reads {', '.join(map(str, schema.FORMAT_VERSIONS))}; "
-            "update bigearth-xr, or, if the file was damaged, put it back or ingest the archive again"
-        )
+    version, written = _version_and_digest(document, location)
     try:
         if document.get("consolidated_metadata") is None:
             document = {**document, "consolidated_metadata": {"metadata": dict(_gathered(location))}}
@@ -265,6 +252,26 @@ def _parsed(location: Location, where: str) -> dict[str, Any]:
             f"{where}: no JSON ({error}); the file was cut or damaged: {REMEDY}, or ingest again"
         ) from None
     return document
+
+
+def _version_and_digest(document: Any, location: Location) -> tuple[int, str | None]:
+    """Format version that a root states, and the digest, if it has one; FormatError if it is not one read here."""
+    where = str(location / ROOT_KEY)
+    try:
+        ours = document["attributes"]["bigearth"]
+        found, version, written = (ours.get(name) for name in ("format", "format_version", schema.DIGEST))
+    except (AttributeError, KeyError, TypeError):
+        found = None
+    if found != schema.FORMAT:
+        raise FormatError(
+            f"{where}: describes a Zarr store, but not one of bigearth_xr: {describe_root(document, location)}"
+        )
+    if version not in schema.FORMAT_VERSIONS:
+        raise FormatError(
+            f"{where}: format version {version!r}, this package reads {', '.join(map(str, schema.FORMAT_VERSIONS))}; "
+            "update bigearth-xr, or, if the file was damaged, put it back or ingest the archive again"
+        )
+    return version, written
 
 
 def _damaged_root(where: str, error: Exception) -> FormatError:

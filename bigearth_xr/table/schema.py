@@ -63,6 +63,45 @@ _GEO = {
     },
 }
 
+_LONGEST = 80
+_PLACE = r"_(?:90|[0-8]?\d)_(?:90|[0-8]?\d)"
+
+_FORMS = {
+    "s2": rf"S2[AB]_MSIL2A_\d{{8}}T\d{{5,6}}{_PLACE}",
+    "s1": rf"S1[AB]_IW_GRDH_1SDV_\d{{8}}T\d{{6}}_\d{{2}}[A-Z]{{3}}{_PLACE}",
+    "v2": rf"S2[AB]_MSIL2A_\d{{8}}T\d{{6}}_N\d{{4}}_R\d{{3}}_T\d{{2}}[A-Z]{{3}}{_PLACE}",
+}
+"""Forms of the names: Sentinel-2 in v1, Sentinel-1, Sentinel-2 in v2."""
+
+_BEFORE, _AFTER = r"(?:^|[^0-9A-Za-z_])", r"(?:[^0-9A-Za-z_]|_[A-Za-z]|$)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How names are made."""
+
+    head_length: int
+    """Characters before the place."""
+
+    head: str
+    """Pattern of those, with a group ``tile``."""
+
+    tail: str
+    """Pattern of the rest, with groups ``column`` and ``tile_row``."""
+
+
+S1_NAMES = Form(
+    head_length=38,
+    head=r"^S1[AB]_IW_GRDH_1SDV_\d{8}T\d{6}_(?P<tile>\d{2}[A-Z]{3})$",
+    tail=r"^_(?P<column>90|[0-8]?\d)_(?P<tile_row>90|[0-8]?\d)$",
+)
+
+V2_NAMES = Form(
+    head_length=44,
+    head=r"^S2[AB]_MSIL2A_\d{8}T\d{6}_N\d{4}_R\d{3}_T(?P<tile>\d{2}[A-Z]{3})$",
+    tail=r"^_(?P<column>90|[0-8]\d)_(?P<tile_row>90|[0-8]\d)$",
+)
+
 
 def metadata_of(release: Release) -> Mapping[str, str]:
     """Schema metadata of a table of this release: our own entry, and that of GeoParquet."""
@@ -131,30 +170,6 @@ def extends(rows: pa.Table, before: pa.Table) -> bool:
     return all(pc.if_else(before[name].is_valid(), rows[name], nothing[name]).equals(before[name]) for name in names)
 
 
-def _hash_array(content: "hashlib._Hash", array: pa.Array) -> None:
-    """Feed validity and values; what lies under a null is not part of the value."""
-    content.update(np.packbits(np.asarray(array.is_valid())).tobytes())
-    if pa.types.is_list(array.type):
-        content.update(np.asarray(pc.list_value_length(array).fill_null(0), dtype="<i4").tobytes())
-        _hash_array(content, array.flatten())
-    elif pa.types.is_string(array.type):
-        texts = array.fill_null("")
-        content.update(np.asarray(pc.binary_length(texts), dtype="<i4").tobytes())
-        content.update(_text_bytes(texts))
-    else:
-        integers = array.cast(pa.int64()) if pa.types.is_timestamp(array.type) else array.cast(pa.int32())
-        content.update(np.asarray(integers.fill_null(0)).astype("<i8").tobytes())
-
-
-def _text_bytes(texts: pa.Array) -> bytes:
-    """Join texts, none of them null, in UTF-8: as Arrow holds them, without an object for each."""
-    _, offsets, joined = texts.buffers()
-    if not len(texts) or joined is None:
-        return b""
-    bounds = np.frombuffer(offsets, np.int32)
-    return bytes(memoryview(joined)[bounds[texts.offset] : bounds[texts.offset + len(texts)]])
-
-
 def multi_hot(labels: pa.ListArray, nomenclature: Nomenclature = 19) -> NDArray[np.bool_]:
     """Encode a column of label lists.
 
@@ -188,46 +203,6 @@ def multi_hot(labels: pa.ListArray, nomenclature: Nomenclature = 19) -> NDArray[
     encoded = np.zeros((len(labels), len(names)), dtype=bool)
     encoded[np.asarray(pc.list_parent_indices(labels)), np.asarray(index)] = True
     return encoded
-
-
-_LONGEST = 80
-_PLACE = r"_(?:90|[0-8]?\d)_(?:90|[0-8]?\d)"
-
-_FORMS = {
-    "s2": rf"S2[AB]_MSIL2A_\d{{8}}T\d{{5,6}}{_PLACE}",
-    "s1": rf"S1[AB]_IW_GRDH_1SDV_\d{{8}}T\d{{6}}_\d{{2}}[A-Z]{{3}}{_PLACE}",
-    "v2": rf"S2[AB]_MSIL2A_\d{{8}}T\d{{6}}_N\d{{4}}_R\d{{3}}_T\d{{2}}[A-Z]{{3}}{_PLACE}",
-}
-"""Forms of the names: Sentinel-2 in v1, Sentinel-1, Sentinel-2 in v2."""
-
-_BEFORE, _AFTER = r"(?:^|[^0-9A-Za-z_])", r"(?:[^0-9A-Za-z_]|_[A-Za-z]|$)"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
-    """How names are made."""
-
-    head_length: int
-    """Characters before the place."""
-
-    head: str
-    """Pattern of those, with a group ``tile``."""
-
-    tail: str
-    """Pattern of the rest, with groups ``column`` and ``tile_row``."""
-
-
-S1_NAMES = Form(
-    head_length=38,
-    head=r"^S1[AB]_IW_GRDH_1SDV_\d{8}T\d{6}_(?P<tile>\d{2}[A-Z]{3})$",
-    tail=r"^_(?P<column>90|[0-8]?\d)_(?P<tile_row>90|[0-8]?\d)$",
-)
-
-V2_NAMES = Form(
-    head_length=44,
-    head=r"^S2[AB]_MSIL2A_\d{8}T\d{6}_N\d{4}_R\d{3}_T(?P<tile>\d{2}[A-Z]{3})$",
-    tail=r"^_(?P<column>90|[0-8]\d)_(?P<tile_row>90|[0-8]\d)$",
-)
 
 
 def read_places(names: pa.Array, form: Form) -> dict[str, pa.Array]:
@@ -275,15 +250,6 @@ def are_unique(names: pa.Array, head_length: int) -> bool:
     return not (keys[1:] == keys[:-1]).any()
 
 
-def _cut(names: pa.Array, at: int) -> tuple[pa.DictionaryArray, pa.DictionaryArray]:
-    """Cut names in two, each half a code for one of few texts."""
-    data = names.cast(pa.binary())
-    # Without an end Arrow computes a length below zero.
-    halves = (pc.binary_slice(data, start, end) for start, end in ((0, at), (at, _LONGEST)))
-    head, tail = (half.cast(pa.string()).dictionary_encode() for half in halves)
-    return head, tail
-
-
 def find_names(lines: pa.Array, form: str, *, last: bool = False) -> pa.Array:
     """Find the name on each line that has one of this form; null where there is none.
 
@@ -318,3 +284,36 @@ def canonical(names: pa.Array) -> pa.Array:
     for padded, bare in ((r"L2A_(\d{8})T0(\d{5}_)", r"L2A_\1T\2"), (r"_0(\d_\d+)$", r"_\1"), (r"_0(\d)$", r"_\1")):
         names = pc.replace_substring_regex(names, padded, bare)
     return names
+
+
+def _hash_array(content: "hashlib._Hash", array: pa.Array) -> None:
+    """Feed validity and values; what lies under a null is not part of the value."""
+    content.update(np.packbits(np.asarray(array.is_valid())).tobytes())
+    if pa.types.is_list(array.type):
+        content.update(np.asarray(pc.list_value_length(array).fill_null(0), dtype="<i4").tobytes())
+        _hash_array(content, array.flatten())
+    elif pa.types.is_string(array.type):
+        texts = array.fill_null("")
+        content.update(np.asarray(pc.binary_length(texts), dtype="<i4").tobytes())
+        content.update(_text_bytes(texts))
+    else:
+        integers = array.cast(pa.int64()) if pa.types.is_timestamp(array.type) else array.cast(pa.int32())
+        content.update(np.asarray(integers.fill_null(0)).astype("<i8").tobytes())
+
+
+def _text_bytes(texts: pa.Array) -> bytes:
+    """Join texts, none of them null, in UTF-8: as Arrow holds them, without an object for each."""
+    _, offsets, joined = texts.buffers()
+    if not len(texts) or joined is None:
+        return b""
+    bounds = np.frombuffer(offsets, np.int32)
+    return bytes(memoryview(joined)[bounds[texts.offset] : bounds[texts.offset + len(texts)]])
+
+
+def _cut(names: pa.Array, at: int) -> tuple[pa.DictionaryArray, pa.DictionaryArray]:
+    """Cut names in two, each half a code for one of few texts."""
+    data = names.cast(pa.binary())
+    # Without an end Arrow computes a length below zero.
+    halves = (pc.binary_slice(data, start, end) for start, end in ((0, at), (at, _LONGEST)))
+    head, tail = (half.cast(pa.string()).dictionary_encode() for half in halves)
+    return head, tail

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,18 +186,6 @@ def _encode(pixels: NDArray[np.generic], epsg: int, *, is_deflated: bool) -> byt
     """Encode a file from scratch, its corner at 0, 0."""
     import tifffile
 
-    name = f"WGS 84 / UTM zone {epsg - _FIRST_ZONE_NORTH}N|"
-    keys = (
-        *(1, 1, 0, 7),
-        *(1024, 0, 1, 1),  # projected
-        *(1025, 0, 1, 1),  # a pixel is an area
-        *(1026, 34737, len(name), 0),
-        *(2049, 34737, 7, len(name)),
-        *(2054, 0, 1, 9102),  # degrees
-        *(3072, 0, 1, epsg),
-        *(3076, 0, 1, 9001),  # metres
-    )
-    res_m = PATCH_SIDE_M / pixels.shape[1]
     file = io.BytesIO()
     tifffile.imwrite(
         file,
@@ -209,14 +197,30 @@ def _encode(pixels: NDArray[np.generic], epsg: int, *, is_deflated: bool) -> byt
         metadata=None,
         software="",
         byteorder="<",
-        extratags=[
-            (33550, "d", 3, (res_m, res_m, 0.0), True),
-            (_TIEPOINT, "d", 6, (0.0,) * 6, True),
-            (34735, "H", len(keys), keys, True),
-            (34737, "s", 0, f"{name}WGS 84|", True),
-        ],
+        extratags=_geo_tags(epsg, res_m=PATCH_SIDE_M / pixels.shape[1]),
     )
     return file.getvalue()
+
+
+def _geo_tags(epsg: int, *, res_m: float) -> list[tuple[int, str, int, Any, bool]]:
+    """Tags that say where pixels lie, the corner at 0, 0: code, type, count, values, and that it is written once."""
+    name = f"WGS 84 / UTM zone {epsg - _FIRST_ZONE_NORTH}N|"
+    keys = (
+        *(1, 1, 0, 7),
+        *(1024, 0, 1, 1),  # projected
+        *(1025, 0, 1, 1),  # a pixel is an area
+        *(1026, 34737, len(name), 0),
+        *(2049, 34737, 7, len(name)),
+        *(2054, 0, 1, 9102),  # degrees
+        *(3072, 0, 1, epsg),
+        *(3076, 0, 1, 9001),  # metres
+    )
+    return [
+        (33550, "d", 3, (res_m, res_m, 0.0), True),
+        (_TIEPOINT, "d", 6, (0.0,) * 6, True),
+        (34735, "H", len(keys), keys, True),
+        (34737, "s", 0, f"{name}WGS 84|", True),
+    ]
 
 
 def _tag(data: bytes, code: int) -> tuple[int, int]:

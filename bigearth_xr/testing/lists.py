@@ -174,19 +174,7 @@ def _parquet(pairs: Iterable[Pair]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = [
-        {
-            "patch_id": pair.patch,
-            "labels": pair.labels_19,
-            "split": pair.split,
-            "country": pair.country,
-            "s1_name": pair.s1_name,
-            "s2v1_name": pair.v1_name,
-            "contains_seasonal_snow": pair.has_snow,
-            "contains_cloud_or_shadow": pair.has_cloud,
-        }
-        for pair in sorted(pairs, key=lambda pair: pair.patch)
-    ]
+    rows = [_parquet_row(pair) for pair in sorted(pairs, key=lambda pair: pair.patch)]
     text, flag = pa.string(), pa.bool_()
     schema = pa.schema(
         {
@@ -203,6 +191,20 @@ def _parquet(pairs: Iterable[Pair]) -> bytes:
     file = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema), file, compression="zstd")
     return file.getvalue()
+
+
+def _parquet_row(pair: Pair) -> dict[str, object]:
+    """What either table says of a pair."""
+    return {
+        "patch_id": pair.patch,
+        "labels": pair.labels_19,
+        "split": pair.split,
+        "country": pair.country,
+        "s1_name": pair.s1_name,
+        "s2v1_name": pair.v1_name,
+        "contains_seasonal_snow": pair.has_snow,
+        "contains_cloud_or_shadow": pair.has_cloud,
+    }
 
 
 def _csv(name: str, rows: Iterable[tuple[str, ...]]) -> File:

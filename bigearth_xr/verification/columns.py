@@ -198,6 +198,8 @@ def check_layout(store: Store, rows: pa.Table, empty: EmptyStore, damage: str | 
 def repair_columns(store: Store, rows: pa.Table, names: frozenset[str], empty: EmptyStore) -> tuple[str, ...]:
     """Write arrays anew as the table says that they are, and the root's metadata after them.
 
+    Of the arrays `names`, pixels and records keep their values; ``"zarr.json"`` in it is the root alone.
+
     Returns
     -------
     tuple of str

@@ -171,7 +171,7 @@ def _added(location: Location, below: str) -> Iterator[str]:
 
 
 def open_or_recover(location: Location) -> tuple[Store, str | None]:
-    """Open a store; if its root is lost or damaged, with the one that it should have.
+    """Open a store; if its root is lost or damaged, with the one that it should have. Nothing is written.
 
     Returns
     -------
@@ -204,7 +204,7 @@ def open_or_recover(location: Location) -> tuple[Store, str | None]:
 
 @dataclass(frozen=True)
 class _WithRoot:
-    """A place whose root says something else than what lies there; all else is the place's own."""
+    """A location whose root says something else than what lies there; all else is the location's own."""
 
     location: Location
     root: bytes

@@ -280,6 +280,8 @@ def locate_patches(
 ) -> tuple[NDArray[np.uint64], str | None]:
     """Tell where each patch of a shard lies, as far as that can be known.
 
+    `due` says which patches of this shard alone should be there, shape ``(patch,)``.
+
     Returns
     -------
     tuple
@@ -341,7 +343,7 @@ def _bears_checksum(chunk: bytes) -> bool:
 def inspect_shards(
     shards: Sequence[int], job: Callable[[int], InspectionJob], *, rows: int, workers: int
 ) -> Iterator[InspectedShard]:
-    """Inspect shards, in any order."""
+    """Inspect shards, in any order; `job`, what a worker has to know of one, is asked for a few ahead of their turn."""
     processes = min(workers, len(shards), os.cpu_count() or 1)
     if processes <= 1 or rows < WORTH_PROCESSES:
         yield from (_inspect_shard(job(shard)) for shard in shards)

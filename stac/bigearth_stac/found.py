@@ -208,7 +208,7 @@ def found_at(path: Path, places: Places | None = None, criteria: Sequence[str] =
     Raises
     ------
     SelectionError
-        If it is no parquet file with ids.
+        If it is not a parquet file with ids.
     """
     stamp = stamp_of(path)
     try:
@@ -221,7 +221,7 @@ def found_at(path: Path, places: Places | None = None, criteria: Sequence[str] =
             columns = _read(file, chosen, names, where=path)
     except pa.ArrowInvalid as error:
         raise SelectionError(
-            f"{path}: no file of items; expected items.parquet of a catalogue, or another stac-geoparquet "
+            f"{path}: not a file of items; expected items.parquet of a catalogue, or another stac-geoparquet "
             f"({str(error).splitlines()[0]:.120})"
         ) from None
     return FoundItems(file=path, stamp=stamp, places=chosen, columns=columns, total=total, criteria=tuple(criteria))

@@ -304,8 +304,8 @@ def _check_items(found: Iterable[Any]) -> None:
         is_item = item.get("type") == "Feature" if isinstance(item, Mapping) else isinstance(item, pystac.Item)
         if not is_item:
             raise SelectionError(
-                f"{item!r:.80} is no STAC item; expected items as a search gives them; to open patches by their ids, "
-                "use bex.open(store).sel(patch=ids)"
+                f"{item!r:.80} is not a STAC item; expected items as a search gives them; to open patches by their "
+                "ids, use bex.open(store).sel(patch=ids)"
             )
 
 
