@@ -175,7 +175,7 @@ def test_all_labels_are_had_at_once(catalog: Path, rows: list[Row]) -> None:
         {"bbox": (1, 2, 3)},
         {"bbox": (0, 5, 500, 9)},
         {"datetime": "2017/2016"},
-        {"datetime": np.datetime64("NaT")},
+        {"datetime": np.datetime64("NaT", "s")},
         {"datetime": pd.NaT},
         {"datetime": "/"},
         {"datetime": ""},
