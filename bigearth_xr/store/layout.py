@@ -6,7 +6,7 @@ import uuid
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,9 +22,6 @@ from bigearth_xr.store.codec import PROFILES, REMEDY, ProfileName, chunk_key, en
 from bigearth_xr.store.location import Location, put
 from bigearth_xr.store.open import NO_JSON, ROOT_KEY, clear_root_cache, encode_root, read_root
 from bigearth_xr.store.schema import Column, PixelArray
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["consolidate", "lay_out", "store_uuid", "uuid_of"]
 

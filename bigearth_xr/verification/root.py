@@ -325,16 +325,15 @@ def _arrays(location: Location, documents: Documents) -> Iterator[PixelArray]:
 
 
 def _profile(documents: Documents) -> ProfileName:
-    """The profile whose codecs an array of pixels has, and no other of them."""
+    """The profile by whose codec the first array of pixels is compressed, or the one without."""
     group = next(group for group in GROUPS if group.array in documents)
     found = {codec["name"] for codec in documents[group.array]["codecs"][0]["configuration"]["codecs"]}
     (array,) = schema.pixel_arrays([band.name for band in group.bands], reference_map=False)
-    fitting = {
-        profile: codecs
-        for profile, one in PROFILES.items()
-        if (codecs := {codec.to_dict()["name"] for codec in one.zarr_codecs(array)}) <= found
+    packing = {
+        name: one.compression.zarr_codec(array).to_dict()["name"] for name, one in PROFILES.items() if one.compression
     }
-    return max(fitting, key=lambda profile: len(fitting[profile]))
+    plain = next(name for name, one in PROFILES.items() if not one.is_packed)
+    return next((name for name, codec in packing.items() if codec in found), plain)
 
 
 def _version(documents: Documents) -> int:
